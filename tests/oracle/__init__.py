@@ -1,0 +1,13 @@
+"""The oracle: a second crdtkv, written from docs/format.md alone, to be read aloud.
+
+    wire.py     numbers, names, signatures, header of a change
+    body.py     body of a change: operations, refs, the table
+    columns.py  the column form of changes: read, and write
+    bundle.py   bundles: read, and write (forged ones too)
+    proof.py    proofs of equivocation: read, verify, write
+    fugue.py    the order of a text, by the tree of the FugueMax paper
+    model.py    Replica: what a set of changes means
+    author.py   Author: writes honest changes and lies, all from a seed
+
+It caches nothing and is thousands of times slower than the library. It needs pynacl, zstandard and xxhash.
+"""

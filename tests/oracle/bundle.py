@@ -1,0 +1,339 @@
+"""Bundles: read one into chains of headers, bodies and signatures; write one, forged as one likes.
+
+The reader checks what the page calls malformed, and nothing that concerns one change: that is for the model to judge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import xxhash
+import zstandard
+
+from .body import Insert, Set, parse_body
+from .columns import ColumnChange, Columns, Run, Slice, read_change, write_columns
+from .wire import (
+    INLINE,
+    Broken,
+    Header,
+    Later,
+    Malformed,
+    Reader,
+    Refused,
+    Void,
+    blob,
+    change_id_of,
+    founded_doc_id,
+    lane_id_of,
+    parse_header,
+    varint,
+)
+
+MAGIC = b"CKB\x01"
+REFERRED, OPENED, STATED = 0, 1, 2
+IN_HEADER, APART, OMITTED = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Lane:
+    """An entry of the lane table. `id` is the stated one if one is stated, else that of the opening."""
+
+    form: int
+    id: bytes
+    key: bytes = b""
+    nonce: bytes = b""
+
+
+def opened(doc_id: bytes, key: bytes, nonce: bytes) -> Lane:
+    return Lane(OPENED, lane_id_of(doc_id, key, nonce), key, nonce)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One change as it travels. `body_form` says where the body is; `body` is None if it is in the header or not here."""
+
+    lane_id: bytes
+    header: bytes
+    body_form: int
+    body: bytes | None = None
+    signature: bytes | None = None
+
+    @property
+    def id(self) -> bytes:
+        return change_id_of(self.lane_id, self.header)
+
+
+@dataclass
+class Chain:
+    lane: Lane
+    items: list[Item] = field(default_factory=list)
+
+
+@dataclass
+class Bundle:
+    doc_id: bytes
+    founder: tuple[bytes, bytes] | None
+    chains: list[Chain]
+
+
+def item_of(lane: Lane, header: Header | bytes, body: bytes, signature: bytes | None = None) -> Item:
+    """A raw item with its body in the usual place: in the header if it fits there, else apart."""
+    data = header if isinstance(header, bytes) else header.encode()
+    form = IN_HEADER if len(body) <= INLINE else APART
+    return Item(lane.id, data, form, body if form == APART else None, signature)
+
+
+# Reading
+
+
+def read_bundle(data: bytes, doc_id: bytes | None = None) -> Bundle:
+    """All chains, with what columns leave out rebuilt. `doc_id`: the document that it must be of."""
+    try:
+        return _read_bundle(data, doc_id)
+    except (Broken, UnicodeDecodeError, zstandard.ZstdError) as error:
+        raise Malformed(str(error)) from error
+
+
+def _read_bundle(data: bytes, doc_id: bytes | None) -> Bundle:
+    if len(data) < 12 or data[:4] != MAGIC:
+        raise Malformed("magic")
+    if xxhash.xxh3_64_intdigest(data[:-8]) != int.from_bytes(data[-8:], "little"):
+        raise Malformed("check")
+    reader = Reader(data[4:-8])
+    of = reader.take(32)
+    if doc_id is not None and of != doc_id:
+        raise Malformed("of another document")
+    founder = (reader.take(32), reader.take(16)) if reader.flag() else None
+    if founder and founded_doc_id(*founder) != of:
+        raise Malformed("doc_id is not the founder's")
+    codec, raw_len = reader.u8(), reader.varint()
+    payload = unpack(codec, raw_len, reader.take(len(reader.data) - reader.at))
+    return Bundle(of, founder, read_payload(of, read_sections(payload)))
+
+
+def unpack(codec: int, raw_len: int, packed: bytes) -> bytes:
+    if codec == 0:
+        payload = packed
+    elif codec == 1 and raw_len <= 64 * len(packed):
+        frame = zstandard.ZstdDecompressor().decompressobj()
+        payload = frame.decompress(packed)
+        if not frame.eof or frame.unused_data:
+            raise Malformed("not one frame")
+    else:
+        raise Malformed("codec")
+    if len(payload) != raw_len:
+        raise Malformed("raw_len")
+    return payload
+
+
+def read_sections(payload: bytes) -> dict[int, bytes]:
+    reader, sections, last = Reader(payload), {}, -1
+    while not reader.done():
+        tag = reader.varint()
+        if tag <= last:
+            raise Malformed("tags out of order")
+        last = tag
+        sections[tag] = reader.blob()
+    return sections
+
+
+@dataclass
+class _Start:
+    """What the chains section says of one chain."""
+
+    lane: int
+    columns: bool
+    seq: int
+    base: int
+    prev: bytes | None
+    signed: list[int]
+
+
+def read_payload(doc_id: bytes, sections: dict[int, bytes]) -> list[Chain]:
+    def section(tag: int) -> Reader:
+        return Reader(sections.get(tag, b""))
+
+    def counted(reader: Reader) -> int:
+        return reader.varint() if reader.data else 0
+
+    reader = section(1)
+    lanes = [read_lane(doc_id, reader) for _ in range(counted(reader))]
+    reader.end()
+
+    def lane_index(reader: Reader) -> int:
+        index = reader.varint()
+        if index >= len(lanes):
+            raise Malformed("no such lane")
+        return index
+
+    reader, starts = section(2), []
+    for _ in range(counted(reader)):
+        lane, columns, seq, base, prev = lane_index(reader), reader.flag(), 0, 0, None
+        if columns:
+            seq, base = reader.varint(), reader.varint()
+            prev = reader.take(32) if seq else None
+        signed, at = [], -1
+        for _ in range(reader.varint()):
+            at += reader.varint() + 1
+            signed.append(at)
+        starts.append(_Start(lane, columns, seq, base, prev, signed))
+    reader.end()
+
+    reader, slices = section(3), []
+    while not reader.done():
+        chain, form, n = reader.varint(), reader.flag(), reader.varint()
+        if chain >= len(starts) or n == 0:
+            raise Malformed("slice")
+        slices.append((chain, form, n))
+    total = sum(n for _, _, n in slices)
+    if total > 1024 * (len(starts) + sum(len(start.signed) for start in starts)):
+        raise Malformed("more changes than signatures can cover")
+
+    reader = section(4)
+    outside = [(lane_index(reader), reader.take(32)) for _ in range(counted(reader))]
+    reader.end()
+
+    columns = Columns(sections, sum(n for _, raw, n in slices if not raw), [lane.id for lane in lanes])
+    raw_items = section(10)
+    chains = [Chain(lanes[start.lane]) for start in starts]
+    at: list[Slice | None] = [None] * len(starts)
+    made: list[tuple[int, bytes]] = []  # lane index and id of each ordinal
+    n_columns = 0
+    for chain, raw, n in slices:
+        start, items = starts[chain], chains[chain].items
+        if not items and start.columns == raw:
+            raise Malformed("the chain begins in the other form")
+        here = at[chain] or Slice(start.lane, start.seq, start.prev, start.base)
+        at[chain] = here
+        run: Run | None = None
+        for _ in range(n):
+            if raw:
+                item = read_raw(chains[chain].lane, raw_items)
+            else:
+                parents = []
+                for inside, number in columns.parents():
+                    if inside and not 1 <= number <= len(made) or not inside and number >= len(outside):
+                        raise Malformed("no such parent")
+                    parents.append(made[len(made) - number] if inside else outside[number])
+                parents.sort(key=lambda parent: parent[1])
+                header, body, run = read_change(columns, n_columns, here, run, parents)
+                item = item_of(chains[chain].lane, header, body)
+                n_columns += 1
+            here.seq, here.prev = here.seq + 1, item.id
+            if raw:
+                go_on_behind(here, item)
+            items.append(item)
+            made.append((start.lane, item.id))
+        if run:
+            raise Malformed("a run beyond its slice")
+    columns.end()
+    raw_items.end()
+
+    reader = section(9)
+    for start, chain in zip(starts, chains):
+        for k in start.signed:
+            if k >= len(chain.items):
+                raise Malformed("a signature beyond the chain")
+            item = chain.items[k]
+            chain.items[k] = Item(item.lane_id, item.header, item.body_form, item.body, reader.take(64))
+    reader.end()
+    return chains
+
+
+def read_lane(doc_id: bytes, reader: Reader) -> Lane:
+    form = reader.u8()
+    if form > STATED:
+        raise Malformed("lane")
+    stated = reader.take(32) if form != OPENED else b""
+    if form == REFERRED:
+        return Lane(form, stated)
+    key, nonce = reader.take(32), reader.take(16)
+    return Lane(form, stated or lane_id_of(doc_id, key, nonce), key, nonce)
+
+
+def read_raw(lane: Lane, reader: Reader) -> Item:
+    header, form = reader.blob(), reader.varint()
+    if form > OMITTED:
+        raise Malformed("body")
+    return Item(lane.id, header, form, reader.blob() if form == APART else None)
+
+
+def go_on_behind(at: Slice, item: Item) -> None:
+    """Columns behind a raw change of their chain go on from its seq, and from the items that it makes unless it is void."""
+    try:
+        header = parse_header(item.header)
+        at.seq = header.seq + 1
+        body = parse_body(item.body or header.body_ref, len(header.parents))
+    except (Refused, Void, Later):
+        return
+    at.next_item += sum(len(op.text) if isinstance(op, Insert) else isinstance(op, Set) for op in body.ops)
+
+
+# Writing
+
+
+def frame_bundle(doc_id: bytes, payload: bytes, founder: tuple[bytes, bytes] | None = None, codec: int = 0) -> bytes:
+    packed = zstandard.ZstdCompressor().compress(payload) if codec == 1 else payload
+    data = MAGIC + doc_id + (b"\0" if founder is None else b"\1" + founder[0] + founder[1])
+    return seal(data + bytes([codec]) + varint(len(payload)) + packed)
+
+
+def seal(data: bytes) -> bytes:
+    """Add the check."""
+    return data + xxhash.xxh3_64_intdigest(data).to_bytes(8, "little")
+
+
+def write_sections(sections: dict[int, bytes]) -> bytes:
+    return b"".join(varint(tag) + blob(sections[tag]) for tag in sorted(sections) if sections[tag])
+
+
+def write_lane(lane: Lane) -> bytes:
+    opening = lane.key + lane.nonce
+    return bytes([lane.form]) + (lane.id if lane.form != OPENED else b"") + (opening if lane.form != REFERRED else b"")
+
+
+def write_signed(chain: Chain) -> bytes:
+    places = [k for k, item in enumerate(chain.items) if item.signature]
+    gaps = [k - last - 1 for last, k in zip([-1, *places], places)]
+    return varint(len(places)) + b"".join(varint(gap) for gap in gaps)
+
+
+def write_bundle(
+    doc_id: bytes,
+    chains: list[Chain],
+    slices: list[tuple[int, int]] | None = None,
+    founder: tuple[bytes, bytes] | None = None,
+    codec: int = 0,
+) -> bytes:
+    """All chains raw, unchecked, in slices of (chain, count); without `slices`, one chain after the other."""
+    if slices is None:
+        slices = [(k, len(chain.items)) for k, chain in enumerate(chains) if chain.items]
+    at, raw = [0] * len(chains), b""
+    for chain, n in slices:
+        for item in chains[chain].items[at[chain] : at[chain] + n]:
+            raw += blob(item.header) + varint(item.body_form) + (blob(item.body or b"") if item.body_form == APART else b"")
+        at[chain] += n
+    sections = {
+        1: varint(len(chains)) + b"".join(write_lane(chain.lane) for chain in chains),
+        2: varint(len(chains)) + b"".join(varint(k) + b"\0" + write_signed(chain) for k, chain in enumerate(chains)),
+        3: b"".join(varint(chain) + varint(1) + varint(n) for chain, n in slices),
+        9: b"".join(item.signature for chain in chains for item in chain.items if item.signature),
+        10: raw,
+    }
+    return frame_bundle(doc_id, write_sections(sections), founder, codec)
+
+
+def write_column_bundle(
+    doc_id: bytes, lanes: list[Lane], chain: Chain, start: Slice, outside: list[tuple[int, bytes]], changes: list[ColumnChange]
+) -> bytes:
+    """One chain in one slice of columns. `outside`: its parents in other lanes, numbered by the changes."""
+    begin = varint(start.seq) + varint(start.next_item) + (start.prev or b"")
+    sections = {
+        1: varint(len(lanes)) + b"".join(write_lane(lane) for lane in lanes),
+        2: varint(1) + varint(start.own) + b"\1" + begin + write_signed(chain),
+        3: varint(0) + varint(0) + varint(len(chain.items)),
+        4: varint(len(outside)) + b"".join(varint(lane) + id for lane, id in outside),
+        9: b"".join(item.signature for item in chain.items if item.signature),
+        **write_columns(changes, len(lanes)),
+    }
+    return frame_bundle(doc_id, write_sections(sections), None, 1)
