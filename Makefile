@@ -1,0 +1,168 @@
+# `make demo` and `make test` are enough alone: what they need they find, install or name. `make help` lists the rest.
+
+## demo        two honest replicas and a liar on your screen; TRACE=file replays an editing trace
+## test        everything: Python suite, C tests, house rules. ARGS="-k text -x" goes to pytest
+## slow        the tests that `test` leaves out
+## dev         the extension with asserts on and warnings as errors, in seconds; then use .venv/bin/pytest
+## ctest       the C core without Python: tests/c and the fuzz corpora
+## asan tsan   the same under AddressSanitizer + UBSan, or ThreadSanitizer
+## asan-py     the Python suite with the extension under AddressSanitizer + UBSan
+## fuzz        libFuzzer: T=name of tests/fuzz/fuzz_<name>.c, S=seconds
+## cov         line coverage of csrc/ by all tests
+## bench       against the peers, from Python; ARGS go to benchmarks/run.py
+## cbench      benchmarks/c; B=name for one of them
+## floors      who may include whom
+## format      clang-format and ruff write the layout
+## lint        mypy --strict, ruff, layout
+## clean       removes build/ and the extension; .venv stays
+
+PY := .venv/bin/python
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+SUB := $(MAKE) --no-print-directory -j$(JOBS)
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check
+EXTENSION := $(PY) setup.py --quiet build_ext -i
+
+help:
+	@sed -n 's/^## /make /p' Makefile
+
+# ---- Python
+
+.venv/ready: tools/prepare.sh native_deps.py
+	@sh tools/prepare.sh
+	@touch $@
+.venv/base: .venv/ready pyproject.toml
+	@$(PIP) --no-build-isolation -e . && touch $@
+.venv/test .venv/bench .venv/dev: .venv/%: .venv/ready pyproject.toml
+	@$(PIP) --no-build-isolation -e '.[$*]' && touch $@
+
+# An interpreter that is gone makes the environment useless: start again.
+$(shell $(PY) -c '' 2>/dev/null || rm -f .venv/ready)
+
+demo: .venv/base
+	@$(EXTENSION)
+	@$(PY) -m crdtkv demo $(TRACE)
+
+test slow: .venv/test
+	@$(EXTENSION)
+	@$(PY) -m pytest $(if $(filter slow,$@),-m slow) $(ARGS)
+
+dev: .venv/test
+	@CRDTKV_DEV=1 $(EXTENSION)
+
+# Without the tests that start a compiler: it would be under the sanitizer, too.
+SANITIZED := --ignore=tests/python/test_c.py --ignore=tests/python/test_floors.py
+asan-py: .venv/test
+	@CRDTKV_SANITIZE=address,undefined $(EXTENSION)
+	@LD_PRELOAD=$$(gcc -print-file-name=libasan.so) PYTHONMALLOC=malloc UBSAN_OPTIONS=print_stacktrace=1 \
+	    ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=1 $(PY) -m pytest -s $(SANITIZED) $(ARGS); \
+	    code=$$?; $(EXTENSION); exit $$code
+
+cov: .venv/test .venv/dev
+	@find build -name '*.gcda' -delete
+	@$(SUB) FLAVOUR=cov run
+	@CRDTKV_COVERAGE=1 $(EXTENSION)
+	@$(PY) -m pytest -q $(SANITIZED) $(ARGS); code=$$?; $(EXTENSION); exit $$code
+	@$(PY) -m gcovr --merge-mode-functions=separate --filter csrc/ build/c/cov build/obj
+
+bench: .venv/bench
+	@$(EXTENSION)
+	@$(PY) benchmarks/run.py $(ARGS)
+
+floors: .venv/ready
+	@$(PY) tests/house/floors.py
+
+LAYOUT = $(shell find csrc tests benchmarks -name '*.[ch]')
+format: .venv/test .venv/dev
+	@.venv/bin/clang-format -i $(LAYOUT)
+	@.venv/bin/ruff check --quiet --fix . ; .venv/bin/ruff format --quiet .
+
+lint: .venv/test .venv/dev
+	@$(PY) -m mypy
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check --quiet .
+	@.venv/bin/clang-format --dry-run -Werror $(LAYOUT)
+
+clean:
+	rm -rf build dist *.egg-info crdtkv/*.so
+
+# ---- the C core without Python: each flavour keeps its objects under build/c/<flavour>
+
+ctest: .venv/ready
+	@$(SUB) FLAVOUR=test run
+asan tsan: .venv/ready
+	@$(SUB) FLAVOUR=$@ run
+
+T ?= bundle
+S ?= 60
+fuzz: .venv/ready
+	@sh tools/prepare.sh clang=clang
+	@$(SUB) FLAVOUR=fuzz CC=clang build/c/fuzz/fuzz_$T
+	@mkdir -p build/corpus/$T tests/fuzz/corpus/$T
+	build/c/fuzz/fuzz_$T -max_total_time=$S -artifact_prefix=build/corpus/$T- build/corpus/$T tests/fuzz/corpus/$T
+
+cbench: .venv/ready
+	@$(SUB) FLAVOUR=bench benches
+	@for bench in $(or $(B),$(BENCHES)); do build/c/bench/$$bench $(ARGS) || exit 1; done
+
+.PHONY: help demo test slow dev asan-py cov bench floors format lint clean ctest asan tsan fuzz cbench build run benches
+
+FLAVOUR ?= test
+O := build/c/$(FLAVOUR)
+SAN := -fno-omit-frame-pointer -fno-sanitize-recover=all
+MODE_test := -O1 -DCKV_DEBUG=1
+MODE_asan := -O1 -DCKV_DEBUG=1 -fsanitize=address,undefined $(SAN)
+MODE_tsan := -O1 -DCKV_DEBUG=1 -fsanitize=thread $(SAN)
+MODE_fuzz := -O1 -DCKV_DEBUG=1 -fsanitize=address,undefined,fuzzer-no-link $(SAN)
+MODE_cov := -O0 -DCKV_DEBUG=1 --coverage
+MODE_bench := -O3 -flto=auto
+FOREIGN_asan := -O1 -fsanitize=address
+FOREIGN_tsan := -O1 -fsanitize=thread
+FOREIGN_fuzz := -O1 -fsanitize=address
+FOREIGN_bench := -O3
+MODE := -std=c11 -g $(MODE_$(FLAVOUR))
+WARN := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wswitch-enum -Werror
+
+# Only a make for one flavour, started by a target above, wants the libraries: then .venv is there.
+ifeq ($(filter-out run build benches build/c/%,$(or $(MAKECMDGOALS),help)),)
+include build/native.mk
+endif
+build/native.mk: native_deps.py native-requirements.txt
+	@mkdir -p $(@D)
+	@$(PY) native_deps.py >$@.new && mv $@.new $@
+
+CORE := $(patsubst %.c,$O/%.o,$(shell find csrc -name '*.c' -not -path 'csrc/py/*'))
+CORE += $(patsubst %.c,$O/foreign/%.o,$(notdir $(NATIVE_SOURCES)))
+TESTS := $(patsubst tests/c/%.c,%,$(wildcard tests/c/test_*.c))
+TARGETS := $(patsubst tests/fuzz/fuzz_%.c,replay_%,$(wildcard tests/fuzz/fuzz_*.c))
+BENCHES := $(patsubst benchmarks/c/%.c,%,$(wildcard benchmarks/c/*.c))
+
+build: $(TESTS:%=$O/%) $(TARGETS:%=$O/%)
+benches: $(BENCHES:%=$O/%)
+run: build
+	@for test in $(TESTS); do printf '%s: ' $$test; $O/$$test || exit 1; done
+	@for target in $(TARGETS); do printf '%s: ' $$target; \
+	    $O/$$target $$(find tests/fuzz/corpus/$${target#replay_} -type f 2>/dev/null) || exit 1; done
+	@echo "$(FLAVOUR): $(words $(TESTS) $(TARGETS)) passed, 0 failed"
+
+LINK = $(CC) $(MODE) -o $@ $^ $(NATIVE_LIBS) -lm -lpthread
+$O/test_%: $O/tests/c/test_%.o $(CORE)
+	@$(LINK)
+$O/replay_%: $O/tests/fuzz/fuzz_%.o $O/tests/fuzz/replay.o $(CORE)
+	@$(LINK)
+$O/fuzz_%: $O/tests/fuzz/fuzz_%.o $(CORE)
+	@$(LINK) -fsanitize=fuzzer
+$(BENCHES:%=$O/%): $O/%: $O/benchmarks/c/%.o $(CORE)
+	@$(LINK)
+
+$O/%.o: %.c build/native.mk
+	@mkdir -p $(@D)
+	@echo "  cc $<"
+	@$(CC) $(MODE) $(WARN) -Icsrc -Itests/c $(NATIVE_CFLAGS) -MMD -c -o $@ $<
+vpath %.c $(sort $(dir $(NATIVE_SOURCES)))
+$O/foreign/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  cc $(notdir $<)"
+	@$(CC) -std=c11 -g0 -w $(or $(FOREIGN_$(FLAVOUR)),-O1) $(NATIVE_CFLAGS) -c -o $@ $<
+
+.SECONDARY:
+-include $(shell find $O -name '*.d' 2>/dev/null)
