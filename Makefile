@@ -19,7 +19,7 @@
 PY := .venv/bin/python
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 SUB := $(MAKE) --no-print-directory -j$(JOBS)
-PIP := $(PY) -m pip install --quiet --disable-pip-version-check
+PIP := PYTHONWARNINGS=ignore $(PY) -m pip install --quiet --disable-pip-version-check
 EXTENSION := $(PY) setup.py --quiet build_ext -i
 
 help:
@@ -71,7 +71,7 @@ bench: .venv/bench
 floors: .venv/ready
 	@$(PY) tests/house/floors.py
 
-LAYOUT = $(shell find csrc tests benchmarks -name '*.[ch]')
+LAYOUT = $(shell find $(wildcard csrc tests benchmarks) -name '*.[ch]')
 format: .venv/test .venv/dev
 	@.venv/bin/clang-format -i $(LAYOUT)
 	@.venv/bin/ruff check --quiet --fix . ; .venv/bin/ruff format --quiet .

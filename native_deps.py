@@ -1,11 +1,11 @@
 """The native libraries: the system's where good enough, else a hash-pinned source distribution that pip fetches.
 
-setup.py takes the flags for the extension from here. Run as a program it prints the same flags for the Makefile, or with
---wanted apt the packages of that installer that would spare a bundled build.
+setup.py takes the flags for the extension from here. Run as a program it prints the same flags for the Makefile, or
+with --wanted apt the packages of that installer that would spare a bundled build.
 
     CRDTKV_NATIVE=auto|system|bundled   for all of them, or for one: CRDTKV_CROARING, _XXHASH, _SODIUM, _ZSTD
-    CRDTKV_NATIVE_CACHE=directory       of the source archives (default build/native). An archive that lies there already
-                                        is not fetched, so a directory filled beforehand makes a bundled build offline.
+    CRDTKV_NATIVE_CACHE=directory       of the source archives (default build/native). An archive that lies there is
+                                        not fetched, so a directory filled beforehand makes a bundled build offline.
 """
 
 from __future__ import annotations

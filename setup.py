@@ -1,9 +1,9 @@
 """Builds crdtkv._core from every C file under csrc/ and the foreign sources that native_deps names.
 
-    CRDTKV_DEV=1                        -O1 -g, CKV_DEBUG, warnings in our own files are errors
-    CRDTKV_SANITIZE=address,undefined   the same, with sanitizers (1 means just these two)
-    CRDTKV_COVERAGE=1                   the same, -O0, counting lines for gcov
-    CRDTKV_LTO=0                        a release build without link-time optimisation
+CRDTKV_DEV=1                        -O1 -g, CKV_DEBUG, warnings in our own files are errors
+CRDTKV_SANITIZE=address,undefined   the same, with sanitizers (1 means just these two)
+CRDTKV_COVERAGE=1                   the same, -O0, counting lines for gcov
+CRDTKV_LTO=0                        a release build without link-time optimisation
 """
 
 from __future__ import annotations

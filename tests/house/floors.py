@@ -1,6 +1,4 @@
-"""The rules of the house, checked: includes go down the stairs, foreign headers have one door each, headers stand alone.
-
-    base/  F0 < ds/ crypto/ F1 < graph/ F2 < log/ dag/ F3 < types/ disk/ F4 < doc/ kv/ datastore/ F5 < sync/ F6 < replica/ F7 < py/ F8
+"""The rules of the house, checked: includes go down, foreign headers have one door each, headers stand alone.
 
 A file includes its own room or lower floors; rooms on one floor never see each other. py/ sees replica/crdtkv.h only.
 Run as a program it prints what is wrong. A header that is a template, included once for each type after defining its
@@ -94,7 +92,7 @@ def doors(csrc: Path) -> list[str]:
         if not quoted and target.split("/")[0] in FLOORS:
             wrong.append(f"{source}: <{target}> is ours: quotes, please")
         for prefix, door in DOORS.items():
-            if target.startswith(prefix) and not (source == door or door.endswith("/") and source.startswith(door)):
+            if target.startswith(prefix) and not (source == door or (door.endswith("/") and source.startswith(door))):
                 wrong.append(f"{source}: <{target}> enters only through {door}")
     return wrong
 
@@ -126,7 +124,9 @@ def alone(csrc: Path) -> list[str]:
     headers = [name for name in sources(csrc) if name.endswith(".h")]
     headers = [name for name in headers if "template:" not in (csrc / name).read_text().partition("\n")[0]]
     foreign: list[str] = []
-    if any(not quoted and target.startswith("sodium") for source, target, quoted in includes(csrc) if source in headers):
+    if any(
+        not quoted and target.startswith("sodium") for source, target, quoted in includes(csrc) if source in headers
+    ):
         sys.path.insert(0, str(ROOT))
         import native_deps
 
