@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
-from typing import Union
 
 from .wire import Broken, Later, Reader, Void, blob, text_of, varint, zigzag
 
@@ -39,7 +39,7 @@ class InChange:
     offset: int
 
 
-Ref = Union[Own, Parent, InLane, InChange]
+Ref = Own | Parent | InLane | InChange
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Unset:
     key: str
 
 
-Op = Union[Insert, Delete, Set, Unset]
+Op = Insert | Delete | Set | Unset
 
 NONE, FALSE, TRUE, INT, FLOAT, STR, BYTES, TEXT = 0, 1, 2, 3, 4, 5, 6, 20
 TAGS = (NONE, FALSE, TRUE, INT, FLOAT, STR, BYTES, TEXT)
@@ -191,7 +191,7 @@ def _parse_body(reader: Reader, n_parents: int) -> Body:
     if flags & 2 and not lanes and not changes:
         raise Void("the table is empty")
     for table in lanes, changes:
-        if any(a >= b for a, b in zip(table, table[1:])):
+        if any(a >= b for a, b in itertools.pairwise(table)):
             raise Void("the table does not ascend")
     body = Body(time, None if message is None else text_of(message), (), tuple(lanes), tuple(changes))
     ops = tuple(_parse_op(kind, Reader(payload), body, n_parents) for kind, payload in framed)

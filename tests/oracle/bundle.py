@@ -5,7 +5,7 @@ The reader checks what the page calls malformed, and nothing that concerns one c
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import xxhash
 import zstandard
@@ -50,7 +50,7 @@ def opened(doc_id: bytes, key: bytes, nonce: bytes) -> Lane:
 
 @dataclass(frozen=True)
 class Item:
-    """One change as it travels. `body_form` says where the body is; `body` is None if it is in the header or not here."""
+    """One change as it travels. `body_form` says where the body is; `body` is None unless it stands apart."""
 
     lane_id: bytes
     header: bytes
@@ -115,6 +115,8 @@ def unpack(codec: int, raw_len: int, packed: bytes) -> bytes:
     if codec == 0:
         payload = packed
     elif codec == 1 and raw_len <= 64 * len(packed):
+        if len(zstandard.ZstdDecompressor().stream_reader(packed).read(raw_len + 1)) != raw_len:
+            raise Malformed("raw_len")
         frame = zstandard.ZstdDecompressor().decompressobj()
         payload = frame.decompress(packed)
         if not frame.eof or frame.unused_data:
@@ -143,10 +145,10 @@ class _Start:
 
     lane: int
     columns: bool
-    seq: int
-    base: int
-    prev: bytes | None
-    signed: list[int]
+    seq: int = 0
+    base: int = 0
+    prev: bytes | None = None
+    signed: list[int] = field(default_factory=list)
 
 
 def read_payload(doc_id: bytes, sections: dict[int, bytes]) -> list[Chain]:
@@ -168,23 +170,23 @@ def read_payload(doc_id: bytes, sections: dict[int, bytes]) -> list[Chain]:
 
     reader, starts = section(2), []
     for _ in range(counted(reader)):
-        lane, columns, seq, base, prev = lane_index(reader), reader.flag(), 0, 0, None
-        if columns:
-            seq, base = reader.varint(), reader.varint()
-            prev = reader.take(32) if seq else None
-        signed, at = [], -1
+        start = _Start(lane_index(reader), reader.flag())
+        if start.columns:
+            start.seq, start.base = reader.varint(), reader.varint()
+            start.prev = reader.take(32) if start.seq else None
+        at = -1
         for _ in range(reader.varint()):
             at += reader.varint() + 1
-            signed.append(at)
-        starts.append(_Start(lane, columns, seq, base, prev, signed))
+            start.signed.append(at)
+        starts.append(start)
     reader.end()
 
     reader, slices = section(3), []
     while not reader.done():
-        chain, form, n = reader.varint(), reader.flag(), reader.varint()
-        if chain >= len(starts) or n == 0:
+        which, raw, n = reader.varint(), reader.flag(), reader.varint()
+        if which >= len(starts) or n == 0:
             raise Malformed("slice")
-        slices.append((chain, form, n))
+        slices.append((which, raw, n))
     total = sum(n for _, _, n in slices)
     if total > 1024 * (len(starts) + sum(len(start.signed) for start in starts)):
         raise Malformed("more changes than signatures can cover")
@@ -196,28 +198,27 @@ def read_payload(doc_id: bytes, sections: dict[int, bytes]) -> list[Chain]:
     columns = Columns(sections, sum(n for _, raw, n in slices if not raw), [lane.id for lane in lanes])
     raw_items = section(10)
     chains = [Chain(lanes[start.lane]) for start in starts]
-    at: list[Slice | None] = [None] * len(starts)
+    places: dict[int, Slice] = {}
     made: list[tuple[int, bytes]] = []  # lane index and id of each ordinal
     n_columns = 0
-    for chain, raw, n in slices:
-        start, items = starts[chain], chains[chain].items
+    for which, raw, n in slices:
+        start, lane, items = starts[which], chains[which].lane, chains[which].items
         if not items and start.columns == raw:
             raise Malformed("the chain begins in the other form")
-        here = at[chain] or Slice(start.lane, start.seq, start.prev, start.base)
-        at[chain] = here
+        here = places.setdefault(which, Slice(start.lane, start.seq, start.prev, start.base))
         run: Run | None = None
         for _ in range(n):
             if raw:
-                item = read_raw(chains[chain].lane, raw_items)
+                item = read_raw(lane, raw_items)
             else:
                 parents = []
                 for inside, number in columns.parents():
-                    if inside and not 1 <= number <= len(made) or not inside and number >= len(outside):
+                    if (inside and not 1 <= number <= len(made)) or (not inside and number >= len(outside)):
                         raise Malformed("no such parent")
                     parents.append(made[len(made) - number] if inside else outside[number])
                 parents.sort(key=lambda parent: parent[1])
                 header, body, run = read_change(columns, n_columns, here, run, parents)
-                item = item_of(chains[chain].lane, header, body)
+                item = item_of(lane, header, body)
                 n_columns += 1
             here.seq, here.prev = here.seq + 1, item.id
             if raw:
@@ -230,12 +231,12 @@ def read_payload(doc_id: bytes, sections: dict[int, bytes]) -> list[Chain]:
     raw_items.end()
 
     reader = section(9)
-    for start, chain in zip(starts, chains):
+    for start, chain in zip(starts, chains, strict=True):
+        items = chain.items
         for k in start.signed:
-            if k >= len(chain.items):
+            if k >= len(items):
                 raise Malformed("a signature beyond the chain")
-            item = chain.items[k]
-            chain.items[k] = Item(item.lane_id, item.header, item.body_form, item.body, reader.take(64))
+            items[k] = replace(items[k], signature=reader.take(64))
     reader.end()
     return chains
 
@@ -259,7 +260,7 @@ def read_raw(lane: Lane, reader: Reader) -> Item:
 
 
 def go_on_behind(at: Slice, item: Item) -> None:
-    """Columns behind a raw change of their chain go on from its seq, and from the items that it makes unless it is void."""
+    """Columns behind a raw change of their chain go on from its seq and its items, as if it were not void."""
     try:
         header = parse_header(item.header)
         at.seq = header.seq + 1
@@ -294,7 +295,7 @@ def write_lane(lane: Lane) -> bytes:
 
 def write_signed(chain: Chain) -> bytes:
     places = [k for k, item in enumerate(chain.items) if item.signature]
-    gaps = [k - last - 1 for last, k in zip([-1, *places], places)]
+    gaps = [k - last - 1 for last, k in zip([-1, *places], places, strict=False)]
     return varint(len(places)) + b"".join(varint(gap) for gap in gaps)
 
 
@@ -311,7 +312,11 @@ def write_bundle(
     at, raw = [0] * len(chains), b""
     for chain, n in slices:
         for item in chains[chain].items[at[chain] : at[chain] + n]:
-            raw += blob(item.header) + varint(item.body_form) + (blob(item.body or b"") if item.body_form == APART else b"")
+            raw += (
+                blob(item.header)
+                + varint(item.body_form)
+                + (blob(item.body or b"") if item.body_form == APART else b"")
+            )
         at[chain] += n
     sections = {
         1: varint(len(chains)) + b"".join(write_lane(chain.lane) for chain in chains),
@@ -324,7 +329,12 @@ def write_bundle(
 
 
 def write_column_bundle(
-    doc_id: bytes, lanes: list[Lane], chain: Chain, start: Slice, outside: list[tuple[int, bytes]], changes: list[ColumnChange]
+    doc_id: bytes,
+    lanes: list[Lane],
+    chain: Chain,
+    start: Slice,
+    outside: list[tuple[int, bytes]],
+    changes: list[ColumnChange],
 ) -> bytes:
     """One chain in one slice of columns. `outside`: its parents in other lanes, numbered by the changes."""
     begin = varint(start.seq) + varint(start.next_item) + (start.prev or b"")

@@ -1,14 +1,14 @@
 """Changes in column form: read them back into headers and bodies, and write them.
 
-A reader of columns knows no graph. It resolves an item of another lane to the first parent of that lane, else to the table.
+A reader of columns knows no graph: an item of another lane is named by the first parent of that lane, else the table.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
-from .body import Body, Delete, Insert, InLane, Op, Own, Parent, Ref, Set, Unset, body_of, encode_body
+from .body import Body, Delete, InLane, Insert, Op, Own, Parent, Ref, Set, Unset, body_of, encode_body
 from .wire import Broken, Header, Reader, blob, header_for, varint, zigzag
 
 INSERT, DELETE, SET, UNSET = 1, 2, 3, 4
@@ -145,7 +145,7 @@ class Slice:
 def read_change(
     columns: Columns, ordinal: int, at: Slice, run: Run | None, parents: list[tuple[int, bytes]]
 ) -> tuple[Header, bytes, Run | None]:
-    """Header and body of the next change, and the run that it leaves unfinished. `parents`: (lane index, id), ascending by id."""
+    """Header and body of the next change, and the run that it leaves unfinished. `parents`: lane index and id."""
 
     def ref(place: Place | None) -> Ref | None:
         if place is None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import xxhash
+
 from .bundle import seal
 from .wire import (
     Broken,
@@ -20,7 +22,6 @@ from .wire import (
     signed_message,
     varint,
 )
-import xxhash
 
 MAGIC = b"CKP\x01"
 MAX_PROOF = 2 * 1024 * 1024
@@ -96,7 +97,9 @@ def holds(proof: Proof) -> bool:
                 return False
         if headers[0].seq != proof.seq or headers[-1].seq > 0xFFFFFFFF:
             return False
-        if not signature_holds(proof.key, signed_message(proof.doc_id, lane_id, headers[-1].seq, ids[-1]), side.signature):
+        if not signature_holds(
+            proof.key, signed_message(proof.doc_id, lane_id, headers[-1].seq, ids[-1]), side.signature
+        ):
             return False
         firsts.append(headers[0])
     a, b = (change_id_of(lane_id, side.headers[0]) for side in proof.sides)

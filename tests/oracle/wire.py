@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from itertools import pairwise
 
 from nacl import bindings
 from nacl.exceptions import BadSignatureError
@@ -223,7 +224,7 @@ def check_header(header: Header) -> None:
         (header.seq <= MAX_SEQ, "seq is too large"),
         ((header.prev is not None) == (header.seq > 0), "prev stands iff seq > 0"),
         (len(header.parents) <= MAX_PARENTS, "more than 32 parents"),
-        (all(a < b for a, b in zip(header.parents, header.parents[1:])), "parents do not ascend"),
+        (all(a < b for a, b in pairwise(header.parents)), "parents do not ascend"),
         (header.n_ops <= MAX_OPS, "n_ops is too large"),
         (header.epoch is None, "key epoch"),
         (header.body_len <= MAX_BODY, "body is too long"),
