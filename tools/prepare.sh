@@ -10,58 +10,26 @@
 # PYTHON=python3.12 chooses the Python, CC=clang the compiler.
 set -u
 cd "$(dirname "$0")/.." || exit 1
+mkdir -p build || exit 1
 
 say() { printf 'crdtkv: %s\n' "$*" >&2; }
+has() { command -v "$1" >/dev/null 2>&1; }
 
-has_apt() { command -v apt-get >/dev/null 2>&1; }
-
-# install PACKAGE...: false where that did not work
-install() {
-    if has_apt && [ "$(id -u)" = 0 ]; then
-        say "apt-get install $*"
-        for round in 1 2; do
-            DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >build/apt.log 2>&1 && return 0
-            [ "$round" = 1 ] && apt-get update -qq >/dev/null 2>&1
-        done
-        tail -n 5 build/apt.log >&2
-    fi
-    return 1
-}
-
-stop() { # stop WHAT PACKAGE...
-    say "missing: $1"
-    shift
-    if has_apt; then
-        say "type this, then the same make again:"
-        say "    sudo apt-get update && sudo apt-get install -y $*"
-    else
-        say "install it with the package manager of this system (Debian calls it: $*)"
-    fi
-    exit 1
-}
-
-need() { # need WHAT TEST PACKAGE...
-    what=$1 test=$2
-    shift 2
-    $test && return
-    install "$@" && $test && return
-    stop "$what" "$@"
-}
-
-# ---- a compiler
+# ---- does it work?
 
 c_works() {
     printf '#include <stdio.h>\nint main(void) { return 0; }\n' >build/probe.c &&
         ${CC:-cc} build/probe.c -o build/probe >/dev/null 2>&1
 }
 
-# ---- a Python
-
-good_python() { command -v "$1" >/dev/null 2>&1 && "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
-
-find_python() {
+find_python() { # sets $python, and $stem: what apt's packages of it begin with, nothing where it is not apt's
     for python in ${PYTHON:-python3 python3.13 python3.12 python3.11}; do
-        good_python "$python" && return 0
+        has "$python" && stem=$("$python" -c 'import os, sys
+if sys.version_info < (3, 11):
+    sys.exit(1)
+own = "/usr/bin/python3.%d" % sys.version_info[1]
+if os.path.realpath(sys.executable) == own:
+    print("python3" if os.path.realpath("/usr/bin/python3") == own else os.path.basename(own))' 2>/dev/null) && return
     done
     python=
     return 1
@@ -74,50 +42,79 @@ python_h() {
 sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' >/dev/null 2>&1
 }
 
-# The stem of the apt packages of $python: python3, python3.12 or nothing where it is not the distribution's.
-stem_of_python() {
-    "$python" -c 'import os, sys
-real = os.path.realpath(sys.executable)
-ours = "/usr/bin/python3.%d" % sys.version_info[1]
-default = os.path.realpath("/usr/bin/python3")
-print("" if real != ours else "python3" if real == default else os.path.basename(ours))'
+# ---- what is missing: in words, and as packages of apt
+
+missing() { # missing WHAT PACKAGE...
+    what="$what${what:+, }$1"
+    shift
+    packages="$packages${packages:+ }$*"
 }
 
-has_program() { command -v "$program" >/dev/null 2>&1; }
-
-# ---- all of it
-
-mkdir -p build
-need "a C compiler" c_works gcc libc6-dev
-
-if ! find_python; then
-    [ -n "${PYTHON:-}" ] && { say "PYTHON=$PYTHON is not a Python >= 3.11"; exit 1; }
-    for package in python3.13 python3.12 python3.11; do
-        install "$package" "$package-venv" "$package-dev" && find_python && break
+look() { # look PROGRAM=PACKAGE...
+    what='' packages=''
+    c_works || missing "a C compiler" gcc libc6-dev
+    if find_python; then
+        if [ -n "$stem" ]; then
+            makes_venvs || missing "the venv module of $python" "$stem-venv"
+            python_h || missing "Python.h of $python" "$stem-dev"
+        else
+            makes_venvs && python_h || {
+                say "$(command -v "$python") lacks venv, ensurepip or Python.h, and is not a package of apt:"
+                say "install them the way it was installed, or choose another one with PYTHON=..."
+                exit 1
+            }
+        fi
+    elif [ -n "${PYTHON:-}" ]; then
+        say "PYTHON=$PYTHON is not a Python >= 3.11"
+        exit 1
+    elif has python3; then
+        missing "a Python >= 3.11" python3.11 python3.11-venv python3.11-dev
+    else
+        missing "Python" python3 python3-venv python3-dev
+    fi
+    for pair in "$@"; do
+        has "${pair%%=*}" || missing "${pair%%=*}" "${pair#*=}"
     done
-    [ -n "$python" ] || stop "Python 3.11 or later" python3.11 python3.11-venv python3.11-dev
-fi
-stem=$(stem_of_python)
-if [ -n "$stem" ]; then
-    need "the venv module of $python" makes_venvs "$stem-venv"
-    need "Python.h of $python" python_h "$stem-dev"
-else
-    makes_venvs || { say "$python has no venv or ensurepip: rebuild it with them, or choose another with PYTHON=..."; exit 1; }
-    python_h || { say "$python has no Python.h: install its headers, or choose another with PYTHON=..."; exit 1; }
-fi
+    # Not needed, but they spare minutes: without them native_deps.py fetches pinned sources and builds them.
+    libraries=''
+    if [ -n "$python" ]; then
+        libraries=$("$python" native_deps.py --wanted apt) || exit 1
+        has pkg-config || libraries="$libraries${libraries:+ }pkg-config"
+    fi
+}
 
-for pair in "$@"; do
-    program=${pair%%=*}
-    need "$program" has_program "${pair#*=}"
-done
+install() { # install PACKAGE...
+    { has apt-get && [ "$(id -u)" = 0 ]; } || return
+    say "apt-get install $*"
+    for round in 1 2; do
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >build/apt.log 2>&1 && return
+        [ "$round" = 1 ] && apt-get update -qq >/dev/null 2>&1
+    done
+    tail -n 5 build/apt.log >&2
+    return 1
+}
 
-# Not needed, but they spare minutes: without them native_deps.py fetches pinned sources and builds them.
-wanted=$("$python" native_deps.py --wanted apt) || exit 1
-if [ -n "$wanted" ] && has_apt; then
-    command -v pkg-config >/dev/null 2>&1 || wanted="pkg-config $wanted"
-    # shellcheck disable=SC2086
-    install $wanted || say "these are built from pinned sources, unless you type: sudo apt-get install -y $wanted"
-fi
+# ---- all of it; what is in $packages and $libraries is split into words on purpose
+# shellcheck disable=SC2086
+{
+    look "$@"
+    if [ -n "$packages" ]; then
+        install $packages && look "$@"
+        if [ -n "$packages" ]; then
+            say "missing: $what"
+            if has apt-get; then
+                say "type this, then the same make again:"
+                say "    sudo apt-get update && sudo apt-get install -y $packages $libraries"
+            else
+                say "install it with the package manager of this system (Debian says: $packages $libraries)"
+            fi
+            exit 1
+        fi
+    fi
+    if [ -n "$libraries" ] && has apt-get; then
+        install $libraries || say "building from pinned sources what this would spare: sudo apt-get install -y $libraries"
+    fi
+}
 
 if ! .venv/bin/python -c 'import pip, setuptools' >/dev/null 2>&1; then
     say "$python ($("$python" -c 'import platform; print(platform.python_version())')) makes .venv"
