@@ -6,8 +6,11 @@
     bundle.py   bundles: read, and write (forged ones too)
     proof.py    proofs of equivocation: read, verify, write
     fugue.py    the order of a text, by the tree of the FugueMax paper
+    graph.py    changes, what they made, and how a change names the items of its past
+    judge.py    canonical form and rule 14
     model.py    Replica: what a set of changes means
-    author.py   Author: writes honest changes and lies, all from a seed
+    author.py   Author, Pen, Draft: write honest changes and odd ones, all from a seed
+    lies.py     one lie for each rule, with its verdict
 
 It caches nothing and is thousands of times slower than the library. It needs pynacl, zstandard and xxhash.
 """

@@ -29,7 +29,7 @@ from .body import (
     encode_body,
     range_of,
 )
-from .bundle import APART, Chain, Item, Lane, item_of, opened, write_bundle
+from .bundle import Chain, Item, Lane, item_of, opened, write_bundle
 from .fugue import Char, ItemId, OpId, order, place
 from .graph import Naming, Slot
 from .model import Replica
@@ -161,8 +161,7 @@ class Pen:
     def draft(self, replica: Replica, parents: Sequence[bytes] | None = None) -> Draft:
         """The next change of this lane, on top of all heads that it may name."""
         if parents is None:
-            parents = [id for id in replica.heads if replica.changes[id].lane.id != self.lane.id]
-            parents = parents[:32]
+            parents = [id for id in replica.heads if replica.changes[id].lane.id != self.lane.id][:32]
         return Draft(replica, self.lane, self.tip, parents)
 
     def item(self, draft: Draft, time: int = 0, message: str | None = None, sign: bool = True) -> Item:
@@ -264,6 +263,3 @@ class Author:
             other = [char.id for char in draft.seen.chars.values()] if choose.random() < 0.1 else every
             left, right = choose.choice([None, *every]), choose.choice([None, *other])
             draft.insert_between(text, left, right, choose.choice(WORDS))
-
-
-__all__ = ["APART", "DRAFT", "Author", "Draft", "Pen", "join"]

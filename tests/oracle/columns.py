@@ -59,15 +59,13 @@ class Columns:
         self.messages += [None] * (n_changes - len(self.messages))
 
     def repeated(self, tag: int, n: int, one: Callable[[Reader], int]) -> list[int]:
-        """A column of (value, repeat): exactly n values."""
+        """A column of (value, repeat), until there are n values."""
         out: list[int] = []
-        while not self.at[tag].done():
+        while len(out) < n:
             value, repeat = one(self.at[tag]), self.at[tag].varint()
             if not 1 <= repeat <= n - len(out):
                 raise Broken("a repeat beyond the changes")
             out += [value] * repeat
-        if len(out) != n:
-            raise Broken("column is too short")
         return out
 
     def parents(self) -> list[tuple[bool, int]]:

@@ -18,14 +18,13 @@ from .body import (
     NONE,
     STR,
     TRUE,
-    Body,
     Delete,
     InChange,
     InLane,
     Insert,
     Own,
+    Ref,
     Set,
-    body_of,
     encode_body,
 )
 from .bundle import APART, OMITTED, REFERRED, STATED, Item, Lane, opened
@@ -149,8 +148,8 @@ def own_by_lane(draft: Draft) -> None:
     draft.ops.append(Delete(InLane(draft.naming.lane_id, 0), 1))
 
 
-def ref(draft: Draft, item: ItemId) -> Own:
-    return draft.naming.name(item)  # type: ignore[return-value]
+def ref(draft: Draft, item: ItemId) -> Ref:
+    return draft.naming.name(item)
 
 
 def two_runs(draft: Draft) -> None:
@@ -162,16 +161,9 @@ def two_runs(draft: Draft) -> None:
 
 
 def two_ranges(draft: Draft) -> None:
-    draft.delete(text(draft, "t"), 0, 2)
-    first = draft.ops.pop()
-    assert isinstance(first, Delete) and first.n == 2
-    draft.ops += [Delete(first.first, 1), Delete(replace_offset(first, 1), 1)]
-
-
-def replace_offset(op: Delete, k: int) -> Own:
-    if isinstance(op.first, Own):
-        return Own(op.first.distance - k)
-    return replace(op.first, offset=op.first.offset + k)  # type: ignore[return-value]
+    """The own lane begins with x, y, z."""
+    last = len(draft.naming.own)
+    draft.ops += [Delete(Own(last), 1), Delete(Own(last - 1), 1)]
 
 
 def two_texts(draft: Draft) -> None:
@@ -222,7 +214,7 @@ GRAPHS: dict[str, tuple[str, Callable[[Draft], None]]] = {
     "deleted before": (VOID, lambda d: d.ops.append(Delete(ref(d, deleted(d)), 1))),
     "deleted twice in this change": (VOID, twice),
     "DELETE of a value": (VOID, lambda d: d.ops.append(Delete(ref(d, slot_of(d, "k")), 1))),
-    "DELETE beyond the chain": (VOID, lambda d: d.ops.append(Delete(ref(d, d.visible(text(d, "t"))[-1]), 2000))),
+    "DELETE beyond the chain": (VOID, lambda d: d.ops.append(Delete(Own(1), 2))),
     "map is no map": (VOID, lambda d: d.ops.append(Set(ref(d, text(d, "t")), "k", BYTES, b""))),
     "own items of this change": (APPLIED, lambda d: leaning(d)),
 }
@@ -356,6 +348,3 @@ def stage(seed: int) -> tuple[Replica, Pen]:
         draft.insert(draft.texts()[0], 1, "pq")
         pen.write(replica, draft)
     return replica, pens[2]
-
-
-__all__ = ["KINDS", "Body", "Lie", "body_of", "stage", "tell"]

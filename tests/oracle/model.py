@@ -231,12 +231,13 @@ class Replica(Graph):
 
     def path_to_signature(self, id: bytes) -> Side:
         """Headers from this change on, breadth first, to the nearest signed one."""
+        kept = (self.changes, self.waiting, self.later)
+        every = sorted((change for part in kept for change in part.values()), key=lambda change: change.id)
         todo = [[self.changes[id]]]
         for path in todo:
             tip = path[-1]
             if tip.signature:
                 return Side(tuple(change.raw for change in path), tip.signature)
-            every = [*self.changes.values(), *self.waiting.values(), *self.later.values()]
             todo += [[*path, change] for change in every if change.header.prev == tip.id]
         raise AssertionError("a change without a signature at or behind it")
 
