@@ -90,7 +90,7 @@ def read_bundle(data: bytes, doc_id: bytes | None = None) -> Bundle:
     """All chains, with what columns leave out rebuilt. `doc_id`: the document that it must be of."""
     try:
         return _read_bundle(data, doc_id)
-    except (Broken, UnicodeDecodeError, zstandard.ZstdError) as error:
+    except (Broken, UnicodeDecodeError, OverflowError, zstandard.ZstdError) as error:
         raise Malformed(str(error)) from error
 
 
