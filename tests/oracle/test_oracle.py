@@ -8,7 +8,7 @@ import random
 import pytest
 
 from .author import Author, Draft, Pen
-from .body import Body, Delete, InChange, InLane, Insert, Own, Parent, Ref, encode_body, parse_body
+from .body import Body, Delete, InChange, InLane, Own, Parent, Ref, encode_body, parse_body
 from .bundle import (
     Chain,
     Item,
@@ -416,7 +416,3 @@ def test_lanes_are_bound_to_their_document() -> None:
     for lane in (other, Lane(2, pen.lane.id, pen.lane.key, pen.lane.nonce)):
         data = write_bundle(bytes([1]) * 32, [Chain(lane, [item])])
         assert not Replica(bytes([1]) * 32).apply(data).applied
-
-
-def test_ops_have_a_name() -> None:
-    assert parse_body(encode_body(Body(0, "m", (Insert(Own(1), None, None, "x"),)), 0), 0).message == "m"
