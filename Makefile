@@ -95,7 +95,7 @@ asan tsan: .venv/ready
 T ?= bundle
 S ?= 60
 fuzz: .venv/ready
-	@sh tools/prepare.sh clang=clang
+	@sh tools/prepare.sh "clang=clang $$(apt-cache show libclang-rt-dev >/dev/null 2>&1 && echo libclang-rt-dev)"
 	@$(SUB) FLAVOUR=fuzz CC=clang build/c/fuzz/fuzz_$T
 	@mkdir -p build/corpus/$T tests/fuzz/corpus/$T
 	build/c/fuzz/fuzz_$T -max_total_time=$S -artifact_prefix=build/corpus/$T- build/corpus/$T tests/fuzz/corpus/$T

@@ -5,7 +5,7 @@
 #
 # As root on Debian or Ubuntu what is missing is installed; else the command to type is printed, and the exit code is 1.
 #
-#     tools/prepare.sh [PROGRAM=PACKAGE ...]     e.g. clang=clang, when a target needs a program more
+#     tools/prepare.sh [PROGRAM=PACKAGES ...]    e.g. clang=clang, when a target needs a program more
 #
 # PYTHON=python3.12 chooses the Python, CC=clang the compiler.
 set -u
@@ -50,7 +50,7 @@ missing() { # missing WHAT PACKAGE...
     packages="$packages${packages:+ }$*"
 }
 
-look() { # look PROGRAM=PACKAGE...
+look() { # look PROGRAM=PACKAGES...
     what='' packages=''
     c_works || missing "a C compiler" gcc libc6-dev
     if find_python; then
@@ -58,11 +58,11 @@ look() { # look PROGRAM=PACKAGE...
             makes_venvs || missing "the venv module of $python" "$stem-venv"
             python_h || missing "Python.h of $python" "$stem-dev"
         else
-            makes_venvs && python_h || {
+            if ! makes_venvs || ! python_h; then
                 say "$(command -v "$python") lacks venv, ensurepip or Python.h, and is not a package of apt:"
                 say "install them the way it was installed, or choose another one with PYTHON=..."
                 exit 1
-            }
+            fi
         fi
     elif [ -n "${PYTHON:-}" ]; then
         say "PYTHON=$PYTHON is not a Python >= 3.11"
@@ -116,7 +116,7 @@ install() { # install PACKAGE...
     fi
 }
 
-if ! .venv/bin/python -c 'import pip, setuptools' >/dev/null 2>&1; then
+if ! .venv/bin/python -c 'import setuptools, pip' >/dev/null 2>&1; then
     say "$python ($("$python" -c 'import platform; print(platform.python_version())')) makes .venv"
     rm -rf .venv
     "$python" -m venv .venv || exit 1
