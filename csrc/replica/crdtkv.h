@@ -141,6 +141,9 @@ typedef struct ckv_report {
 
 void ckv_report_init(ckv_report *report, ckv_alloc a);
 void ckv_report_fini(ckv_report *report);
+/* What would ckv_doc_apply say to the bundle as a whole: CKV_OK or CKV_ECORRUPT? Looks, changes nothing, and may be asked
+ * while a change is open: apply must parse before the caller closes that one. */
+CKV_NODISCARD ckv_status ckv_bundle_check(const ckv_doc *doc, const uint8_t *data, size_t n_bytes, ckv_err *err);
 /* Takes a bundle in. CKV_ECORRUPT: no bundle of this document. On any error document and report are as before. */
 CKV_NODISCARD ckv_status ckv_doc_apply(ckv_doc *doc, const uint8_t *data, size_t n_bytes, ckv_report *report,
                                        ckv_err *err);

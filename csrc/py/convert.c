@@ -1,0 +1,155 @@
+/* convert.c -- between Python's values and the core's. */
+#include "py/convert.h"
+
+#include <stdlib.h>
+
+PyObject *ckpy_bytes_arg(PyObject *op, const char *what)
+{
+    if (PyBytes_CheckExact(op)) return Py_NewRef(op);
+    if (!PyObject_CheckBuffer(op)) {
+        PyErr_Format(PyExc_TypeError, "%s must be bytes-like, not %.100s", what, Py_TYPE(op)->tp_name);
+        return NULL;
+    }
+    return PyBytes_FromObject(op);
+}
+
+int ckpy_id_arg(PyObject *op, ckv_id32 *out)
+{
+    PyObject *bytes = ckpy_bytes_arg(op, "an id");
+    if (!bytes) return -1;
+    const bool fits = PyBytes_GET_SIZE(bytes) == 32;
+    if (fits) memcpy(out, PyBytes_AS_STRING(bytes), 32);
+    else PyErr_Format(PyExc_ValueError, "an id is 32 bytes long, not %zd", PyBytes_GET_SIZE(bytes));
+    Py_DECREF(bytes);
+    return fits ? 0 : -1;
+}
+
+int ckpy_ids_arg(PyObject *op, ckv_id32 **ids, size_t *n)
+{
+    if (PyObject_CheckBuffer(op) || PyUnicode_Check(op)) {
+        PyErr_SetString(PyExc_TypeError, "expected an iterable of ids, not a single one");
+        return -1;
+    }
+    PyObject *seq = PySequence_Tuple(op);
+    if (!seq) return -1;
+    const size_t count = (size_t)PyTuple_GET_SIZE(seq);
+    ckv_id32 *out = PyMem_Malloc((count ? count : 1) * sizeof *out);
+    if (!out) {
+        Py_DECREF(seq);
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (ckpy_id_arg(PyTuple_GET_ITEM(seq, (Py_ssize_t)i), &out[i]) < 0) {
+            PyMem_Free(out);
+            Py_DECREF(seq);
+            return -1;
+        }
+    }
+    Py_DECREF(seq);
+    if (count) qsort(out, count, sizeof *out, ckv_id32_order);
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++)
+        if (kept == 0 || !ckv_id32_eq(&out[kept - 1], &out[i])) out[kept++] = out[i];
+    *ids = out;
+    *n = kept;
+    return 0;
+}
+
+int ckpy_index_arg(PyObject *op, Py_ssize_t *out)
+{
+    const Py_ssize_t i = PyLong_CheckExact(op) ? PyLong_AsSsize_t(op) : PyNumber_AsSsize_t(op, PyExc_IndexError);
+    if (i == -1 && PyErr_Occurred()) {
+        if (PyErr_ExceptionMatches(PyExc_OverflowError)) PyErr_SetString(PyExc_IndexError, "position out of range");
+        return -1;
+    }
+    *out = i;
+    return 0;
+}
+
+int ckpy_value_arg(PyObject *op, ckv_value *out)
+{
+    if (op == Py_None) {
+        out->tag = CKV_TAG_NONE;
+    } else if (PyBool_Check(op)) {
+        out->tag = op == Py_True ? CKV_TAG_TRUE : CKV_TAG_FALSE;
+    } else if (PyLong_Check(op)) {
+        int overflow = 0;
+        const long long v = PyLong_AsLongLongAndOverflow(op, &overflow);
+        if (overflow) {
+            PyErr_SetString(PyExc_OverflowError, "an int must fit 64 bits");
+            return -1;
+        }
+        if (v == -1 && PyErr_Occurred()) return -1;
+        out->tag = CKV_TAG_INT;
+        out->i64 = v;
+    } else if (PyFloat_Check(op)) {
+        out->tag = CKV_TAG_FLOAT;
+        out->f64 = PyFloat_AS_DOUBLE(op);
+    } else if (PyUnicode_Check(op)) {
+        Py_ssize_t n;
+        const char *p = PyUnicode_AsUTF8AndSize(op, &n);
+        if (!p) return -1; /* UnicodeEncodeError, a ValueError, names the surrogate */
+        out->tag = CKV_TAG_STR;
+        out->ptr = (const uint8_t *)p;
+        out->n_bytes = (size_t)n;
+    } else if (PyBytes_Check(op)) {
+        out->tag = CKV_TAG_BYTES;
+        out->ptr = (const uint8_t *)PyBytes_AS_STRING(op);
+        out->n_bytes = (size_t)PyBytes_GET_SIZE(op);
+    } else {
+        return 0;
+    }
+    return 1;
+}
+
+int ckpy_check_surrogates(PyObject *s)
+{
+    if (ckpy_ready(s) < 0) return -1;
+    const int kind = PyUnicode_KIND(s);
+    if (kind == PyUnicode_1BYTE_KIND) return 0;
+    const void *data = PyUnicode_DATA(s);
+    const Py_ssize_t n = PyUnicode_GET_LENGTH(s);
+    for (Py_ssize_t i = 0; i < n; i++) {
+        const Py_UCS4 c = PyUnicode_READ(kind, data, i);
+        if (c >= 0xd800 && c <= 0xdfff) {
+            PyErr_Format(PyExc_ValueError, "lone surrogate U+%04X at position %zd", (unsigned)c, i);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+PyObject *ckpy_id(const ckv_id32 *id) { return PyBytes_FromStringAndSize((const char *)id->b, 32); }
+
+PyObject *ckpy_id_tuple(const ckv_id32 *ids, size_t n)
+{
+    PyObject *out = PyTuple_New((Py_ssize_t)n);
+    for (size_t i = 0; out && i < n; i++) {
+        PyObject *id = ckpy_id(&ids[i]);
+        if (!id) Py_CLEAR(out);
+        else PyTuple_SET_ITEM(out, (Py_ssize_t)i, id);
+    }
+    return out;
+}
+
+PyObject *ckpy_id_buf_tuple(const ckv_buf *ids)
+{
+    return ckpy_id_tuple((const ckv_id32 *)(const void *)ids->ptr, ids->len / sizeof(ckv_id32));
+}
+
+PyObject *ckpy_value(const ckv_value *v)
+{
+    switch (v->tag) {
+    case CKV_TAG_NONE: Py_RETURN_NONE;
+    case CKV_TAG_FALSE: Py_RETURN_FALSE;
+    case CKV_TAG_TRUE: Py_RETURN_TRUE;
+    case CKV_TAG_INT: return PyLong_FromLongLong(v->i64);
+    case CKV_TAG_FLOAT: return PyFloat_FromDouble(v->f64);
+    case CKV_TAG_STR: return PyUnicode_DecodeUTF8((const char *)v->ptr, (Py_ssize_t)v->n_bytes, NULL);
+    case CKV_TAG_BYTES: return PyBytes_FromStringAndSize((const char *)v->ptr, (Py_ssize_t)v->n_bytes);
+    case CKV_TAG_TEXT: break;
+    }
+    PyErr_Format(PyExc_SystemError, "value tag %d is no scalar", (int)v->tag);
+    return NULL;
+}

@@ -1,0 +1,47 @@
+/* convert.h -- between Python's values and the core's. */
+#ifndef CKPY_CONVERT_H
+#define CKPY_CONVERT_H
+
+#include "py/state.h"
+
+/* ---- in */
+
+/* A bytes object with the content of any bytes-like one; new reference. TypeError says `what` wants it.
+ * Whatever is not bytes is copied: it could change while we read without the GIL. */
+PyObject *ckpy_bytes_arg(PyObject *op, const char *what);
+
+int ckpy_id_arg(PyObject *op, ckv_id32 *out);
+
+/* Ids out of an iterable, sorted and without repeats; free with PyMem_Free. */
+int ckpy_ids_arg(PyObject *op, ckv_id32 **ids, size_t *n);
+
+/* A position or count: any object with __index__; beyond Py_ssize_t: IndexError. */
+int ckpy_index_arg(PyObject *op, Py_ssize_t *out);
+
+/* A scalar. 1: done, points into op; 0: op is no scalar; -1: an exception. */
+int ckpy_value_arg(PyObject *op, ckv_value *out);
+
+/* ValueError if s holds a lone surrogate. */
+int ckpy_check_surrogates(PyObject *s);
+
+/* str with its data in place (before 3.12 that was not for free). */
+static inline int ckpy_ready(PyObject *s)
+{
+#if PY_VERSION_HEX < 0x030C0000
+    return PyUnicode_READY(s);
+#else
+    (void)s;
+    return 0;
+#endif
+}
+
+/* ---- out */
+
+PyObject *ckpy_id(const ckv_id32 *id);
+PyObject *ckpy_id_tuple(const ckv_id32 *ids, size_t n);
+PyObject *ckpy_id_buf_tuple(const ckv_buf *ids);
+
+/* A scalar as a Python object that no garbage collector tracks, so it may be made under the lock. */
+PyObject *ckpy_value(const ckv_value *v);
+
+#endif

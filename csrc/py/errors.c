@@ -1,0 +1,87 @@
+/* errors.c -- the tree of API errors. MemoryError, IndexError, KeyError, TypeError and OverflowError are Python's own. */
+#include "py/errors.h"
+
+static int make(PyObject *module, PyObject **slot, const char *name, const char *doc, PyObject *base, PyObject *second)
+{
+    PyObject *bases = second ? PyTuple_Pack(2, base, second) : PyTuple_Pack(1, base);
+    if (!bases) return -1;
+    *slot = PyErr_NewExceptionWithDoc(name, doc, bases, NULL);
+    Py_DECREF(bases);
+    if (!*slot) return -1;
+    return PyModule_AddObjectRef(module, strrchr(name, '.') + 1, *slot);
+}
+
+int ckpy_errors_exec(PyObject *m, ckpy_state *st)
+{
+    if (make(m, &st->Error, "crdtkv.Error", "What all errors of crdtkv have in common.", PyExc_Exception, NULL) < 0)
+        return -1;
+    const struct {
+        PyObject **slot;
+        const char *name, *doc;
+        PyObject *second; /* borrowed */
+    } tree[] = {
+        {&st->DecodeError, "crdtkv.DecodeError",
+         "Bytes that do not parse. `offset` (where known): the byte at which reading stopped.", PyExc_ValueError},
+        {&st->SignatureError, "crdtkv.SignatureError", "A signature that does not hold.", NULL},
+        {&st->UnauthorizedError, "crdtkv.UnauthorizedError", "An author who may not do what was tried.", NULL},
+        {&st->StaleHandleError, "crdtkv.StaleHandleError",
+         "The container that a handle stands for was deleted, overwritten or undone.", NULL},
+        {&st->ForkError, "crdtkv.ForkError", "A lane that forks where it must not.", NULL},
+        {&st->LimitError, "crdtkv.LimitError", "Well formed, but beyond a limit.", NULL},
+        {&st->StoreError, "crdtkv.StoreError", "The file below said no.", PyExc_OSError},
+        {&st->ClockDriftError, "crdtkv.ClockDriftError", "A time too far in the future.", NULL},
+        {&st->SyncError, "crdtkv.SyncError", "A message that does not fit the conversation.", NULL},
+    };
+    for (size_t i = 0; i < sizeof tree / sizeof *tree; i++)
+        if (make(m, tree[i].slot, tree[i].name, tree[i].doc, st->Error, tree[i].second) < 0) return -1;
+    return 0;
+}
+
+static PyObject *class_of(ckpy_state *st, ckv_status s)
+{
+    switch (s) {
+    case CKV_ECORRUPT: return st->DecodeError;
+    case CKV_ELIMIT: return st->LimitError;
+    case CKV_ESIGN: return st->SignatureError;
+    case CKV_ENOENT: return PyExc_KeyError;
+    case CKV_ERANGE: return PyExc_IndexError;
+    case CKV_ESTALE: return st->StaleHandleError;
+    case CKV_EVALUE: return PyExc_ValueError;
+    case CKV_OK:
+    case CKV_ENOMEM:
+    case CKV_EVOID:
+    case CKV_ELATER: break;
+    }
+    return st->Error;
+}
+
+PyObject *ckpy_raise(ckpy_state *st, ckv_status s, const char *what)
+{
+    if (s == CKV_ENOMEM) return PyErr_NoMemory();
+    PyErr_SetString(class_of(st, s), what);
+    return NULL;
+}
+
+PyObject *ckpy_raise_err(ckpy_state *st, ckv_status s, const ckv_err *err, const char *what)
+{
+    if (s == CKV_ENOMEM) return PyErr_NoMemory();
+    PyObject *class = class_of(st, s);
+    PyObject *error = PyObject_CallFunction(class, "s", err->text ? err->text : what);
+    if (!error) return NULL;
+    PyObject *offset = PyLong_FromSize_t(err->offset);
+    if (offset && PyObject_SetAttrString(error, "offset", offset) == 0) PyErr_SetObject(class, error);
+    Py_XDECREF(offset);
+    Py_DECREF(error);
+    return NULL;
+}
+
+PyObject *ckpy_refusal_class(ckpy_state *st, ckv_refusal_kind kind)
+{
+    switch (kind) {
+    case CKV_REFUSED_DECODE: return st->DecodeError;
+    case CKV_REFUSED_SIGNATURE: return st->SignatureError;
+    case CKV_REFUSED_LIMIT: return st->LimitError;
+    case CKV_REFUSED_OTHER: break;
+    }
+    return st->Error;
+}

@@ -1,0 +1,91 @@
+/* lock.h -- one lock per document, real in every build because the GIL is dropped in long work.
+ *
+ *     get .. put                 short work: the thread keeps the GIL (or stays attached) all the way
+ *     get, away .. back, put     long work: the GIL is dropped in between, the lock stays held
+ *
+ * Under it no Python code runs: no call back, no DECREF of foreign objects, no allocation of objects that the garbage
+ * collector tracks (str, bytes, int and float are fine). So nobody can come back in, and nobody waits with it in hand.
+ *
+ * From 3.13 on it is a PyMutex, which lets go of the thread state while it waits. Before, the GIL itself keeps short work
+ * apart, so that `get` is one test of a flag; only long work takes an operating system's lock, for the others to wait on.
+ */
+#ifndef CKPY_LOCK_H
+#define CKPY_LOCK_H
+
+#include <Python.h>
+#include <stdbool.h>
+
+#if PY_VERSION_HEX >= 0x030D0000
+
+typedef struct ckpy_lock {
+    PyMutex mutex;
+} ckpy_lock;
+
+static inline bool ckpy_lock_init(ckpy_lock *l)
+{
+    *l = (ckpy_lock){0};
+    return true;
+}
+static inline void ckpy_lock_fini(ckpy_lock *l) { (void)l; }
+static inline void ckpy_lock_get(ckpy_lock *l) { PyMutex_Lock(&l->mutex); }
+static inline void ckpy_lock_put(ckpy_lock *l) { PyMutex_Unlock(&l->mutex); }
+static inline PyThreadState *ckpy_lock_away(ckpy_lock *l)
+{
+    (void)l;
+    return PyEval_SaveThread();
+}
+static inline void ckpy_lock_back(ckpy_lock *l, PyThreadState *ts)
+{
+    (void)l;
+    PyEval_RestoreThread(ts);
+}
+
+/* For fields of Python objects; nothing but a pair of braces where there is a GIL. */
+#define CKPY_BEGIN_CRITICAL(op) Py_BEGIN_CRITICAL_SECTION(op)
+#define CKPY_END_CRITICAL() Py_END_CRITICAL_SECTION()
+
+#else
+
+typedef struct ckpy_lock {
+    bool busy;             /* somebody works without the GIL; read and written under the GIL */
+    PyThread_type_lock os; /* owned; held while busy */
+} ckpy_lock;
+
+static inline bool ckpy_lock_init(ckpy_lock *l)
+{
+    *l = (ckpy_lock){.os = PyThread_allocate_lock()};
+    return l->os != NULL;
+}
+static inline void ckpy_lock_fini(ckpy_lock *l)
+{
+    if (l->os) PyThread_free_lock(l->os);
+}
+static inline void ckpy_lock_get(ckpy_lock *l)
+{
+    while (l->busy) {
+        Py_BEGIN_ALLOW_THREADS
+        PyThread_acquire_lock(l->os, WAIT_LOCK);
+        PyThread_release_lock(l->os);
+        Py_END_ALLOW_THREADS
+    }
+}
+static inline void ckpy_lock_put(ckpy_lock *l) { (void)l; }
+static inline PyThreadState *ckpy_lock_away(ckpy_lock *l)
+{
+    l->busy = true;
+    PyThread_acquire_lock(l->os, WAIT_LOCK); /* at most a waiter has it, for a moment and without wanting the GIL */
+    return PyEval_SaveThread();
+}
+static inline void ckpy_lock_back(ckpy_lock *l, PyThreadState *ts)
+{
+    PyEval_RestoreThread(ts);
+    l->busy = false;
+    PyThread_release_lock(l->os);
+}
+
+#define CKPY_BEGIN_CRITICAL(op) {
+#define CKPY_END_CRITICAL() }
+
+#endif
+
+#endif

@@ -1,0 +1,169 @@
+/* module.c -- crdtkv._core: its state, its types, and the few functions that belong to no object. */
+#include "py/convert.h"
+#include "py/errors.h"
+
+static PyObject *verify_equivocation(PyObject *module, PyObject *proof)
+{
+    ckpy_state *st = PyModule_GetState(module);
+    PyObject *data = ckpy_bytes_arg(proof, "a proof");
+    if (!data) return NULL;
+    ckv_id32 author;
+    ckv_err err = {0};
+    ckv_status s;
+    Py_BEGIN_ALLOW_THREADS
+    s = ckv_proof_verify((const uint8_t *)PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data), &author, &err);
+    Py_END_ALLOW_THREADS
+    Py_DECREF(data);
+    if (s == CKV_OK) return ckpy_id(&author);
+    return ckpy_raise_err(st, s, &err, s == CKV_ESIGN ? "the proof does not hold" : "not a proof of equivocation");
+}
+
+static PyObject *doc_id_of(PyObject *module, PyObject *bundle)
+{
+    ckpy_state *st = PyModule_GetState(module);
+    PyObject *data = ckpy_bytes_arg(bundle, "a bundle");
+    if (!data) return NULL;
+    ckv_id32 id;
+    ckv_err err = {0};
+    const ckv_status s =
+        ckv_bundle_doc_id((const uint8_t *)PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data), &id, &err);
+    Py_DECREF(data);
+    return s == CKV_OK ? ckpy_id(&id) : ckpy_raise_err(st, s, &err, "not a bundle");
+}
+
+static PyObject *adopt(PyObject *module, PyObject *args)
+{
+    ckpy_state *st = PyModule_GetState(module);
+    PyObject *refusal, *identity;
+    if (!PyArg_ParseTuple(args, "OO:_adopt", &refusal, &identity)) return NULL;
+    Py_XSETREF(st->Refusal, Py_NewRef(refusal));
+    Py_XSETREF(st->FullIdentity, Py_NewRef(identity));
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(verify_doc,
+             "verify_equivocation($module, proof, /)\n--\n\n"
+             "The public key of the author whom a proof convicts of telling two stories.\n\n"
+             "Needs nothing but the bytes. DecodeError: no proof; SignatureError: one that does not hold.\n\n"
+             ">>> import crdtkv as ck\n"
+             ">>> ck.verify_equivocation(b'hearsay')\n"
+             "Traceback (most recent call last):\n"
+             "    ...\n"
+             "crdtkv.DecodeError: ...");
+
+static PyMethodDef methods[] = {
+    {"verify_equivocation", verify_equivocation, METH_O, verify_doc},
+    {"_doc_id_of", doc_id_of, METH_O, "_doc_id_of($module, bundle, /)\n--\n\nThe id of the document a bundle is of."},
+    {"_adopt", adopt, METH_VARARGS,
+     "_adopt($module, refusal, identity, /)\n--\n\nTakes the Python classes that C makes objects of."},
+    {NULL, NULL, 0, NULL},
+};
+
+ckpy_state *ckpy_state_of(PyTypeObject *type)
+{
+    PyObject *module = PyType_GetModuleByDef(type, &ckpy_def);
+    return module ? PyModule_GetState(module) : NULL;
+}
+
+static int exec(PyObject *m)
+{
+    ckpy_state *st = PyModule_GetState(m);
+    if (!ckv_init()) {
+        PyErr_SetString(PyExc_ImportError, "crdtkv: libsodium does not work here, or is too old (1.0.18 is needed)");
+        return -1;
+    }
+    if (ckpy_errors_exec(m, st) < 0) return -1;
+    const struct {
+        PyTypeObject **slot;
+        PyType_Spec *spec;
+        const char *name; /* NULL: not to be seen */
+    } types[] = {
+        {&st->Identity, &ckpy_identity_spec, "Identity"}, {&st->Doc, &ckpy_doc_spec, "Doc"},
+        {&st->Text, &ckpy_text_spec, "Text"},             {&st->Change, &ckpy_change_spec, "Change"},
+        {&st->Block, &ckpy_block_spec, "Block"},          {&st->View, &ckpy_view_spec, "View"},
+        {&st->Report, &ckpy_report_spec, "Report"},
+    };
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        *types[i].slot = (PyTypeObject *)PyType_FromModuleAndSpec(m, types[i].spec, NULL);
+        if (!*types[i].slot || PyModule_AddObjectRef(m, types[i].name, (PyObject *)*types[i].slot) < 0) return -1;
+    }
+    return 0;
+}
+
+static int traverse(PyObject *m, visitproc visit, void *arg)
+{
+    ckpy_state *st = PyModule_GetState(m);
+    Py_VISIT(st->Identity);
+    Py_VISIT(st->Doc);
+    Py_VISIT(st->Text);
+    Py_VISIT(st->Change);
+    Py_VISIT(st->Block);
+    Py_VISIT(st->View);
+    Py_VISIT(st->Report);
+    Py_VISIT(st->Error);
+    Py_VISIT(st->DecodeError);
+    Py_VISIT(st->SignatureError);
+    Py_VISIT(st->UnauthorizedError);
+    Py_VISIT(st->StaleHandleError);
+    Py_VISIT(st->ForkError);
+    Py_VISIT(st->LimitError);
+    Py_VISIT(st->StoreError);
+    Py_VISIT(st->ClockDriftError);
+    Py_VISIT(st->SyncError);
+    Py_VISIT(st->Refusal);
+    Py_VISIT(st->FullIdentity);
+    return 0;
+}
+
+static int clear(PyObject *m)
+{
+    ckpy_state *st = PyModule_GetState(m);
+    Py_CLEAR(st->Identity);
+    Py_CLEAR(st->Doc);
+    Py_CLEAR(st->Text);
+    Py_CLEAR(st->Change);
+    Py_CLEAR(st->Block);
+    Py_CLEAR(st->View);
+    Py_CLEAR(st->Report);
+    Py_CLEAR(st->Error);
+    Py_CLEAR(st->DecodeError);
+    Py_CLEAR(st->SignatureError);
+    Py_CLEAR(st->UnauthorizedError);
+    Py_CLEAR(st->StaleHandleError);
+    Py_CLEAR(st->ForkError);
+    Py_CLEAR(st->LimitError);
+    Py_CLEAR(st->StoreError);
+    Py_CLEAR(st->ClockDriftError);
+    Py_CLEAR(st->SyncError);
+    Py_CLEAR(st->Refusal);
+    Py_CLEAR(st->FullIdentity);
+    return 0;
+}
+
+static void release(void *m) { (void)clear((PyObject *)m); }
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, (void *)exec},
+#if PY_VERSION_HEX >= 0x030C0000
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+#if PY_VERSION_HEX >= 0x030D0000
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {0, NULL},
+};
+
+struct PyModuleDef ckpy_def = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "crdtkv._core",
+    .m_doc = "The C part of crdtkv. Import crdtkv instead.",
+    .m_size = sizeof(ckpy_state),
+    .m_methods = methods,
+    .m_slots = slots,
+    .m_traverse = traverse,
+    .m_clear = clear,
+    .m_free = release,
+};
+
+PyMODINIT_FUNC PyInit__core(void);
+PyMODINIT_FUNC PyInit__core(void) { return PyModuleDef_Init(&ckpy_def); }

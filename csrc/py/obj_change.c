@@ -1,0 +1,165 @@
+/* obj_change.c -- Change: a document and a number. What it shows is read from the document when asked for. */
+#include "py/convert.h"
+#include "py/errors.h"
+
+#define CHANGE(op) ((ckpy_change *)(op))
+
+PyObject *ckpy_change_new(ckpy_doc *d, uint32_t number)
+{
+    ckpy_change *self = PyObject_GC_New(ckpy_change, d->state->Change);
+    if (!self) return NULL;
+    self->doc = (ckpy_doc *)Py_NewRef((PyObject *)d);
+    self->number = number;
+    PyObject_GC_Track(self);
+    return (PyObject *)self;
+}
+
+static int Change_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(CHANGE(op)->doc);
+    return 0;
+}
+
+static void Change_dealloc(PyObject *op)
+{
+    PyTypeObject *tp = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    Py_DECREF(CHANGE(op)->doc); /* no tp_clear: a change cannot close a cycle without its document, which can */
+    PyObject_GC_Del(op);
+    Py_DECREF(tp);
+}
+
+/* The facts, with the ids copied: what the core hands out is good only under the lock. */
+typedef struct facts {
+    ckv_change_info info;
+    ckv_id32 id, author, lane, prev;
+} facts;
+
+static void read_facts(ckpy_change *c, facts *f)
+{
+    ckpy_lock_get(&c->doc->lock);
+    ckv_doc_change(c->doc->core, c->number, &f->info);
+    f->id = *f->info.id;
+    f->author = *f->info.author;
+    f->lane = *f->info.lane;
+    if (f->info.prev) f->prev = *f->info.prev;
+    ckpy_lock_put(&c->doc->lock);
+}
+
+#define GETTER(name, expr)                                                                                             \
+    static PyObject *Change_get_##name(PyObject *op, void *closure)                                                    \
+    {                                                                                                                  \
+        (void)closure;                                                                                                 \
+        facts f;                                                                                                       \
+        read_facts(CHANGE(op), &f);                                                                                    \
+        return expr;                                                                                                   \
+    }
+
+GETTER(id, ckpy_id(&f.id))
+GETTER(author, ckpy_id(&f.author))
+GETTER(lane, ckpy_id(&f.lane))
+GETTER(prev, f.info.prev ? ckpy_id(&f.prev) : Py_NewRef(Py_None))
+GETTER(seq, PyLong_FromUnsignedLong(f.info.seq))
+GETTER(time, PyLong_FromLongLong(f.info.time))
+GETTER(n_ops, PyLong_FromUnsignedLong(f.info.n_ops))
+GETTER(signed, PyBool_FromLong(f.info.is_signed))
+GETTER(void, f.info.void_reason ? PyUnicode_FromString(f.info.void_reason) : Py_NewRef(Py_None))
+
+static PyObject *Change_get_message(PyObject *op, void *closure)
+{
+    (void)closure;
+    ckpy_change *self = CHANGE(op);
+    ckv_change_info info;
+    ckpy_lock_get(&self->doc->lock);
+    ckv_doc_change(self->doc->core, self->number, &info);
+    PyObject *message =
+        info.message ? PyUnicode_DecodeUTF8(info.message, (Py_ssize_t)info.message_bytes, NULL) : Py_NewRef(Py_None);
+    ckpy_lock_put(&self->doc->lock);
+    return message;
+}
+
+static PyObject *Change_get_parents(PyObject *op, void *closure)
+{
+    (void)closure;
+    ckpy_change *self = CHANGE(op);
+    ckv_change_info info, parent;
+    ckv_id32 ids[32];
+    ckpy_lock_get(&self->doc->lock);
+    ckv_doc_change(self->doc->core, self->number, &info);
+    for (uint32_t i = 0; i < info.n_parents; i++) {
+        ckv_doc_change(self->doc->core, info.parents[i], &parent);
+        ids[i] = *parent.id;
+    }
+    ckpy_lock_put(&self->doc->lock);
+    return ckpy_id_tuple(ids, info.n_parents);
+}
+
+static PyObject *Change_repr(PyObject *op)
+{
+    facts f;
+    read_facts(CHANGE(op), &f);
+    const uint8_t *a = f.id.b, *b = f.author.b;
+    char id[9], author[9];
+    PyOS_snprintf(id, sizeof id, "%02x%02x%02x%02x", a[0], a[1], a[2], a[3]);
+    PyOS_snprintf(author, sizeof author, "%02x%02x%02x%02x", b[0], b[1], b[2], b[3]);
+    return PyUnicode_FromFormat("<Change %s by %s, seq %lu, %lu ops%s>", id, author, (unsigned long)f.info.seq,
+                                (unsigned long)f.info.n_ops, f.info.void_reason ? ", void" : "");
+}
+
+static Py_hash_t Change_hash(PyObject *op)
+{
+    PyObject *id = Change_get_id(op, NULL);
+    if (!id) return -1;
+    const Py_hash_t h = PyObject_Hash(id);
+    Py_DECREF(id);
+    return h;
+}
+
+static PyObject *Change_richcompare(PyObject *a, PyObject *b, int op)
+{
+    if ((op != Py_EQ && op != Py_NE) || Py_TYPE(a) != Py_TYPE(b)) Py_RETURN_NOTIMPLEMENTED;
+    facts fa, fb;
+    read_facts(CHANGE(a), &fa);
+    read_facts(CHANGE(b), &fb);
+    return PyBool_FromLong(ckv_id32_eq(&fa.id, &fb.id) == (op == Py_EQ));
+}
+
+static PyGetSetDef Change_getset[] = {
+    {"id", Change_get_id, NULL, "Its 32-byte id, a hash of all it says.", NULL},
+    {"author", Change_get_author, NULL, "The public key of who made it.", NULL},
+    {"lane", Change_get_lane, NULL, "The id of the lane that it is on: one writer in one sitting.", NULL},
+    {"seq", Change_get_seq, NULL, "Its number on the lane, from 0.", NULL},
+    {"prev", Change_get_prev, NULL, "The id of the change before it on the lane; None for the first.", NULL},
+    {"parents", Change_get_parents, NULL, "The ids of the other changes it builds on, sorted.", NULL},
+    {"time", Change_get_time, NULL, "When its author says it was made, in ms since 1970.", NULL},
+    {"message", Change_get_message, NULL, "What commit() or change() was given; None without.", NULL},
+    {"n_ops", Change_get_n_ops, NULL, "How many single operations it holds; a character is one.", NULL},
+    {"signed", Change_get_signed, NULL, "Does a signature that is here cover it?", NULL},
+    {"void", Change_get_void, NULL, "None, or why it has no effect.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot Change_slots[] = {
+    {Py_tp_doc, "A change of a document: what is hashed, signed and sent as one.\n\n"
+                ">>> import crdtkv as ck\n"
+                ">>> doc = ck.Doc()\n"
+                ">>> doc['title'] = 'Notes'\n"
+                ">>> change = doc.commit('first words')\n"
+                ">>> change.seq, change.n_ops, change.message\n"
+                "(0, 1, 'first words')"},
+    {Py_tp_dealloc, Change_dealloc},
+    {Py_tp_traverse, Change_traverse},
+    {Py_tp_repr, Change_repr},
+    {Py_tp_hash, Change_hash},
+    {Py_tp_richcompare, Change_richcompare},
+    {Py_tp_getset, Change_getset},
+    {0, NULL},
+};
+
+PyType_Spec ckpy_change_spec = {
+    .name = "crdtkv.Change",
+    .basicsize = sizeof(ckpy_change),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = Change_slots,
+};

@@ -1,0 +1,179 @@
+/* state.h -- what the files of py/ share: the module's state, the objects' structs, and the two doors to a document.
+ *
+ *     edits          ckpy_edit_begin .. ckpy_edit_end
+ *     closing calls  ckpy_doc_settle .. ckpy_lock_put        (heads, export, apply, ...: they close the open change)
+ *     plain reads    ckpy_lock_get   .. ckpy_lock_put
+ *
+ * A change() block belongs to its thread. The first two doors make other threads wait for its end; the third does not.
+ * Texts, changes and views hold a strong reference to their document; the core's memory goes with the document alone.
+ */
+#ifndef CKPY_STATE_H
+#define CKPY_STATE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "py/lock.h"
+#include "replica/crdtkv.h"
+
+typedef struct ckpy_state {
+    PyTypeObject *Identity, *Doc, *Text, *Change, *Block, *View, *Report; /* owned, as all here */
+    PyObject *Error, *DecodeError, *SignatureError, *UnauthorizedError, *StaleHandleError, *ForkError, *LimitError,
+        *StoreError, *ClockDriftError, *SyncError;
+    PyObject *Refusal, *FullIdentity; /* Python classes; crdtkv hands them in. NULL before */
+} ckpy_state;
+
+extern struct PyModuleDef ckpy_def;
+
+/* The state of the module that made `type`; works for subclasses too. NULL with an exception. */
+ckpy_state *ckpy_state_of(PyTypeObject *type);
+
+/* ---- objects */
+
+typedef struct ckpy_identity {
+    PyObject_HEAD
+    ckv_identity core;
+} ckpy_identity;
+
+/* What makes an edit look twice. */
+#define CKPY_IN_BLOCK 1u /* a change() block is open */
+#define CKPY_HANDOFF 2u  /* one has just ended and others have waited for that */
+#define CKPY_FULL 4u     /* the open change may have reached CKPY_LONE_BYTES */
+
+#define CKPY_LONE_BYTES ((ptrdiff_t)1 << 20) /* docs: lone edits close the open change at 1 MiB */
+#define CKPY_LONG 65536                      /* bytes or characters from which work runs without the GIL */
+
+typedef struct ckpy_doc {
+    PyObject_HEAD
+    ckv_doc *core;       /* owned; guarded by lock, as is all down to `made` */
+    ckpy_lock lock;
+    unsigned attention;  /* CKPY_*; 0: an edit may go straight on */
+    ptrdiff_t room;      /* lower bound of the bytes left before CKPY_LONE_BYTES */
+    unsigned long owner; /* the thread whose block is open, 0: none */
+    unsigned depth;      /* of blocks */
+    unsigned waiters;    /* threads that wait for the block's end */
+    unsigned handoff;    /* how many of them go first now that it has ended */
+    unsigned epoch;      /* counts blocks that ended with somebody waiting */
+    PyThread_type_lock gate; /* owned; held while a block is open, for others to wait on */
+    PyObject *made;          /* owned list or NULL: texts that were attached in the open block. Its thread's own */
+    PyObject **handles;      /* owned weak references by container number, NULL: none. Guarded by the object */
+    size_t n_handles;
+    ckpy_state *state;  /* borrowed: our type keeps the module */
+    PyObject *identity; /* owned */
+    PyObject *clock;    /* owned callable, NULL: the system's */
+    PyObject *watchers; /* owned, NULL: none; who is told of equivocations */
+} ckpy_doc;
+
+/* A text is attached (doc), of the past (frozen) or detached (neither). */
+typedef struct ckpy_text {
+    PyObject_HEAD
+    ckpy_doc *doc;      /* owned, NULL: not attached. Set once */
+    uint32_t container; /* in doc, or in view */
+    bool frozen;
+    PyObject *plain;    /* owned str: the content when not attached, the last one when rolled back */
+    PyObject *view;     /* owned, frozen only: where the content comes from; NULL once `plain` is there */
+    PyObject *weakrefs;
+} ckpy_text;
+
+typedef struct ckpy_change {
+    PyObject_HEAD
+    ckpy_doc *doc; /* owned */
+    uint32_t number;
+} ckpy_change;
+
+typedef struct ckpy_view {
+    PyObject_HEAD
+    ckpy_doc *doc;  /* owned */
+    ckv_view *core; /* owned; guarded by doc's lock */
+} ckpy_view;
+
+extern PyType_Spec ckpy_identity_spec, ckpy_doc_spec, ckpy_text_spec, ckpy_change_spec, ckpy_block_spec,
+    ckpy_view_spec, ckpy_report_spec;
+
+/* ---- obj_doc.c: the doors */
+
+int ckpy_edit_begin_slow(ckpy_doc *d);
+
+/* 0: the lock is held and an edit may go on. -1: an exception. */
+static inline int ckpy_edit_begin(ckpy_doc *d)
+{
+    ckpy_lock_get(&d->lock);
+    return d->attention == 0 ? 0 : ckpy_edit_begin_slow(d);
+}
+
+/* `bytes`: at most so much has the open change grown. */
+static inline void ckpy_edit_end(ckpy_doc *d, size_t bytes)
+{
+    d->room -= (ptrdiff_t)bytes;
+    if (d->room < 0) d->attention |= CKPY_FULL;
+    ckpy_lock_put(&d->lock);
+}
+
+/* Under the lock: is this edit a lone one, outside of any block? */
+static inline bool ckpy_is_lone(const ckpy_doc *d) { return d->owner == 0; }
+
+/* Under the lock, after CKV_ELIMIT: 1: closed the open change of lone edits, try again. 0: nothing to close.
+ * -1: an exception, and the lock is gone. */
+int ckpy_edit_make_room(ckpy_doc *d);
+
+/* 0: the lock is held and no change is open. -1: an exception. `what` names the caller to people inside a block. */
+int ckpy_doc_settle(ckpy_doc *d, const char *what);
+
+/* Waits until no other thread's block is open. The lock is held before, and after 0; -1: an exception, lock gone. */
+int ckpy_doc_await(ckpy_doc *d);
+
+/* What the clock says, in ms. Without the lock. -1: an exception. */
+int ckpy_doc_now(ckpy_doc *d, int64_t *ms);
+
+/* Under the lock: closes the open change. */
+ckv_status ckpy_doc_close(ckpy_doc *d, int64_t ms, const char *message, size_t n_bytes, uint32_t *change);
+
+/* ---- obj_doc_map.c */
+
+PyObject *ckpy_doc_map_get(PyObject *op, PyObject *const *args, Py_ssize_t nargs);
+Py_ssize_t ckpy_doc_map_length(PyObject *op);
+PyObject *ckpy_doc_map_subscript(PyObject *op, PyObject *key);
+int ckpy_doc_map_ass_subscript(PyObject *op, PyObject *key, PyObject *value);
+int ckpy_doc_map_contains(PyObject *op, PyObject *key);
+PyObject *ckpy_doc_map_iter(PyObject *op);
+PyObject *ckpy_doc_map_to_py(PyObject *op, PyObject *ignored);
+
+/* ---- obj_block.c */
+
+PyObject *ckpy_block_new(ckpy_doc *d, PyObject *message, PyObject *origin);
+
+/* ---- obj_change.c */
+
+PyObject *ckpy_change_new(ckpy_doc *d, uint32_t number);
+
+/* ---- obj_text.c */
+
+/* The handle of a container, the same one for as long as somebody holds it. */
+PyObject *ckpy_text_handle(ckpy_doc *d, uint32_t container);
+/* Makes a fresh text the handle of a container. */
+int ckpy_text_attach(ckpy_text *t, ckpy_doc *d, uint32_t container);
+PyObject *ckpy_text_past(ckpy_state *st, ckpy_view *view, uint32_t container);
+/* The content as a str, of a stale handle too. */
+PyObject *ckpy_text_last(ckpy_text *t);
+/* The content as a str; StaleHandleError. */
+PyObject *ckpy_text_str(ckpy_text *t);
+/* Under the lock: n characters from `start` on. NULL without an exception: *s says why. */
+PyObject *ckpy_text_read(ckpy_doc *d, uint32_t container, size_t start, size_t n, ckv_status *s);
+/* Under the lock of a lone edit or a block: inserts s at pos; a long one splits into changes if it is lone.
+ * `ms` is the time for those. */
+ckv_status ckpy_text_write(ckpy_doc *d, uint32_t container, size_t pos, PyObject *s, int64_t ms);
+/* Is s so long that a lone insert of it splits? Then the caller asks the clock before the lock. */
+bool ckpy_text_splits(PyObject *s);
+
+/* ---- obj_view.c */
+
+PyObject *ckpy_view_new(ckpy_doc *d, PyObject *heads);
+PyObject *ckpy_view_text(ckpy_view *view, uint32_t container);
+
+/* ---- obj_report.c */
+
+PyObject *ckpy_report_new(ckpy_state *st, const ckv_report *report);
+
+#endif
