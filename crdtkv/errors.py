@@ -1,0 +1,39 @@
+"""The tree of errors. What Python has a name for keeps it: KeyError, IndexError, TypeError, OverflowError, MemoryError.
+
+Error
+    DecodeError (also a ValueError)
+    SignatureError
+    UnauthorizedError
+    StaleHandleError
+    ForkError
+    LimitError
+    StoreError (also an OSError)
+    ClockDriftError
+    SyncError
+"""
+
+from crdtkv._core import (
+    ClockDriftError,
+    DecodeError,
+    Error,
+    ForkError,
+    LimitError,
+    SignatureError,
+    StaleHandleError,
+    StoreError,
+    SyncError,
+    UnauthorizedError,
+)
+
+__all__ = [
+    "ClockDriftError",
+    "DecodeError",
+    "Error",
+    "ForkError",
+    "LimitError",
+    "SignatureError",
+    "StaleHandleError",
+    "StoreError",
+    "SyncError",
+    "UnauthorizedError",
+]

@@ -1,0 +1,81 @@
+"""Identity: the key pair of an author, and the file it is kept in."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import Self
+
+from crdtkv import _core
+
+__all__ = ["Identity"]
+
+
+class Identity(_core.Identity):
+    """The key pair of an author. Two of the same key are equal; the secret shows nowhere.
+
+    >>> import crdtkv as ck
+    >>> me = ck.Identity.from_seed(b"32 bytes that nobody else knows!")
+    >>> me
+    <Identity ...>
+    >>> len(me.public_key)
+    32
+    """
+
+    __slots__ = ("__weakref__",)
+
+    def save(self, path: str | os.PathLike[str], password: str | bytes | None = None) -> None:
+        """Write the key to a file that only its owner may read (0600), whole or not at all.
+
+        With a password it is encrypted under a key from argon2id, which takes about a second and 256 MiB. A file that is there is replaced.
+
+        >>> import crdtkv as ck, tempfile, os
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "me.key")
+        ...     me = ck.Identity.generate()
+        ...     me.save(path)
+        ...     ck.Identity.load(path) == me
+        True
+        """
+        path = os.fspath(path)
+        content = self._seal(password)
+        try:
+            _replace(path, content)
+        finally:
+            content[:] = bytes(len(content))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], password: str | bytes | None = None) -> Self:
+        """The identity in a file that save() wrote.
+
+        DecodeError: not a key file, or not the password. OSError: the file cannot be read.
+        """
+        with open(path, "rb") as file:
+            content = file.read(_LONGEST + 1)
+        return cls._unseal(content, password)
+
+
+_LONGEST = 4096  # bytes; a key file has about a hundred
+
+
+def _replace(path: str, content: bytearray) -> None:
+    """Write beside, flush to the disk, rename: a reader sees the old file or the new one."""
+    beside = f"{path}.{secrets.token_hex(4)}.new"
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    try:
+        with open(descriptor, "wb", buffering=0) as file:
+            rest = memoryview(content)
+            while rest:
+                rest = rest[file.write(rest) :]
+            rest.release()
+            os.fchmod(file.fileno(), 0o600)
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        os.unlink(beside)
+        raise
+    folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

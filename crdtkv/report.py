@@ -1,0 +1,27 @@
+"""What became of foreign changes: Report, and a Refusal for each that was not taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from crdtkv._core import Error, Report
+
+__all__ = ["Refusal", "Report"]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A change that was not stored, and why.
+
+    >>> import crdtkv as ck
+    >>> ck.Refusal(None, "signature does not verify", ck.SignatureError).reason
+    'signature does not verify'
+    """
+
+    id: bytes | None
+    reason: str
+    error: type[Error]
+
+    def __repr__(self) -> str:
+        name = self.id.hex()[:8] if self.id else "no id"
+        return f"<Refusal {name}: {self.reason} ({self.error.__name__})>"
