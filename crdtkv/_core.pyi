@@ -6,6 +6,7 @@ from typing import Any, Literal, Self, SupportsIndex, final
 from typing_extensions import Buffer
 
 class Error(Exception): ...
+
 class DecodeError(Error, ValueError):
     offset: int
 
@@ -152,7 +153,9 @@ class Text:
 
 class Doc:
     _watchers: Any
-    def __new__(cls, identity: Any = None, *, id: Buffer | None = None, clock: Callable[[], int] | None = None) -> Self: ...
+    def __new__(
+        cls, identity: Any = None, *, id: Buffer | None = None, clock: Callable[[], int] | None = None
+    ) -> Self: ...
     @property
     def _clock(self) -> Callable[[], int] | None: ...
     @property

@@ -1,4 +1,4 @@
-"""The demo: two people write offline, a third lies to them, and they agree all the same. Then an editing trace, with figures."""
+"""The demo: two people write offline, a third lies to them, and they agree all the same. Then a trace, with figures."""
 
 from __future__ import annotations
 
@@ -166,7 +166,9 @@ def made_up(seed: int, n_keystrokes: int = 100_000) -> Trace:
 def report(trace: Trace) -> bool:
     """Replay a trace in the ways there are, and print what each takes."""
     n_splices = sum(map(len, trace.txns))
-    print(f"{trace.name}: {len(trace.txns):,} transactions, {n_splices:,} splices, {len(trace.end):,} characters at the end")
+    print(
+        f"{trace.name}: {len(trace.txns):,} transactions, {n_splices:,} splices, {len(trace.end):,} characters"
+    )
     if trace.parents is not None and trace.agents is not None:
         return concurrent(trace, trace.parents, trace.agents)
 
@@ -242,7 +244,8 @@ def concurrent(trace: Trace, parents: list[list[int]], agents: list[int]) -> boo
     right = copy["text"] == trace.end
     # Where people typed at one place at one time, there is no one right order: only the characters are given.
     alike = right or sorted(str(copy["text"])) == sorted(trace.end)
-    print(f"    all replicas agree: {same}; the text is {'that of the trace' if right else 'in another order' if alike else 'WRONG'}")
+    text = "that of the trace" if right else "in another order" if alike else "WRONG"
+    print(f"    all replicas agree: {same}; the text is {text}")
     return same and alike
 
 

@@ -65,8 +65,8 @@ class Doc(_core.Doc, MutableMapping[str, Any]):
     """One replica of a document: a mapping from str to None, bool, int, float, str, bytes and Text.
 
     `identity` signs its changes; one is made if none is given. `id` (32 bytes) names the document; a new one is random.
-    `clock` gives the time of changes in int milliseconds. Keys are in order of their bytes. Edits gather in an open change
-    until commit(), a look from outside such as `heads`, or 1 MiB. May be used from several threads.
+    `clock` gives the time of changes in int milliseconds. Keys are in order of their bytes. Edits gather in an open
+    change until commit(), a look from outside such as `heads`, or 1 MiB. May be used from several threads.
 
     >>> import crdtkv as ck
     >>> doc = ck.Doc()

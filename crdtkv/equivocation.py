@@ -13,23 +13,26 @@ __all__ = ["Equivocation", "verify_equivocation"]
 
 
 class Equivocation:
-    """Two changes of one lane with one number: `a` and `b`, the smallest of those there. Made by Doc.equivocations()."""
+    """Two changes of one lane with one number: `a` and `b`, the smallest there. Made by Doc.equivocations()."""
 
-    __slots__ = ("_doc", "_proof", "a", "author", "b", "lane", "seq")
+    __slots__ = {  # noqa: RUF023 -- in the order of the API
+        "author": "The public key of who did it.",
+        "lane": "The id of the lane that forks.",
+        "seq": "The number at which it forks.",
+        "a": "The id of the smaller change.",
+        "b": "The id of the greater one.",
+        "_doc": "Where the proof comes from.",
+        "_proof": "Once it has been asked for.",
+    }
 
     def __init__(self, doc: Doc, author: bytes, lane: bytes, seq: int, a: bytes, b: bytes) -> None:
         self._doc = doc
         self._proof: bytes | None = None
         self.author = author
-        """The public key of who did it."""
         self.lane = lane
-        """The id of the lane that forks."""
         self.seq = seq
-        """The number at which it forks."""
         self.a = a
-        """The id of the smaller change."""
         self.b = b
-        """The id of the greater one."""
 
     @property
     def proof(self) -> bytes:

@@ -27,7 +27,8 @@ class Identity(_core.Identity):
     def save(self, path: str | os.PathLike[str], password: str | bytes | None = None) -> None:
         """Write the key to a file that only its owner may read (0600), whole or not at all.
 
-        With a password it is encrypted under a key from argon2id, which takes about a second and 256 MiB. A file that is there is replaced.
+        With a password it is encrypted under a key that argon2id makes of it, slowly and in much memory, on purpose.
+        A file that is there is replaced.
 
         >>> import crdtkv as ck, tempfile, os
         >>> with tempfile.TemporaryDirectory() as folder:

@@ -39,7 +39,7 @@ MISSING: Final = _Missing()
 class Patch:
     """One step. `path` leads to the container; `old` and `new` are plain values, MISSING where there is none.
 
-    A map has `set` and `remove`, with a key as position. A text has `insert` and `remove`, with a place and the characters.
+    A map has `set` and `remove`, with a key as position; a text `insert` and `remove`, with a place and the characters.
 
     >>> import crdtkv as ck
     >>> doc = ck.Doc()

@@ -7,7 +7,8 @@ PyObject *ckpy_bytes_arg(PyObject *op, const char *what)
 {
     if (PyBytes_CheckExact(op)) return Py_NewRef(op);
     if (!PyObject_CheckBuffer(op)) {
-        PyErr_Format(PyExc_TypeError, "%s must be bytes-like, not %.100s", what, Py_TYPE(op)->tp_name);
+        PyErr_Format(PyExc_TypeError, "%s must be bytes-like, not %.100s", what,
+                     Py_TYPE(op)->tp_name);
         return NULL;
     }
     return PyBytes_FromObject(op);
@@ -18,8 +19,10 @@ int ckpy_id_arg(PyObject *op, ckv_id32 *out)
     PyObject *bytes = ckpy_bytes_arg(op, "an id");
     if (!bytes) return -1;
     const bool fits = PyBytes_GET_SIZE(bytes) == 32;
-    if (fits) memcpy(out, PyBytes_AS_STRING(bytes), 32);
-    else PyErr_Format(PyExc_ValueError, "an id is 32 bytes long, not %zd", PyBytes_GET_SIZE(bytes));
+    if (fits)
+        memcpy(out, PyBytes_AS_STRING(bytes), 32);
+    else
+        PyErr_Format(PyExc_ValueError, "an id is 32 bytes long, not %zd", PyBytes_GET_SIZE(bytes));
     Py_DECREF(bytes);
     return fits ? 0 : -1;
 }
@@ -58,9 +61,11 @@ int ckpy_ids_arg(PyObject *op, ckv_id32 **ids, size_t *n)
 
 int ckpy_index_arg(PyObject *op, Py_ssize_t *out)
 {
-    const Py_ssize_t i = PyLong_CheckExact(op) ? PyLong_AsSsize_t(op) : PyNumber_AsSsize_t(op, PyExc_IndexError);
+    const Py_ssize_t i =
+        PyLong_CheckExact(op) ? PyLong_AsSsize_t(op) : PyNumber_AsSsize_t(op, PyExc_IndexError);
     if (i == -1 && PyErr_Occurred()) {
-        if (PyErr_ExceptionMatches(PyExc_OverflowError)) PyErr_SetString(PyExc_IndexError, "position out of range");
+        if (PyErr_ExceptionMatches(PyExc_OverflowError))
+            PyErr_SetString(PyExc_IndexError, "position out of range");
         return -1;
     }
     *out = i;
@@ -127,8 +132,10 @@ PyObject *ckpy_id_tuple(const ckv_id32 *ids, size_t n)
     PyObject *out = PyTuple_New((Py_ssize_t)n);
     for (size_t i = 0; out && i < n; i++) {
         PyObject *id = ckpy_id(&ids[i]);
-        if (!id) Py_CLEAR(out);
-        else PyTuple_SET_ITEM(out, (Py_ssize_t)i, id);
+        if (!id)
+            Py_CLEAR(out);
+        else
+            PyTuple_SET_ITEM(out, (Py_ssize_t)i, id);
     }
     return out;
 }
@@ -146,8 +153,10 @@ PyObject *ckpy_value(const ckv_value *v)
     case CKV_TAG_TRUE: Py_RETURN_TRUE;
     case CKV_TAG_INT: return PyLong_FromLongLong(v->i64);
     case CKV_TAG_FLOAT: return PyFloat_FromDouble(v->f64);
-    case CKV_TAG_STR: return PyUnicode_DecodeUTF8((const char *)v->ptr, (Py_ssize_t)v->n_bytes, NULL);
-    case CKV_TAG_BYTES: return PyBytes_FromStringAndSize((const char *)v->ptr, (Py_ssize_t)v->n_bytes);
+    case CKV_TAG_STR:
+        return PyUnicode_DecodeUTF8((const char *)v->ptr, (Py_ssize_t)v->n_bytes, NULL);
+    case CKV_TAG_BYTES:
+        return PyBytes_FromStringAndSize((const char *)v->ptr, (Py_ssize_t)v->n_bytes);
     case CKV_TAG_TEXT: break;
     }
     PyErr_Format(PyExc_SystemError, "value tag %d is no scalar", (int)v->tag);

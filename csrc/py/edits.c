@@ -14,13 +14,14 @@
 /* Rounds of one search: 4,000 are up to 32 M steps. */
 #define MAX_ROUNDS 4000
 /* When 64 M steps (about 0.1 s) are spent, 32 rounds must do: from there on about 64 steps a character. */
-#define BUDGET ((ptrdiff_t)1 << 26)
+#define BUDGET     ((ptrdiff_t)1 << 26)
 #define FEW_ROUNDS 32
 
 typedef struct job {
     const uint32_t *old, *new; /* borrowed */
-    ptrdiff_t *ahead, *back;   /* furthest x on diagonal k, at index k + MAX_ROUNDS + 1; owned by ckpy_edits */
-    ptrdiff_t budget;          /* steps left */
+    ptrdiff_t *ahead,
+        *back; /* furthest x on diagonal k, at index k + MAX_ROUNDS + 1; owned by ckpy_edits */
+    ptrdiff_t budget; /* steps left */
     ckv_buf *out;
 } job;
 
@@ -31,7 +32,8 @@ typedef struct box {
 /* old[x0, x1) becomes new[y0, y1); joins what touches the edit before. */
 static void emit(job *j, box b)
 {
-    const size_t old_pos = (size_t)b.x0, n_del = (size_t)(b.x1 - b.x0), new_pos = (size_t)b.y0, n_ins = (size_t)(b.y1 - b.y0);
+    const size_t old_pos = (size_t)b.x0, n_del = (size_t)(b.x1 - b.x0), new_pos = (size_t)b.y0,
+                 n_ins = (size_t)(b.y1 - b.y0);
     if (j->out->len >= sizeof(ckpy_edit)) {
         ckpy_edit *last = (ckpy_edit *)(void *)(j->out->ptr + j->out->len) - 1;
         if (last->old_pos + last->n_del == old_pos && last->new_pos + last->n_ins == new_pos) {
@@ -62,7 +64,8 @@ static void split(job *j, box b, ptrdiff_t *mx, ptrdiff_t *my)
             while (x < n && y < m && x >= 0 && y >= 0 && old[x] == new[y]) x++, y++;
             f[k] = x;
             const ptrdiff_t c = delta - k; /* the same diagonal, seen from the end */
-            if ((delta & 1) && c >= -(d - 1) && c <= d - 1 && x + r[c] >= n && x <= n && y <= m && y >= 0) {
+            if ((delta & 1) && c >= -(d - 1) && c <= d - 1 && x + r[c] >= n && x <= n && y <= m &&
+                y >= 0) {
                 *mx = b.x0 + x;
                 *my = b.y0 + y;
                 return;
@@ -108,7 +111,8 @@ static void solve(job *j, box b)
         }
         ptrdiff_t x = 0, y = 0;
         split(j, b, &x, &y);
-        if ((x == b.x0 && y == b.y0) || (x == b.x1 && y == b.y1) || x < b.x0 || x > b.x1 || y < b.y0 || y > b.y1) {
+        if ((x == b.x0 && y == b.y0) || (x == b.x1 && y == b.y1) || x < b.x0 || x > b.x1 ||
+            y < b.y0 || y > b.y1) {
             emit(j, b); /* nothing in common */
             return;
         }
@@ -118,7 +122,8 @@ static void solve(job *j, box b)
     }
 }
 
-ckv_status ckpy_edits(ckv_alloc a, const uint32_t *old, size_t n_old, const uint32_t *new, size_t n_new, ckv_buf *out)
+ckv_status ckpy_edits(ckv_alloc a, const uint32_t *old, size_t n_old, const uint32_t *new,
+                      size_t n_new, ckv_buf *out)
 {
     const size_t row = (2 * MAX_ROUNDS + 4) * sizeof(ptrdiff_t);
     ptrdiff_t *rows = ckv_resize(a, NULL, 0, 2 * row);

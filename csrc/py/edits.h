@@ -13,7 +13,7 @@ typedef struct ckpy_edit {
 
 /* Appends the edits, ascending, apart from each other. Fewest characters, as long as that costs at most about
  * MAX_ROUNDS (edits.c) differences a part; beyond that, good ones. */
-CKV_NODISCARD ckv_status ckpy_edits(ckv_alloc a, const uint32_t *old, size_t n_old, const uint32_t *new, size_t n_new,
-                                    ckv_buf *out);
+CKV_NODISCARD ckv_status ckpy_edits(ckv_alloc a, const uint32_t *old, size_t n_old,
+                                    const uint32_t *new, size_t n_new, ckv_buf *out);
 
 #endif

@@ -1,7 +1,8 @@
 /* errors.c -- the tree of API errors. MemoryError, IndexError, KeyError, TypeError and OverflowError are Python's own. */
 #include "py/errors.h"
 
-static int make(PyObject *module, PyObject **slot, const char *name, const char *doc, PyObject *base, PyObject *second)
+static int make(PyObject *module, PyObject **slot, const char *name, const char *doc,
+                PyObject *base, PyObject *second)
 {
     PyObject *bases = second ? PyTuple_Pack(2, base, second) : PyTuple_Pack(1, base);
     if (!bases) return -1;
@@ -13,7 +14,8 @@ static int make(PyObject *module, PyObject **slot, const char *name, const char 
 
 int ckpy_errors_exec(PyObject *m, ckpy_state *st)
 {
-    if (make(m, &st->Error, "crdtkv.Error", "What all errors of crdtkv have in common.", PyExc_Exception, NULL) < 0)
+    if (make(m, &st->Error, "crdtkv.Error", "What all errors of crdtkv have in common.",
+             PyExc_Exception, NULL) < 0)
         return -1;
     const struct {
         PyObject **slot;
@@ -21,9 +23,11 @@ int ckpy_errors_exec(PyObject *m, ckpy_state *st)
         PyObject *second; /* borrowed */
     } tree[] = {
         {&st->DecodeError, "crdtkv.DecodeError",
-         "Bytes that do not parse. `offset` (where known): the byte at which reading stopped.", PyExc_ValueError},
+         "Bytes that do not parse. `offset` (where known): the byte at which reading stopped.",
+         PyExc_ValueError},
         {&st->SignatureError, "crdtkv.SignatureError", "A signature that does not hold.", NULL},
-        {&st->UnauthorizedError, "crdtkv.UnauthorizedError", "An author who may not do what was tried.", NULL},
+        {&st->UnauthorizedError, "crdtkv.UnauthorizedError",
+         "An author who may not do what was tried.", NULL},
         {&st->StaleHandleError, "crdtkv.StaleHandleError",
          "The container that a handle stands for was deleted, overwritten or undone.", NULL},
         {&st->ForkError, "crdtkv.ForkError", "A lane that forks where it must not.", NULL},
@@ -33,7 +37,8 @@ int ckpy_errors_exec(PyObject *m, ckpy_state *st)
         {&st->SyncError, "crdtkv.SyncError", "A message that does not fit the conversation.", NULL},
     };
     for (size_t i = 0; i < sizeof tree / sizeof *tree; i++)
-        if (make(m, tree[i].slot, tree[i].name, tree[i].doc, st->Error, tree[i].second) < 0) return -1;
+        if (make(m, tree[i].slot, tree[i].name, tree[i].doc, st->Error, tree[i].second) < 0)
+            return -1;
     return 0;
 }
 
@@ -69,7 +74,8 @@ PyObject *ckpy_raise_err(ckpy_state *st, ckv_status s, const ckv_err *err, const
     PyObject *error = PyObject_CallFunction(class, "s", err->text ? err->text : what);
     if (!error) return NULL;
     PyObject *offset = PyLong_FromSize_t(err->offset);
-    if (offset && PyObject_SetAttrString(error, "offset", offset) == 0) PyErr_SetObject(class, error);
+    if (offset && PyObject_SetAttrString(error, "offset", offset) == 0)
+        PyErr_SetObject(class, error);
     Py_XDECREF(offset);
     Py_DECREF(error);
     return NULL;

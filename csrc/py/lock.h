@@ -42,7 +42,7 @@ static inline void ckpy_lock_back(ckpy_lock *l, PyThreadState *ts)
 
 /* For fields of Python objects; nothing but a pair of braces where there is a GIL. */
 #define CKPY_BEGIN_CRITICAL(op) Py_BEGIN_CRITICAL_SECTION(op)
-#define CKPY_END_CRITICAL() Py_END_CRITICAL_SECTION()
+#define CKPY_END_CRITICAL()     Py_END_CRITICAL_SECTION()
 
 #else
 
@@ -63,8 +63,7 @@ static inline void ckpy_lock_fini(ckpy_lock *l)
 static inline void ckpy_lock_get(ckpy_lock *l)
 {
     while (l->busy) {
-        Py_BEGIN_ALLOW_THREADS
-        PyThread_acquire_lock(l->os, WAIT_LOCK);
+        Py_BEGIN_ALLOW_THREADS PyThread_acquire_lock(l->os, WAIT_LOCK);
         PyThread_release_lock(l->os);
         Py_END_ALLOW_THREADS
     }
@@ -73,7 +72,8 @@ static inline void ckpy_lock_put(ckpy_lock *l) { (void)l; }
 static inline PyThreadState *ckpy_lock_away(ckpy_lock *l)
 {
     l->busy = true;
-    PyThread_acquire_lock(l->os, WAIT_LOCK); /* at most a waiter has it, for a moment and without wanting the GIL */
+    PyThread_acquire_lock(
+        l->os, WAIT_LOCK); /* at most a waiter has it, for a moment and without wanting the GIL */
     return PyEval_SaveThread();
 }
 static inline void ckpy_lock_back(ckpy_lock *l, PyThreadState *ts)
@@ -84,7 +84,7 @@ static inline void ckpy_lock_back(ckpy_lock *l, PyThreadState *ts)
 }
 
 #define CKPY_BEGIN_CRITICAL(op) {
-#define CKPY_END_CRITICAL() }
+#define CKPY_END_CRITICAL()     }
 
 #endif
 

@@ -10,12 +10,12 @@ static PyObject *verify_equivocation(PyObject *module, PyObject *proof)
     ckv_id32 author;
     ckv_err err = {0};
     ckv_status s;
-    Py_BEGIN_ALLOW_THREADS
-    s = ckv_proof_verify((const uint8_t *)PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data), &author, &err);
-    Py_END_ALLOW_THREADS
-    Py_DECREF(data);
+    Py_BEGIN_ALLOW_THREADS s = ckv_proof_verify((const uint8_t *)PyBytes_AS_STRING(data),
+                                                (size_t)PyBytes_GET_SIZE(data), &author, &err);
+    Py_END_ALLOW_THREADS Py_DECREF(data);
     if (s == CKV_OK) return ckpy_id(&author);
-    return ckpy_raise_err(st, s, &err, s == CKV_ESIGN ? "the proof does not hold" : "not a proof of equivocation");
+    return ckpy_raise_err(
+        st, s, &err, s == CKV_ESIGN ? "the proof does not hold" : "not a proof of equivocation");
 }
 
 static PyObject *doc_id_of(PyObject *module, PyObject *bundle)
@@ -25,8 +25,8 @@ static PyObject *doc_id_of(PyObject *module, PyObject *bundle)
     if (!data) return NULL;
     ckv_id32 id;
     ckv_err err = {0};
-    const ckv_status s =
-        ckv_bundle_doc_id((const uint8_t *)PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data), &id, &err);
+    const ckv_status s = ckv_bundle_doc_id((const uint8_t *)PyBytes_AS_STRING(data),
+                                           (size_t)PyBytes_GET_SIZE(data), &id, &err);
     Py_DECREF(data);
     return s == CKV_OK ? ckpy_id(&id) : ckpy_raise_err(st, s, &err, "not a bundle");
 }
@@ -44,7 +44,8 @@ static PyObject *adopt(PyObject *module, PyObject *args)
 PyDoc_STRVAR(verify_doc,
              "verify_equivocation($module, proof, /)\n--\n\n"
              "The public key of the author whom a proof convicts of telling two stories.\n\n"
-             "Needs nothing but the bytes. DecodeError: no proof; SignatureError: one that does not hold.\n\n"
+             "Needs nothing but the bytes. DecodeError: no proof; SignatureError: one that does "
+             "not hold.\n\n"
              ">>> import crdtkv as ck\n"
              ">>> ck.verify_equivocation(b'hearsay')\n"
              "Traceback (most recent call last):\n"
@@ -53,9 +54,11 @@ PyDoc_STRVAR(verify_doc,
 
 static PyMethodDef methods[] = {
     {"verify_equivocation", verify_equivocation, METH_O, verify_doc},
-    {"_doc_id_of", doc_id_of, METH_O, "_doc_id_of($module, bundle, /)\n--\n\nThe id of the document a bundle is of."},
+    {"_doc_id_of", doc_id_of, METH_O,
+     "_doc_id_of($module, bundle, /)\n--\n\nThe id of the document a bundle is of."},
     {"_adopt", adopt, METH_VARARGS,
-     "_adopt($module, refusal, identity, /)\n--\n\nTakes the Python classes that C makes objects of."},
+     "_adopt($module, refusal, identity, /)\n--\n\nTakes the Python classes that C makes objects "
+     "of."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -69,7 +72,8 @@ static int exec(PyObject *m)
 {
     ckpy_state *st = PyModule_GetState(m);
     if (!ckv_init()) {
-        PyErr_SetString(PyExc_ImportError, "crdtkv: libsodium does not work here, or is too old (1.0.18 is needed)");
+        PyErr_SetString(PyExc_ImportError,
+                        "crdtkv: libsodium does not work here, or is too old (1.0.18 is needed)");
         return -1;
     }
     if (ckpy_errors_exec(m, st) < 0) return -1;
@@ -78,14 +82,19 @@ static int exec(PyObject *m)
         PyType_Spec *spec;
         const char *name; /* NULL: not to be seen */
     } types[] = {
-        {&st->Identity, &ckpy_identity_spec, "Identity"}, {&st->Doc, &ckpy_doc_spec, "Doc"},
-        {&st->Text, &ckpy_text_spec, "Text"},             {&st->Change, &ckpy_change_spec, "Change"},
-        {&st->Block, &ckpy_block_spec, "Block"},          {&st->View, &ckpy_view_spec, "View"},
+        {&st->Identity, &ckpy_identity_spec, "Identity"},
+        {&st->Doc, &ckpy_doc_spec, "Doc"},
+        {&st->Text, &ckpy_text_spec, "Text"},
+        {&st->Change, &ckpy_change_spec, "Change"},
+        {&st->Block, &ckpy_block_spec, "Block"},
+        {&st->View, &ckpy_view_spec, "View"},
         {&st->Report, &ckpy_report_spec, "Report"},
     };
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         *types[i].slot = (PyTypeObject *)PyType_FromModuleAndSpec(m, types[i].spec, NULL);
-        if (!*types[i].slot || PyModule_AddObjectRef(m, types[i].name, (PyObject *)*types[i].slot) < 0) return -1;
+        if (!*types[i].slot ||
+            PyModule_AddObjectRef(m, types[i].name, (PyObject *)*types[i].slot) < 0)
+            return -1;
     }
     return 0;
 }

@@ -5,9 +5,8 @@
 typedef enum phase { FRESH, OPEN, OVER } phase;
 
 typedef struct ckpy_block {
-    PyObject_HEAD
-    ckpy_doc *doc;              /* owned */
-    PyObject *message, *origin; /* owned */
+    PyObject_HEAD ckpy_doc *doc; /* owned */
+    PyObject *message, *origin;  /* owned */
     ckv_mark mark;
     Py_ssize_t n_made; /* texts in doc->made when it began */
     unsigned depth;    /* of this block: 1 is the outermost */
@@ -20,7 +19,8 @@ PyObject *ckpy_block_new(ckpy_doc *d, PyObject *message, PyObject *origin)
 {
     if (message != Py_None) {
         if (!PyUnicode_Check(message)) {
-            PyErr_Format(PyExc_TypeError, "message must be a str or None, not %.100s", Py_TYPE(message)->tp_name);
+            PyErr_Format(PyExc_TypeError, "message must be a str or None, not %.100s",
+                         Py_TYPE(message)->tp_name);
             return NULL;
         }
         if (!PyUnicode_AsUTF8(message)) return NULL;
@@ -71,12 +71,15 @@ static PyObject *Block_enter(PyObject *op, PyObject *ignored)
     ckpy_lock_get(&d->lock);
     if (d->owner != me) {
         ckpy_lock_put(&d->lock);
-        if (ckpy_doc_settle(d, "change") < 0) return NULL; /* lone edits from before are a change of their own */
+        if (ckpy_doc_settle(d, "change") < 0)
+            return NULL; /* lone edits from before are a change of their own */
     }
     const ckv_status s = ckv_doc_mark(d->core, &self->mark);
     if (s == CKV_OK) {
         if (d->owner != me) {
-            PyThread_acquire_lock(d->gate, WAIT_LOCK); /* at most a waiter has it, for a moment and without our lock */
+            PyThread_acquire_lock(
+                d->gate,
+                WAIT_LOCK); /* at most a waiter has it, for a moment and without our lock */
             d->owner = me;
             d->attention |= CKPY_IN_BLOCK;
         }
@@ -148,11 +151,12 @@ static PyObject *Block_exit(PyObject *op, PyObject *const *args, Py_ssize_t narg
     ckpy_block *self = BLOCK(op);
     ckpy_doc *d = self->doc;
     ckpy_lock_get(&d->lock);
-    const bool mine = self->phase == OPEN && d->owner == PyThread_get_thread_ident() && d->depth == self->depth;
+    const bool mine =
+        self->phase == OPEN && d->owner == PyThread_get_thread_ident() && d->depth == self->depth;
     ckpy_lock_put(&d->lock);
     if (!mine) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "a change() block ends in the thread it began in, once, and after the blocks inside it");
+        PyErr_SetString(PyExc_RuntimeError, "a change() block ends in the thread it began in, "
+                                            "once, and after the blocks inside it");
         return NULL;
     }
     const bool outermost = self->depth == 1;
@@ -163,10 +167,13 @@ static PyObject *Block_exit(PyObject *op, PyObject *const *args, Py_ssize_t narg
     if (!undo && outermost) {
         if (self->message != Py_None) message = PyUnicode_AsUTF8AndSize(self->message, &n_bytes);
         /* Whatever fails from here on undoes the block, too. */
-        if ((self->message != Py_None && !message) || (ckv_doc_is_open(d->core) && ckpy_doc_now(d, &ms) < 0)) undo = true;
+        if ((self->message != Py_None && !message) ||
+            (ckv_doc_is_open(d->core) && ckpy_doc_now(d, &ms) < 0))
+            undo = true;
     }
     pending error = take_error();
-    if (undo && keep_contents(self) < 0) PyErr_Clear(); /* out of memory: those texts end up empty */
+    if (undo && keep_contents(self) < 0)
+        PyErr_Clear(); /* out of memory: those texts end up empty */
 
     ckv_status s = CKV_OK;
     uint32_t change;
@@ -182,20 +189,24 @@ static PyObject *Block_exit(PyObject *op, PyObject *const *args, Py_ssize_t narg
     ckpy_lock_put(&d->lock);
     if (outermost) Py_CLEAR(d->made);
     if (put_error(error)) return NULL;
-    if (s != CKV_OK) return ckpy_raise(d->state, s, "the change could not be closed, and was undone");
+    if (s != CKV_OK)
+        return ckpy_raise(d->state, s, "the change could not be closed, and was undone");
     Py_RETURN_FALSE;
 }
 
 static PyObject *Block_repr(PyObject *op)
 {
     static const char *const names[] = {"not entered", "open", "over"};
-    return PyUnicode_FromFormat("<change block of %R, %s>", (PyObject *)BLOCK(op)->doc, names[BLOCK(op)->phase]);
+    return PyUnicode_FromFormat("<change block of %R, %s>", (PyObject *)BLOCK(op)->doc,
+                                names[BLOCK(op)->phase]);
 }
 
 static PyMethodDef Block_methods[] = {
-    {"__enter__", Block_enter, METH_NOARGS, "__enter__($self, /)\n--\n\nBegin; gives the document."},
+    {"__enter__", Block_enter, METH_NOARGS,
+     "__enter__($self, /)\n--\n\nBegin; gives the document."},
     {"__exit__", (PyCFunction)(void (*)(void))Block_exit, METH_FASTCALL,
-     "__exit__($self, type=None, value=None, traceback=None, /)\n--\n\nKeep the edits as a change, or undo them."},
+     "__exit__($self, type=None, value=None, traceback=None, /)\n--\n\nKeep the edits as a change, "
+     "or undo them."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -212,6 +223,7 @@ static PyType_Slot Block_slots[] = {
 PyType_Spec ckpy_block_spec = {
     .name = "crdtkv._core.Block",
     .basicsize = sizeof(ckpy_block),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE |
+             Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = Block_slots,
 };

@@ -25,7 +25,9 @@ static void Change_dealloc(PyObject *op)
 {
     PyTypeObject *tp = Py_TYPE(op);
     PyObject_GC_UnTrack(op);
-    Py_DECREF(CHANGE(op)->doc); /* no tp_clear: a change cannot close a cycle without its document, which can */
+    Py_DECREF(
+        CHANGE(op)
+            ->doc); /* no tp_clear: a change cannot close a cycle without its document, which can */
     PyObject_GC_Del(op);
     Py_DECREF(tp);
 }
@@ -47,13 +49,13 @@ static void read_facts(ckpy_change *c, facts *f)
     ckpy_lock_put(&c->doc->lock);
 }
 
-#define GETTER(name, expr)                                                                                             \
-    static PyObject *Change_get_##name(PyObject *op, void *closure)                                                    \
-    {                                                                                                                  \
-        (void)closure;                                                                                                 \
-        facts f;                                                                                                       \
-        read_facts(CHANGE(op), &f);                                                                                    \
-        return expr;                                                                                                   \
+#define GETTER(name, expr)                                                                         \
+    static PyObject *Change_get_##name(PyObject *op, void *closure)                                \
+    {                                                                                              \
+        (void)closure;                                                                             \
+        facts f;                                                                                   \
+        read_facts(CHANGE(op), &f);                                                                \
+        return expr;                                                                               \
     }
 
 GETTER(id, ckpy_id(&f.id))
@@ -74,7 +76,8 @@ static PyObject *Change_get_message(PyObject *op, void *closure)
     ckpy_lock_get(&self->doc->lock);
     ckv_doc_change(self->doc->core, self->number, &info);
     PyObject *message =
-        info.message ? PyUnicode_DecodeUTF8(info.message, (Py_ssize_t)info.message_bytes, NULL) : Py_NewRef(Py_None);
+        info.message ? PyUnicode_DecodeUTF8(info.message, (Py_ssize_t)info.message_bytes, NULL)
+                     : Py_NewRef(Py_None);
     ckpy_lock_put(&self->doc->lock);
     return message;
 }
@@ -103,8 +106,9 @@ static PyObject *Change_repr(PyObject *op)
     char id[9], author[9];
     PyOS_snprintf(id, sizeof id, "%02x%02x%02x%02x", a[0], a[1], a[2], a[3]);
     PyOS_snprintf(author, sizeof author, "%02x%02x%02x%02x", b[0], b[1], b[2], b[3]);
-    return PyUnicode_FromFormat("<Change %s by %s, seq %lu, %lu ops%s>", id, author, (unsigned long)f.info.seq,
-                                (unsigned long)f.info.n_ops, f.info.void_reason ? ", void" : "");
+    return PyUnicode_FromFormat("<Change %s by %s, seq %lu, %lu ops%s>", id, author,
+                                (unsigned long)f.info.seq, (unsigned long)f.info.n_ops,
+                                f.info.void_reason ? ", void" : "");
 }
 
 static Py_hash_t Change_hash(PyObject *op)
@@ -128,13 +132,18 @@ static PyObject *Change_richcompare(PyObject *a, PyObject *b, int op)
 static PyGetSetDef Change_getset[] = {
     {"id", Change_get_id, NULL, "Its 32-byte id, a hash of all it says.", NULL},
     {"author", Change_get_author, NULL, "The public key of who made it.", NULL},
-    {"lane", Change_get_lane, NULL, "The id of the lane that it is on: one writer in one sitting.", NULL},
+    {"lane", Change_get_lane, NULL, "The id of the lane that it is on: one writer in one sitting.",
+     NULL},
     {"seq", Change_get_seq, NULL, "Its number on the lane, from 0.", NULL},
-    {"prev", Change_get_prev, NULL, "The id of the change before it on the lane; None for the first.", NULL},
-    {"parents", Change_get_parents, NULL, "The ids of the other changes it builds on, sorted.", NULL},
+    {"prev", Change_get_prev, NULL,
+     "The id of the change before it on the lane; None for the first.", NULL},
+    {"parents", Change_get_parents, NULL, "The ids of the other changes it builds on, sorted.",
+     NULL},
     {"time", Change_get_time, NULL, "When its author says it was made, in ms since 1970.", NULL},
-    {"message", Change_get_message, NULL, "What commit() or change() was given; None without.", NULL},
-    {"n_ops", Change_get_n_ops, NULL, "How many single operations it holds; a character is one.", NULL},
+    {"message", Change_get_message, NULL, "What commit() or change() was given; None without.",
+     NULL},
+    {"n_ops", Change_get_n_ops, NULL, "How many single operations it holds; a character is one.",
+     NULL},
     {"signed", Change_get_signed, NULL, "Does a signature that is here cover it?", NULL},
     {"void", Change_get_void, NULL, "None, or why it has no effect.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
@@ -160,6 +169,7 @@ static PyType_Slot Change_slots[] = {
 PyType_Spec ckpy_change_spec = {
     .name = "crdtkv.Change",
     .basicsize = sizeof(ckpy_change),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE |
+             Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = Change_slots,
 };

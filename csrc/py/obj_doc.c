@@ -20,11 +20,13 @@ static PyObject *Doc_new(PyTypeObject *tp, PyObject *args, PyObject *kw)
 {
     static char *names[] = {"identity", "id", "clock", NULL};
     PyObject *identity = Py_None, *id = Py_None, *clock = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, kw, "|O$OO:Doc", names, &identity, &id, &clock)) return NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kw, "|O$OO:Doc", names, &identity, &id, &clock))
+        return NULL;
     ckpy_state *st = ckpy_state_of(tp);
     if (!st) return NULL;
     if (identity != Py_None && !PyObject_TypeCheck(identity, st->Identity)) {
-        PyErr_Format(PyExc_TypeError, "identity must be an Identity, not %.100s", Py_TYPE(identity)->tp_name);
+        PyErr_Format(PyExc_TypeError, "identity must be an Identity, not %.100s",
+                     Py_TYPE(identity)->tp_name);
         return NULL;
     }
     if (clock != Py_None && !PyCallable_Check(clock)) {
@@ -43,8 +45,11 @@ static PyObject *Doc_new(PyTypeObject *tp, PyObject *args, PyObject *kw)
         Py_DECREF(self);
         return PyErr_NoMemory();
     }
-    if (identity != Py_None) self->identity = Py_NewRef(identity);
-    else self->identity = PyObject_CallMethod(st->FullIdentity ? st->FullIdentity : (PyObject *)st->Identity, "generate", NULL);
+    if (identity != Py_None)
+        self->identity = Py_NewRef(identity);
+    else
+        self->identity = PyObject_CallMethod(
+            st->FullIdentity ? st->FullIdentity : (PyObject *)st->Identity, "generate", NULL);
     if (!self->identity) {
         Py_DECREF(self);
         return NULL;
@@ -118,7 +123,8 @@ int ckpy_doc_now(ckpy_doc *d, int64_t *ms)
     Py_DECREF(clock);
     if (!now) return -1;
     if (!PyLong_Check(now)) {
-        PyErr_Format(PyExc_TypeError, "clock() must return an int of milliseconds, not %.100s", Py_TYPE(now)->tp_name);
+        PyErr_Format(PyExc_TypeError, "clock() must return an int of milliseconds, not %.100s",
+                     Py_TYPE(now)->tp_name);
         Py_DECREF(now);
         return -1;
     }
@@ -129,7 +135,8 @@ int ckpy_doc_now(ckpy_doc *d, int64_t *ms)
     return 0;
 }
 
-ckv_status ckpy_doc_close(ckpy_doc *d, int64_t ms, const char *message, size_t n_bytes, uint32_t *change)
+ckv_status ckpy_doc_close(ckpy_doc *d, int64_t ms, const char *message, size_t n_bytes,
+                          uint32_t *change)
 {
     ckv_status s;
     if (CKPY_LONE_BYTES - d->room < CKPY_LONG) {
@@ -158,11 +165,9 @@ int ckpy_doc_await(ckpy_doc *d)
     while (d->owner || (d->handoff && epoch == d->epoch)) {
         PyLockStatus got;
         ckpy_lock_put(&d->lock);
-        Py_BEGIN_ALLOW_THREADS
-        got = PyThread_acquire_lock_timed(d->gate, -1, 1);
+        Py_BEGIN_ALLOW_THREADS got = PyThread_acquire_lock_timed(d->gate, -1, 1);
         if (got == PY_LOCK_ACQUIRED) PyThread_release_lock(d->gate);
-        Py_END_ALLOW_THREADS
-        if (got == PY_LOCK_INTR && PyErr_CheckSignals() < 0) result = -1;
+        Py_END_ALLOW_THREADS if (got == PY_LOCK_INTR && PyErr_CheckSignals() < 0) result = -1;
         ckpy_lock_get(&d->lock);
         if (result < 0) break;
     }
@@ -293,7 +298,8 @@ static PyObject *Doc_get_missing(PyObject *op, void *closure)
 
 /* ---- changes */
 
-static PyObject *Doc_commit(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+static PyObject *Doc_commit(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                            PyObject *kwnames)
 {
     ckpy_doc *self = DOC(op);
     PyObject *message = nargs > 0 ? args[0] : Py_None;
@@ -309,7 +315,8 @@ static PyObject *Doc_commit(PyObject *op, PyObject *const *args, Py_ssize_t narg
     Py_ssize_t n_bytes = 0;
     if (message != Py_None) {
         if (!PyUnicode_Check(message)) {
-            PyErr_Format(PyExc_TypeError, "message must be a str or None, not %.100s", Py_TYPE(message)->tp_name);
+            PyErr_Format(PyExc_TypeError, "message must be a str or None, not %.100s",
+                         Py_TYPE(message)->tp_name);
             return NULL;
         }
         if (!(text = PyUnicode_AsUTF8AndSize(message, &n_bytes))) return NULL;
@@ -388,7 +395,8 @@ static PyObject *Doc_changes(PyObject *op, PyObject *args, PyObject *kw)
     PyObject *result = NULL;
     if (ckpy_doc_settle(self, "changes") == 0) {
         ckv_buf found = ckv_buf_init(ckv_alloc_libc);
-        const ckv_status s = ckv_doc_select(self->core, r.since, r.n_since, r.until, r.n_until, &found);
+        const ckv_status s =
+            ckv_doc_select(self->core, r.since, r.n_since, r.until, r.n_until, &found);
         ckpy_lock_put(&self->lock);
         if (s != CKV_OK) {
             ckpy_raise(self->state, s, "no change of this id is here");
@@ -398,8 +406,10 @@ static PyObject *Doc_changes(PyObject *op, PyObject *args, PyObject *kw)
             result = PyList_New((Py_ssize_t)n);
             for (size_t i = 0; result && i < n; i++) {
                 PyObject *change = ckpy_change_new(self, numbers[i]);
-                if (!change) Py_CLEAR(result);
-                else PyList_SET_ITEM(result, (Py_ssize_t)i, change);
+                if (!change)
+                    Py_CLEAR(result);
+                else
+                    PyList_SET_ITEM(result, (Py_ssize_t)i, change);
             }
         }
         ckv_buf_fini(&found);
@@ -414,7 +424,8 @@ static PyObject *Doc_changes(PyObject *op, PyObject *args, PyObject *kw)
 static ckv_status export_range(ckpy_doc *self, const range *r, ckv_buf *out)
 {
     PyThreadState *ts = ckpy_lock_away(&self->lock);
-    const ckv_status s = ckv_doc_export(self->core, r->since, r->n_since, r->until, r->n_until, out);
+    const ckv_status s =
+        ckv_doc_export(self->core, r->since, r->n_since, r->until, r->n_until, out);
     ckpy_lock_back(&self->lock, ts);
     return s;
 }
@@ -425,9 +436,11 @@ static PyObject *export_bytes(ckpy_doc *self, const range *r, const char *what)
     ckv_buf out = ckv_buf_init(ckv_alloc_libc);
     const ckv_status s = export_range(self, r, &out);
     ckpy_lock_put(&self->lock);
-    PyObject *result = s == CKV_OK ? PyBytes_FromStringAndSize((const char *)out.ptr, (Py_ssize_t)out.len)
-                                   : ckpy_raise(self->state, s, s == CKV_ENOENT ? "no change of this id is here"
-                                                                                 : "the changes could not be exported");
+    PyObject *result = s == CKV_OK
+                           ? PyBytes_FromStringAndSize((const char *)out.ptr, (Py_ssize_t)out.len)
+                           : ckpy_raise(self->state, s,
+                                        s == CKV_ENOENT ? "no change of this id is here"
+                                                        : "the changes could not be exported");
     ckv_buf_fini(&out);
     return result;
 }
@@ -470,8 +483,9 @@ static PyObject *apply_bytes(ckpy_doc *self, const uint8_t *data, size_t n_bytes
     s = ckv_doc_apply(self->core, data, n_bytes, &report, &err);
     ckpy_lock_back(&self->lock, ts);
     ckpy_lock_put(&self->lock);
-    PyObject *result = s == CKV_OK ? ckpy_report_new(self->state, &report)
-                                   : ckpy_raise_err(self->state, s, &err, "not a bundle of this document");
+    PyObject *result = s == CKV_OK
+                           ? ckpy_report_new(self->state, &report)
+                           : ckpy_raise_err(self->state, s, &err, "not a bundle of this document");
     ckv_report_fini(&report);
     if (result && self->watchers) {
         PyObject *told = PyObject_CallMethod((PyObject *)self, "_announce", NULL);
@@ -485,8 +499,8 @@ static PyObject *Doc_apply(PyObject *op, PyObject *arg)
 {
     PyObject *data = ckpy_bytes_arg(arg, "a bundle");
     if (!data) return NULL;
-    PyObject *result =
-        apply_bytes(DOC(op), (const uint8_t *)PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data), "apply");
+    PyObject *result = apply_bytes(DOC(op), (const uint8_t *)PyBytes_AS_STRING(data),
+                                   (size_t)PyBytes_GET_SIZE(data), "apply");
     Py_DECREF(data);
     return result;
 }
@@ -511,8 +525,10 @@ static PyObject *Doc_merge(PyObject *op, PyObject *arg)
         ckv_buf bundle = ckv_buf_init(ckv_alloc_libc);
         const ckv_status s = export_range(other, &r, &bundle);
         ckpy_lock_put(&other->lock);
-        if (s == CKV_OK) result = apply_bytes(self, bundle.ptr, bundle.len, "merge");
-        else ckpy_raise(self->state, s, "the changes could not be exported");
+        if (s == CKV_OK)
+            result = apply_bytes(self, bundle.ptr, bundle.len, "merge");
+        else
+            ckpy_raise(self->state, s, "the changes could not be exported");
         ckv_buf_fini(&bundle);
     }
     range_fini(&r);
@@ -531,8 +547,9 @@ static PyObject *Doc_equivocations(PyObject *op, PyObject *ignored)
     const ckv_equivocation *e = (const ckv_equivocation *)(const void *)found.ptr;
     const size_t n = found.len / sizeof *e;
     for (size_t i = 0; result && i < n; i++) {
-        PyObject *one = Py_BuildValue("(y#y#ky#y#)", e[i].author.b, (Py_ssize_t)32, e[i].lane.b, (Py_ssize_t)32,
-                                      (unsigned long)e[i].seq, e[i].a.b, (Py_ssize_t)32, e[i].b.b, (Py_ssize_t)32);
+        PyObject *one = Py_BuildValue("(y#y#ky#y#)", e[i].author.b, (Py_ssize_t)32, e[i].lane.b,
+                                      (Py_ssize_t)32, (unsigned long)e[i].seq, e[i].a.b,
+                                      (Py_ssize_t)32, e[i].b.b, (Py_ssize_t)32);
         if (!one || PyList_Append(result, one) < 0) Py_CLEAR(result);
         Py_XDECREF(one);
     }
@@ -548,8 +565,8 @@ static PyObject *Doc_proof(PyObject *op, PyObject *const *args, Py_ssize_t nargs
         PyErr_Format(PyExc_TypeError, "_proof expected 5 arguments, got %zd", nargs);
         return NULL;
     }
-    if (ckpy_id_arg(args[0], &e.author) < 0 || ckpy_id_arg(args[1], &e.lane) < 0 || ckpy_id_arg(args[3], &e.a) < 0 ||
-        ckpy_id_arg(args[4], &e.b) < 0)
+    if (ckpy_id_arg(args[0], &e.author) < 0 || ckpy_id_arg(args[1], &e.lane) < 0 ||
+        ckpy_id_arg(args[3], &e.a) < 0 || ckpy_id_arg(args[4], &e.b) < 0)
         return NULL;
     const unsigned long seq = PyLong_AsUnsignedLong(args[2]);
     if (seq == (unsigned long)-1 && PyErr_Occurred()) return NULL;
@@ -558,8 +575,9 @@ static PyObject *Doc_proof(PyObject *op, PyObject *const *args, Py_ssize_t nargs
     ckpy_lock_get(&self->lock);
     const ckv_status s = ckv_doc_proof(self->core, &e, &out);
     ckpy_lock_put(&self->lock);
-    PyObject *result = s == CKV_OK ? PyBytes_FromStringAndSize((const char *)out.ptr, (Py_ssize_t)out.len)
-                                   : ckpy_raise(self->state, s, "no proof of this is here");
+    PyObject *result = s == CKV_OK
+                           ? PyBytes_FromStringAndSize((const char *)out.ptr, (Py_ssize_t)out.len)
+                           : ckpy_raise(self->state, s, "no proof of this is here");
     ckv_buf_fini(&out);
     return result;
 }
@@ -579,13 +597,13 @@ static PyObject *Doc_stats(PyObject *op, PyObject *ignored)
         const char *name;
         uint64_t value;
     } rows[] = {
-        {"changes", t.changes},       {"ops", t.ops},
-        {"items", t.items},           {"spans", t.spans},
-        {"lanes", t.lanes},           {"heads", t.heads},
-        {"void", t.voids},            {"waiting", t.waiting},
-        {"later", t.later},           {"waiting_bytes", t.waiting_bytes},
-        {"evicted", t.evicted},       {"equivocations", t.equivocations},
-        {"verified", t.verified},     {"signatures", t.signatures},
+        {"changes", t.changes},   {"ops", t.ops},
+        {"items", t.items},       {"spans", t.spans},
+        {"lanes", t.lanes},       {"heads", t.heads},
+        {"void", t.voids},        {"waiting", t.waiting},
+        {"later", t.later},       {"waiting_bytes", t.waiting_bytes},
+        {"evicted", t.evicted},   {"equivocations", t.equivocations},
+        {"verified", t.verified}, {"signatures", t.signatures},
         {"memory", t.memory},
     };
     PyObject *result = PyDict_New();
@@ -602,50 +620,61 @@ static PyObject *Doc_repr(PyObject *op)
     ckpy_doc *self = DOC(op);
     const uint8_t *id = ckv_doc_id(self->core)->b;
     char hex[17];
-    PyOS_snprintf(hex, sizeof hex, "%02x%02x%02x%02x%02x%02x%02x%02x", id[0], id[1], id[2], id[3], id[4], id[5], id[6], id[7]);
+    PyOS_snprintf(hex, sizeof hex, "%02x%02x%02x%02x%02x%02x%02x%02x", id[0], id[1], id[2], id[3],
+                  id[4], id[5], id[6], id[7]);
     ckpy_lock_get(&self->lock);
     const size_t keys = ckv_map_len(self->core, CKV_ROOT);
     const uint32_t changes = ckv_doc_n_changes(self->core);
     ckpy_lock_put(&self->lock);
-    return PyUnicode_FromFormat("<Doc %s: %zu keys, %lu changes>", hex, keys, (unsigned long)changes);
+    return PyUnicode_FromFormat("<Doc %s: %zu keys, %lu changes>", hex, keys,
+                                (unsigned long)changes);
 }
 
 /* ---- spec */
 
-PyDoc_STRVAR(commit_doc, "commit($self, /, message=None)\n--\n\n"
-                         "Close the open change, in which lone edits gather. None if there is nothing to close.\n\n"
-                         "Costs a hash of the change; it is signed when it leaves the process.\n"
-                         "RuntimeError inside a change() block.\n\n"
-                         ">>> import crdtkv as ck\n"
-                         ">>> doc = ck.Doc()\n"
-                         ">>> doc['a'] = 1\n"
-                         ">>> doc.commit('first').seq\n"
-                         "0\n"
-                         ">>> doc.commit() is None\n"
-                         "True");
-PyDoc_STRVAR(change_doc, "change($self, /, message=None, origin=None)\n--\n\n"
-                         "A block whose edits become one change, all or none: an exception undoes them and goes on.\n\n"
-                         "Inside another block it joins that one, and is undone to its own start. Lone edits from before\n"
-                         "are a change of their own. The block belongs to its thread: edits of other threads wait for its end,\n"
-                         "reads do not. Beyond 16 MiB: LimitError. `with` gives the document.\n\n"
-                         ">>> import crdtkv as ck\n"
-                         ">>> doc = ck.Doc()\n"
-                         ">>> with doc.change('both or none'):\n"
-                         "...     doc['from'] = 90\n"
-                         "...     doc['to'] = 10\n"
-                         ">>> doc.changes()[-1].n_ops\n"
-                         "2");
-PyDoc_STRVAR(changes_doc, "_changes($self, /, since=(), until=None)\n--\n\nThe list behind changes().");
-PyDoc_STRVAR(export_doc, "export($self, /, since=(), until=None)\n--\n\n"
-                         "A bundle of the changes that `since` (ids, such as the heads of another replica) lacks.\n\n"
-                         "`until`: only what these ids hold (KeyError if one is not here). Unknown ids in `since` are\n"
-                         "ignored. Signs what no signature covers yet. Closes the open change; without the GIL.\n\n"
-                         ">>> import crdtkv as ck\n"
-                         ">>> a = ck.Doc()\n"
-                         ">>> b = a.fork()\n"
-                         ">>> a['x'] = 1\n"
-                         ">>> b.apply(a.export(b.heads)).applied == a.heads\n"
-                         "True");
+PyDoc_STRVAR(
+    commit_doc,
+    "commit($self, /, message=None)\n--\n\n"
+    "Close the open change, in which lone edits gather. None if there is nothing to close.\n\n"
+    "Costs a hash of the change; it is signed when it leaves the process.\n"
+    "RuntimeError inside a change() block.\n\n"
+    ">>> import crdtkv as ck\n"
+    ">>> doc = ck.Doc()\n"
+    ">>> doc['a'] = 1\n"
+    ">>> doc.commit('first').seq\n"
+    "0\n"
+    ">>> doc.commit() is None\n"
+    "True");
+PyDoc_STRVAR(
+    change_doc,
+    "change($self, /, message=None, origin=None)\n--\n\n"
+    "A block whose edits become one change, all or none: an exception undoes them and goes on.\n\n"
+    "Inside another block it joins that one, and is undone to its own start. Lone edits from "
+    "before\n"
+    "are a change of their own. The block belongs to its thread: edits of other threads wait for "
+    "its end,\n"
+    "reads do not. Beyond 16 MiB: LimitError. `with` gives the document.\n\n"
+    ">>> import crdtkv as ck\n"
+    ">>> doc = ck.Doc()\n"
+    ">>> with doc.change('both or none'):\n"
+    "...     doc['from'] = 90\n"
+    "...     doc['to'] = 10\n"
+    ">>> doc.changes()[-1].n_ops\n"
+    "2");
+PyDoc_STRVAR(changes_doc,
+             "_changes($self, /, since=(), until=None)\n--\n\nThe list behind changes().");
+PyDoc_STRVAR(
+    export_doc,
+    "export($self, /, since=(), until=None)\n--\n\n"
+    "A bundle of the changes that `since` (ids, such as the heads of another replica) lacks.\n\n"
+    "`until`: only what these ids hold (KeyError if one is not here). Unknown ids in `since` are\n"
+    "ignored. Signs what no signature covers yet. Closes the open change; without the GIL.\n\n"
+    ">>> import crdtkv as ck\n"
+    ">>> a = ck.Doc()\n"
+    ">>> b = a.fork()\n"
+    ">>> a['x'] = 1\n"
+    ">>> b.apply(a.export(b.heads)).applied == a.heads\n"
+    "True");
 PyDoc_STRVAR(save_doc, "save($self, /)\n--\n\n"
                        "The whole document as bytes, for Doc.load(): the same as export().\n\n"
                        ">>> import crdtkv as ck\n"
@@ -653,35 +682,43 @@ PyDoc_STRVAR(save_doc, "save($self, /)\n--\n\n"
                        ">>> doc['x'] = 1\n"
                        ">>> ck.Doc.load(doc.save()).to_py()\n"
                        "{'x': 1}");
-PyDoc_STRVAR(apply_doc, "apply($self, data, /)\n--\n\n"
-                        "Take in a bundle; say what became of it. Any order, any number of times.\n\n"
-                        "What lacks ancestors waits. Bad items are skipped and reported, the rest lands. DecodeError for what\n"
-                        "is no bundle of this document: then nothing changes. Closes the open change; without the GIL.\n\n"
-                        ">>> import crdtkv as ck\n"
-                        ">>> a = ck.Doc()\n"
-                        ">>> b = a.fork()\n"
-                        ">>> a['x'] = 1\n"
-                        ">>> b.apply(a.export())\n"
-                        "<Report 1 applied, 0 void, 0 waiting, 0 refused, 0 known>\n"
-                        ">>> b['x']\n"
-                        "1");
-PyDoc_STRVAR(merge_doc, "merge($self, other, /)\n--\n\n"
-                        "Take in what another replica in this process has; other stays as it is.\n\n"
-                        ">>> import crdtkv as ck\n"
-                        ">>> a = ck.Doc()\n"
-                        ">>> b = a.fork()\n"
-                        ">>> a['x'] = 1\n"
-                        ">>> bool(b.merge(a)), b['x']\n"
-                        "(True, 1)");
-PyDoc_STRVAR(stats_doc, "stats($self, /)\n--\n\n"
-                        "Counts and sizes, as a dict of ints; `memory` and `waiting_bytes` in bytes.\n\n"
-                        ">>> import crdtkv as ck\n"
-                        ">>> ck.Doc().stats()['changes']\n"
-                        "0");
+PyDoc_STRVAR(apply_doc,
+             "apply($self, data, /)\n--\n\n"
+             "Take in a bundle; say what became of it. Any order, any number of times.\n\n"
+             "What lacks ancestors waits. Bad items are skipped and reported, the rest lands. "
+             "DecodeError for what\n"
+             "is no bundle of this document: then nothing changes. Closes the open change; without "
+             "the GIL.\n\n"
+             ">>> import crdtkv as ck\n"
+             ">>> a = ck.Doc()\n"
+             ">>> b = a.fork()\n"
+             ">>> a['x'] = 1\n"
+             ">>> b.apply(a.export())\n"
+             "<Report 1 applied, 0 void, 0 waiting, 0 refused, 0 known>\n"
+             ">>> b['x']\n"
+             "1");
+PyDoc_STRVAR(merge_doc,
+             "merge($self, other, /)\n--\n\n"
+             "Take in what another replica in this process has; other stays as it is.\n\n"
+             ">>> import crdtkv as ck\n"
+             ">>> a = ck.Doc()\n"
+             ">>> b = a.fork()\n"
+             ">>> a['x'] = 1\n"
+             ">>> bool(b.merge(a)), b['x']\n"
+             "(True, 1)");
+PyDoc_STRVAR(stats_doc,
+             "stats($self, /)\n--\n\n"
+             "Counts and sizes, as a dict of ints; `memory` and `waiting_bytes` in bytes.\n\n"
+             ">>> import crdtkv as ck\n"
+             ">>> ck.Doc().stats()['changes']\n"
+             "0");
 
-PyDoc_STRVAR(get_doc, "get($self, key, default=None, /)\n--\n\nThe value of a key, `default` if it is not there.");
+PyDoc_STRVAR(
+    get_doc,
+    "get($self, key, default=None, /)\n--\n\nThe value of a key, `default` if it is not there.");
 PyDoc_STRVAR(to_py_doc, "to_py($self, /)\n--\n\n"
-                        "The content as a plain dict, keys in order of their bytes; a Text becomes a str. Copies all.\n\n"
+                        "The content as a plain dict, keys in order of their bytes; a Text becomes "
+                        "a str. Copies all.\n\n"
                         ">>> import crdtkv as ck\n"
                         ">>> doc = ck.Doc()\n"
                         ">>> doc['t'] = ck.Text('hello')\n"
@@ -691,7 +728,8 @@ PyDoc_STRVAR(to_py_doc, "to_py($self, /)\n--\n\n"
 static PyMethodDef Doc_methods[] = {
     {"commit", (PyCFunction)(void (*)(void))Doc_commit, METH_FASTCALL | METH_KEYWORDS, commit_doc},
     {"change", (PyCFunction)(void (*)(void))Doc_change, METH_VARARGS | METH_KEYWORDS, change_doc},
-    {"_changes", (PyCFunction)(void (*)(void))Doc_changes, METH_VARARGS | METH_KEYWORDS, changes_doc},
+    {"_changes", (PyCFunction)(void (*)(void))Doc_changes, METH_VARARGS | METH_KEYWORDS,
+     changes_doc},
     {"export", (PyCFunction)(void (*)(void))Doc_export, METH_VARARGS | METH_KEYWORDS, export_doc},
     {"save", Doc_save, METH_NOARGS, save_doc},
     {"apply", Doc_apply, METH_O, apply_doc},
@@ -710,18 +748,25 @@ static PyMethodDef Doc_methods[] = {
 static PyGetSetDef Doc_getset[] = {
     {"id", Doc_get_id, NULL, "The 32-byte id of the document, the same on all replicas.", NULL},
     {"heads", Doc_get_heads, NULL,
-     "The version: a sorted tuple of the ids of the changes that none builds on. Closes the open change.", NULL},
+     "The version: a sorted tuple of the ids of the changes that none builds on. Closes the open "
+     "change.",
+     NULL},
     {"root", Doc_get_root, NULL,
-     "A 32-byte digest of the set of changes, to compare out of band. Closes the open change.", NULL},
-    {"waiting", Doc_get_waiting, NULL, "Sorted tuple of the ids of changes whose ancestors are not here.", NULL},
-    {"missing", Doc_get_missing, NULL, "Sorted tuple of the ids that the waiting changes wait for.", NULL},
+     "A 32-byte digest of the set of changes, to compare out of band. Closes the open change.",
+     NULL},
+    {"waiting", Doc_get_waiting, NULL,
+     "Sorted tuple of the ids of changes whose ancestors are not here.", NULL},
+    {"missing", Doc_get_missing, NULL, "Sorted tuple of the ids that the waiting changes wait for.",
+     NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyMemberDef Doc_members[] = {
-    {"identity", T_OBJECT_EX, offsetof(ckpy_doc, identity), READONLY, "The Identity that signs this replica's changes."},
+    {"identity", T_OBJECT_EX, offsetof(ckpy_doc, identity), READONLY,
+     "The Identity that signs this replica's changes."},
     {"_clock", T_OBJECT, offsetof(ckpy_doc, clock), READONLY, "The clock it was given, or None."},
-    {"_watchers", T_OBJECT, offsetof(ckpy_doc, watchers), 0, "Who is told of equivocations, or None."},
+    {"_watchers", T_OBJECT, offsetof(ckpy_doc, watchers), 0,
+     "Who is told of equivocations, or None."},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -746,6 +791,7 @@ static PyType_Slot Doc_slots[] = {
 PyType_Spec ckpy_doc_spec = {
     .name = "crdtkv._core.Doc",
     .basicsize = sizeof(ckpy_doc),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags =
+        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = Doc_slots,
 };

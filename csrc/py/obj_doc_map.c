@@ -175,13 +175,19 @@ PyObject *ckpy_doc_map_to_py(PyObject *op, PyObject *ignored)
 /* ---- writing */
 
 /* What an entry can add to the open change: key, value, and the op around them. */
-static size_t entry_bytes(const name *k, size_t value_bytes) { return k->n_bytes + value_bytes + 64; }
+static size_t entry_bytes(const name *k, size_t value_bytes)
+{
+    return k->n_bytes + value_bytes + 64;
+}
 
 static int raise_set(ckpy_doc *d, const name *k, ckv_status s)
 {
-    if (s == CKV_ELIMIT && k->n_bytes > 4096) ckpy_raise(d->state, s, "a key holds at most 4 KiB");
-    else if (s == CKV_ELIMIT) ckpy_raise(d->state, s, "a change holds at most 16 MiB");
-    else ckpy_raise(d->state, s, "the key could not be set");
+    if (s == CKV_ELIMIT && k->n_bytes > 4096)
+        ckpy_raise(d->state, s, "a key holds at most 4 KiB");
+    else if (s == CKV_ELIMIT)
+        ckpy_raise(d->state, s, "a change holds at most 16 MiB");
+    else
+        ckpy_raise(d->state, s, "the key could not be set");
     return -1;
 }
 
@@ -236,8 +242,10 @@ static int set_text(ckpy_doc *d, const name *k, ckpy_text *t)
         const bool whole = !splits || !ckpy_is_lone(d); /* key and content are one change */
         s = ckv_map_set(d->core, CKV_ROOT, k->ptr, k->n_bytes, &v, &made);
         if (s == CKV_OK && whole) s = ckpy_text_write(d, made, 0, content, ms);
-        if (s == CKV_OK) ckv_doc_unmark(d->core, mark);
-        else ckv_doc_rollback(d->core, mark);
+        if (s == CKV_OK)
+            ckv_doc_unmark(d->core, mark);
+        else
+            ckv_doc_rollback(d->core, mark);
         if (s == CKV_OK && !whole) s = ckpy_text_write(d, made, 0, content, ms);
         again = s == CKV_ELIMIT && k->n_bytes <= 4096 ? ckpy_edit_make_room(d) : 0;
         if (again < 0) {
@@ -260,7 +268,8 @@ static int set(ckpy_doc *d, PyObject *key, PyObject *value)
     if (scalar < 0) return -1;
     if (scalar) return set_scalar(d, &k, &v);
     if (Py_IS_TYPE(value, d->state->Text)) return set_text(d, &k, (ckpy_text *)value);
-    PyErr_Format(PyExc_TypeError, "cannot store %.100s: values are None, bool, int, float, str, bytes and Text",
+    PyErr_Format(PyExc_TypeError,
+                 "cannot store %.100s: values are None, bool, int, float, str, bytes and Text",
                  Py_TYPE(value)->tp_name);
     return -1;
 }
@@ -283,8 +292,10 @@ static int unset(ckpy_doc *d, PyObject *key)
         if (s == CKV_ELIMIT && k.n_bytes > 4096) s = CKV_ENOENT;
     }
     if (s == CKV_OK) return 0;
-    if (s == CKV_ENOENT) PyErr_SetObject(PyExc_KeyError, key);
-    else raise_set(d, &k, s);
+    if (s == CKV_ENOENT)
+        PyErr_SetObject(PyExc_KeyError, key);
+    else
+        raise_set(d, &k, s);
     return -1;
 }
 

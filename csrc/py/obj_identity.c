@@ -10,11 +10,15 @@
 static PyObject *Identity_new(PyTypeObject *tp, PyObject *args, PyObject *kw)
 {
     (void)args, (void)kw;
-    PyErr_Format(PyExc_TypeError, "%.100s is made by generate(), from_seed() or load()", tp->tp_name);
+    PyErr_Format(PyExc_TypeError, "%.100s is made by generate(), from_seed() or load()",
+                 tp->tp_name);
     return NULL;
 }
 
-static PyObject *alloc(PyObject *cls) { return ((PyTypeObject *)cls)->tp_alloc((PyTypeObject *)cls, 0); }
+static PyObject *alloc(PyObject *cls)
+{
+    return ((PyTypeObject *)cls)->tp_alloc((PyTypeObject *)cls, 0);
+}
 
 static void Identity_dealloc(PyObject *op)
 {
@@ -60,13 +64,14 @@ static PyObject *Identity_seal(PyObject *op, PyObject *password)
     if (password_arg(password, &pw) < 0) return NULL;
     ckv_buf out = ckv_buf_init(ckv_alloc_libc);
     ckv_status s;
-    Py_BEGIN_ALLOW_THREADS
-    s = ckv_identity_save(&IDENTITY(op)->core, pw ? PyBytes_AS_STRING(pw) : NULL,
+    Py_BEGIN_ALLOW_THREADS s =
+        ckv_identity_save(&IDENTITY(op)->core, pw ? PyBytes_AS_STRING(pw) : NULL,
                           pw ? (size_t)PyBytes_GET_SIZE(pw) : 0, &out);
-    Py_END_ALLOW_THREADS
-    PyObject *result = NULL;
-    if (s != CKV_OK) ckpy_raise(ckpy_state_of(Py_TYPE(op)), s, "the key could not be sealed");
-    else result = PyByteArray_FromStringAndSize((const char *)out.ptr, (Py_ssize_t)out.len);
+    Py_END_ALLOW_THREADS PyObject *result = NULL;
+    if (s != CKV_OK)
+        ckpy_raise(ckpy_state_of(Py_TYPE(op)), s, "the key could not be sealed");
+    else
+        result = PyByteArray_FromStringAndSize((const char *)out.ptr, (Py_ssize_t)out.len);
     if (out.ptr) memset(out.ptr, 0, out.cap);
     ckv_buf_fini(&out);
     Py_XDECREF(pw);
@@ -91,14 +96,16 @@ static PyObject *Identity_unseal(PyObject *cls, PyObject *const *args, Py_ssize_
         ckv_identity core;
         ckv_err err = {0};
         ckv_status s;
-        Py_BEGIN_ALLOW_THREADS
-        s = ckv_identity_load(&core, (const uint8_t *)PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data),
-                              pw ? PyBytes_AS_STRING(pw) : NULL, pw ? (size_t)PyBytes_GET_SIZE(pw) : 0, &err);
-        Py_END_ALLOW_THREADS
-        if (s == CKV_OK) {
+        Py_BEGIN_ALLOW_THREADS s = ckv_identity_load(
+            &core, (const uint8_t *)PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data),
+            pw ? PyBytes_AS_STRING(pw) : NULL, pw ? (size_t)PyBytes_GET_SIZE(pw) : 0, &err);
+        Py_END_ALLOW_THREADS if (s == CKV_OK)
+        {
             IDENTITY(self)->core = core;
             ckv_identity_wipe(&core);
-        } else {
+        }
+        else
+        {
             Py_CLEAR(self);
             /* To whoever reads the file, a wrong password is a file that does not parse. */
             if (s == CKV_ESIGN) s = CKV_ECORRUPT;
@@ -120,7 +127,8 @@ static PyObject *Identity_repr(PyObject *op)
 {
     const uint8_t *k = IDENTITY(op)->core.public_key.b;
     char hex[17];
-    PyOS_snprintf(hex, sizeof hex, "%02x%02x%02x%02x%02x%02x%02x%02x", k[0], k[1], k[2], k[3], k[4], k[5], k[6], k[7]);
+    PyOS_snprintf(hex, sizeof hex, "%02x%02x%02x%02x%02x%02x%02x%02x", k[0], k[1], k[2], k[3], k[4],
+                  k[5], k[6], k[7]);
     return PyUnicode_FromFormat("<Identity %s>", hex);
 }
 
@@ -137,7 +145,8 @@ static PyObject *Identity_richcompare(PyObject *a, PyObject *b, int op)
 {
     ckpy_state *st = ckpy_state_of(Py_TYPE(a));
     if (!st) return NULL;
-    if ((op != Py_EQ && op != Py_NE) || !PyObject_TypeCheck(b, st->Identity)) Py_RETURN_NOTIMPLEMENTED;
+    if ((op != Py_EQ && op != Py_NE) || !PyObject_TypeCheck(b, st->Identity))
+        Py_RETURN_NOTIMPLEMENTED;
     const bool eq = ckv_id32_eq(&IDENTITY(a)->core.public_key, &IDENTITY(b)->core.public_key);
     return PyBool_FromLong(eq == (op == Py_EQ));
 }
@@ -145,7 +154,8 @@ static PyObject *Identity_richcompare(PyObject *a, PyObject *b, int op)
 static PyObject *Identity_reduce(PyObject *op, PyObject *ignored)
 {
     (void)op, (void)ignored;
-    PyErr_SetString(PyExc_TypeError, "an Identity cannot be pickled: its secret key would travel; use save()");
+    PyErr_SetString(PyExc_TypeError,
+                    "an Identity cannot be pickled: its secret key would travel; use save()");
     return NULL;
 }
 
@@ -160,27 +170,32 @@ PyDoc_STRVAR(generate_doc, "generate($type, /)\n--\n\n"
                            ">>> import crdtkv as ck\n"
                            ">>> len(ck.Identity.generate().public_key)\n"
                            "32");
-PyDoc_STRVAR(from_seed_doc, "from_seed($type, seed, /)\n--\n\n"
-                            "The identity of a seed of 32 secret bytes: the same key every time.\n\n"
-                            ">>> import crdtkv as ck\n"
-                            ">>> ck.Identity.from_seed(bytes(32)) == ck.Identity.from_seed(bytes(32))\n"
-                            "True");
+PyDoc_STRVAR(from_seed_doc,
+             "from_seed($type, seed, /)\n--\n\n"
+             "The identity of a seed of 32 secret bytes: the same key every time.\n\n"
+             ">>> import crdtkv as ck\n"
+             ">>> ck.Identity.from_seed(bytes(32)) == ck.Identity.from_seed(bytes(32))\n"
+             "True");
 
 static PyMethodDef Identity_methods[] = {
     {"generate", Identity_generate, METH_NOARGS | METH_CLASS, generate_doc},
     {"from_seed", Identity_from_seed, METH_O | METH_CLASS, from_seed_doc},
     {"_seal", Identity_seal, METH_O,
-     "_seal($self, password, /)\n--\n\nThe content of a key file, as a bytearray that the caller wipes."},
+     "_seal($self, password, /)\n--\n\nThe content of a key file, as a bytearray that the caller "
+     "wipes."},
     {"_unseal", (PyCFunction)(void (*)(void))Identity_unseal, METH_FASTCALL | METH_CLASS,
      "_unseal($type, data, password, /)\n--\n\nThe identity in the content of a key file."},
-    {"__reduce__", Identity_reduce, METH_NOARGS, "__reduce__($self, /)\n--\n\nRefuses: a pickle would hold the secret."},
+    {"__reduce__", Identity_reduce, METH_NOARGS,
+     "__reduce__($self, /)\n--\n\nRefuses: a pickle would hold the secret."},
     {"__copy__", Identity_copy, METH_NOARGS, "__copy__($self, /)\n--\n\nItself: it never changes."},
-    {"__deepcopy__", Identity_copy, METH_O, "__deepcopy__($self, memo, /)\n--\n\nItself: it never changes."},
+    {"__deepcopy__", Identity_copy, METH_O,
+     "__deepcopy__($self, memo, /)\n--\n\nItself: it never changes."},
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef Identity_getset[] = {
-    {"public_key", Identity_get_public_key, NULL, "The 32 bytes by which others know this author.", NULL},
+    {"public_key", Identity_get_public_key, NULL, "The 32 bytes by which others know this author.",
+     NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

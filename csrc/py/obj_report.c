@@ -5,8 +5,7 @@
 #include <structmember.h>
 
 typedef struct ckpy_report {
-    PyObject_HEAD
-    PyObject *applied, *void_, *waiting, *refused; /* owned tuples */
+    PyObject_HEAD PyObject *applied, *void_, *waiting, *refused; /* owned tuples */
     unsigned long long known;
 } ckpy_report;
 
@@ -20,10 +19,14 @@ static PyObject *refusals(ckpy_state *st, const ckv_buf *buf)
     for (size_t i = 0; out && i < n; i++) {
         PyObject *id = r[i].has_id ? ckpy_id(&r[i].id) : Py_NewRef(Py_None);
         PyObject *one = NULL;
-        if (id) one = PyObject_CallFunction(st->Refusal, "OsO", id, r[i].reason, ckpy_refusal_class(st, r[i].kind));
+        if (id)
+            one = PyObject_CallFunction(st->Refusal, "OsO", id, r[i].reason,
+                                        ckpy_refusal_class(st, r[i].kind));
         Py_XDECREF(id);
-        if (!one) Py_CLEAR(out);
-        else PyTuple_SET_ITEM(out, (Py_ssize_t)i, one);
+        if (!one)
+            Py_CLEAR(out);
+        else
+            PyTuple_SET_ITEM(out, (Py_ssize_t)i, one);
     }
     return out;
 }
@@ -33,8 +36,10 @@ PyObject *ckpy_report_new(ckpy_state *st, const ckv_report *report)
     ckpy_report *self = REPORT(st->Report->tp_alloc(st->Report, 0));
     if (!self) return NULL;
     self->known = report->known;
-    if (!(self->applied = ckpy_id_buf_tuple(&report->applied)) || !(self->void_ = ckpy_id_buf_tuple(&report->voided)) ||
-        !(self->waiting = ckpy_id_buf_tuple(&report->waiting)) || !(self->refused = refusals(st, &report->refused)))
+    if (!(self->applied = ckpy_id_buf_tuple(&report->applied)) ||
+        !(self->void_ = ckpy_id_buf_tuple(&report->voided)) ||
+        !(self->waiting = ckpy_id_buf_tuple(&report->waiting)) ||
+        !(self->refused = refusals(st, &report->refused)))
         Py_CLEAR(self);
     return (PyObject *)self;
 }
@@ -73,17 +78,23 @@ static int Report_bool(PyObject *op)
 static PyObject *Report_repr(PyObject *op)
 {
     const ckpy_report *self = REPORT(op);
-    return PyUnicode_FromFormat("<Report %zd applied, %zd void, %zd waiting, %zd refused, %llu known>",
-                                PyTuple_GET_SIZE(self->applied), PyTuple_GET_SIZE(self->void_),
-                                PyTuple_GET_SIZE(self->waiting), PyTuple_GET_SIZE(self->refused), self->known);
+    return PyUnicode_FromFormat(
+        "<Report %zd applied, %zd void, %zd waiting, %zd refused, %llu known>",
+        PyTuple_GET_SIZE(self->applied), PyTuple_GET_SIZE(self->void_),
+        PyTuple_GET_SIZE(self->waiting), PyTuple_GET_SIZE(self->refused), self->known);
 }
 
 static PyMemberDef Report_members[] = {
-    {"applied", T_OBJECT_EX, offsetof(ckpy_report, applied), READONLY, "Ids of what this call made applied."},
-    {"void", T_OBJECT_EX, offsetof(ckpy_report, void_), READONLY, "Ids of what is stored without effect."},
-    {"waiting", T_OBJECT_EX, offsetof(ckpy_report, waiting), READONLY, "Ids of what waits for its ancestors."},
-    {"refused", T_OBJECT_EX, offsetof(ckpy_report, refused), READONLY, "A Refusal for each item that was not stored."},
-    {"known", T_ULONGLONG, offsetof(ckpy_report, known), READONLY, "How many items were already here."},
+    {"applied", T_OBJECT_EX, offsetof(ckpy_report, applied), READONLY,
+     "Ids of what this call made applied."},
+    {"void", T_OBJECT_EX, offsetof(ckpy_report, void_), READONLY,
+     "Ids of what is stored without effect."},
+    {"waiting", T_OBJECT_EX, offsetof(ckpy_report, waiting), READONLY,
+     "Ids of what waits for its ancestors."},
+    {"refused", T_OBJECT_EX, offsetof(ckpy_report, refused), READONLY,
+     "A Refusal for each item that was not stored."},
+    {"known", T_ULONGLONG, offsetof(ckpy_report, known), READONLY,
+     "How many items were already here."},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -108,6 +119,7 @@ static PyType_Slot Report_slots[] = {
 PyType_Spec ckpy_report_spec = {
     .name = "crdtkv.Report",
     .basicsize = sizeof(ckpy_report),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE |
+             Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = Report_slots,
 };

@@ -30,9 +30,12 @@ static PyObject *Text_new(PyTypeObject *tp, PyObject *args, PyObject *kw)
     PyObject *content = NULL;
     if (!PyArg_ParseTupleAndKeywords(args, kw, "|O:Text", names, &content)) return NULL;
     PyObject *plain;
-    if (!content) plain = PyUnicode_New(0, 0);
-    else if (PyUnicode_Check(content)) plain = PyUnicode_FromObject(content); /* exact str */
-    else if (Py_IS_TYPE(content, tp)) plain = ckpy_text_last(TEXT(content));
+    if (!content)
+        plain = PyUnicode_New(0, 0);
+    else if (PyUnicode_Check(content))
+        plain = PyUnicode_FromObject(content); /* exact str */
+    else if (Py_IS_TYPE(content, tp))
+        plain = ckpy_text_last(TEXT(content));
     else {
         PyErr_Format(PyExc_TypeError, "Text() wants a str, not %.100s", Py_TYPE(content)->tp_name);
         return NULL;
@@ -59,7 +62,8 @@ static void Text_dealloc(PyObject *op)
     if (self->weakrefs) PyObject_ClearWeakRefs(op);
     Py_XDECREF(self->plain);
     Py_XDECREF(self->view);
-    Py_XDECREF(self->doc); /* no tp_clear: a text cannot close a cycle without its document, which can */
+    Py_XDECREF(
+        self->doc); /* no tp_clear: a text cannot close a cycle without its document, which can */
     tp->tp_free(op);
     Py_DECREF(tp);
 }
@@ -142,7 +146,8 @@ int ckpy_text_attach(ckpy_text *t, ckpy_doc *d, uint32_t container)
     }
     CKPY_END_CRITICAL();
     Py_XDECREF(plain);
-    if (!mine) return 0; /* another thread was faster; its content was copied, as for any attached one */
+    if (!mine)
+        return 0; /* another thread was faster; its content was copied, as for any attached one */
     PyObject *handle = settle_handle(d, container, (PyObject *)t);
     if (!handle) return -1;
     Py_DECREF(handle);
@@ -195,7 +200,9 @@ PyObject *ckpy_text_read(ckpy_doc *d, uint32_t container, size_t start, size_t n
         *s = CKV_ENOMEM;
         return NULL;
     }
-    if (n) *s = ckv_text_read(d->core, container, start, n, PyUnicode_DATA(out), (unsigned)PyUnicode_KIND(out));
+    if (n)
+        *s = ckv_text_read(d->core, container, start, n, PyUnicode_DATA(out),
+                           (unsigned)PyUnicode_KIND(out));
     if (*s != CKV_OK) Py_CLEAR(out);
     return out;
 }
@@ -213,7 +220,8 @@ static PyObject *read_all(ckpy_text *t, bool also_stale)
     ckpy_lock_put(&d->lock);
     if (out) return out;
     if (!live && also_stale && t->plain) return Py_NewRef(t->plain);
-    return live || also_stale ? ckpy_raise(d->state, s, "the text could not be read") : ckpy_text_stale(d);
+    return live || also_stale ? ckpy_raise(d->state, s, "the text could not be read")
+                              : ckpy_text_stale(d);
 }
 
 PyObject *ckpy_text_last(ckpy_text *t) { return read_all(t, true); }
@@ -243,15 +251,21 @@ static PyObject *raise_edit(ckpy_doc *d, ckv_status s)
 static size_t bytes_per_char(PyObject *s)
 {
     if (PyUnicode_IS_ASCII(s)) return 1;
-    return PyUnicode_KIND(s) == PyUnicode_1BYTE_KIND ? 2 : PyUnicode_KIND(s) == PyUnicode_2BYTE_KIND ? 3 : 4;
+    return PyUnicode_KIND(s) == PyUnicode_1BYTE_KIND   ? 2
+           : PyUnicode_KIND(s) == PyUnicode_2BYTE_KIND ? 3
+                                                       : 4;
 }
 
 /* So many characters of s fit a change of lone edits. */
-static size_t lone_chars(PyObject *s) { return ((size_t)CKPY_LONE_BYTES - 4096) / bytes_per_char(s); }
+static size_t lone_chars(PyObject *s)
+{
+    return ((size_t)CKPY_LONE_BYTES - 4096) / bytes_per_char(s);
+}
 
 bool ckpy_text_splits(PyObject *s) { return (size_t)PyUnicode_GET_LENGTH(s) > lone_chars(s); }
 
-static ckv_status write_some(ckpy_doc *d, uint32_t container, size_t pos, PyObject *s, size_t off, size_t n)
+static ckv_status write_some(ckpy_doc *d, uint32_t container, size_t pos, PyObject *s, size_t off,
+                             size_t n)
 {
     const unsigned width = (unsigned)PyUnicode_KIND(s);
     const char *chars = (const char *)PyUnicode_DATA(s) + off * width;
@@ -365,10 +379,14 @@ static int text_splice(ckpy_text *t, Py_ssize_t pos, Py_ssize_t n_del, PyObject 
             if (status != CKV_OK) break;
             const bool whole = !splits || !ckpy_is_lone(d);
             status = ckv_text_delete(d->core, t->container, (size_t)at, (size_t)n_del);
-            if (status == CKV_OK && whole) status = ckpy_text_write(d, t->container, (size_t)at, s, ms);
-            if (status == CKV_OK) ckv_doc_unmark(d->core, mark);
-            else ckv_doc_rollback(d->core, mark);
-            if (status == CKV_OK && !whole) status = ckpy_text_write(d, t->container, (size_t)at, s, ms);
+            if (status == CKV_OK && whole)
+                status = ckpy_text_write(d, t->container, (size_t)at, s, ms);
+            if (status == CKV_OK)
+                ckv_doc_unmark(d->core, mark);
+            else
+                ckv_doc_rollback(d->core, mark);
+            if (status == CKV_OK && !whole)
+                status = ckpy_text_write(d, t->container, (size_t)at, s, ms);
         } else if (n) {
             status = ckpy_text_write(d, t->container, (size_t)at, s, ms);
         } else if (n_del) {
@@ -416,8 +434,9 @@ static PyObject *Text_insert(PyObject *op, PyObject *const *args, Py_ssize_t nar
         if (n > 0 && n < 4096) {
             /* The fast path: short, from the start. Nothing is checked twice: the core checks place, life and surrogates. */
             if (ckpy_edit_begin(d) < 0) return NULL;
-            const ckv_status status = ckv_text_insert(d->core, self->container, (size_t)pos, PyUnicode_DATA(s),
-                                                      (unsigned)PyUnicode_KIND(s), (size_t)n);
+            const ckv_status status =
+                ckv_text_insert(d->core, self->container, (size_t)pos, PyUnicode_DATA(s),
+                                (unsigned)PyUnicode_KIND(s), (size_t)n);
             ckpy_edit_end(d, 16 + 4 * (size_t)n);
             if (status == CKV_OK) Py_RETURN_NONE;
             if (status != CKV_ELIMIT) return raise_edit(d, status);
@@ -439,7 +458,8 @@ static int count_arg(PyObject *op, Py_ssize_t *n)
     return -1;
 }
 
-static PyObject *Text_delete(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+static PyObject *Text_delete(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                             PyObject *kwnames)
 {
     const Py_ssize_t n_kw = kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
     if (nargs < 1 || nargs + n_kw > 2 ||
@@ -448,7 +468,8 @@ static PyObject *Text_delete(PyObject *op, PyObject *const *args, Py_ssize_t nar
         return NULL;
     }
     Py_ssize_t pos, n = 1;
-    if (ckpy_index_arg(args[0], &pos) < 0 || (nargs + n_kw > 1 && count_arg(args[1], &n) < 0)) return NULL;
+    if (ckpy_index_arg(args[0], &pos) < 0 || (nargs + n_kw > 1 && count_arg(args[1], &n) < 0))
+        return NULL;
     if (text_splice(TEXT(op), pos, n, NULL) < 0) return NULL;
     Py_RETURN_NONE;
 }
@@ -474,8 +495,10 @@ static PyObject *Text_splice(PyObject *op, PyObject *const *args, Py_ssize_t nar
 /* Is it an exact (int, int, str), so that reading it runs no code of anybody's? */
 static bool is_plain_splice(PyObject *item)
 {
-    return PyTuple_CheckExact(item) && PyTuple_GET_SIZE(item) == 3 && PyLong_CheckExact(PyTuple_GET_ITEM(item, 0)) &&
-           PyLong_CheckExact(PyTuple_GET_ITEM(item, 1)) && PyUnicode_CheckExact(PyTuple_GET_ITEM(item, 2));
+    return PyTuple_CheckExact(item) && PyTuple_GET_SIZE(item) == 3 &&
+           PyLong_CheckExact(PyTuple_GET_ITEM(item, 0)) &&
+           PyLong_CheckExact(PyTuple_GET_ITEM(item, 1)) &&
+           PyUnicode_CheckExact(PyTuple_GET_ITEM(item, 2));
 }
 
 /* The item as an exact (int, int, str); new reference. */
@@ -485,8 +508,10 @@ static PyObject *plain_item(ckpy_text *t, PyObject *item)
     if (!three) return NULL;
     Py_ssize_t pos, n;
     if (PyTuple_GET_SIZE(three) != 3) {
-        PyErr_SetString(PyExc_ValueError, "a splice is (position, number of deleted characters, str)");
-    } else if (ckpy_index_arg(PyTuple_GET_ITEM(three, 0), &pos) == 0 && count_arg(PyTuple_GET_ITEM(three, 1), &n) == 0 &&
+        PyErr_SetString(PyExc_ValueError,
+                        "a splice is (position, number of deleted characters, str)");
+    } else if (ckpy_index_arg(PyTuple_GET_ITEM(three, 0), &pos) == 0 &&
+               count_arg(PyTuple_GET_ITEM(three, 1), &n) == 0 &&
                (s = content_arg(t, PyTuple_GET_ITEM(three, 2), "splices"))) {
         PyObject *exact = PyUnicode_FromObject(s);
         if (exact) out = Py_BuildValue("(nnN)", pos, n, exact);
@@ -508,8 +533,10 @@ static PyObject *plain_items(ckpy_text *t, PyObject *iterable, size_t *bytes)
         PyObject *exact = PyTuple_New(n);
         for (i = 0; exact && i < n; i++) {
             PyObject *item = plain_item(t, PyTuple_GET_ITEM(items, i));
-            if (!item) Py_CLEAR(exact);
-            else PyTuple_SET_ITEM(exact, i, item);
+            if (!item)
+                Py_CLEAR(exact);
+            else
+                PyTuple_SET_ITEM(exact, i, item);
         }
         Py_SETREF(items, exact);
         if (!items) return NULL;
@@ -518,8 +545,8 @@ static PyObject *plain_items(ckpy_text *t, PyObject *iterable, size_t *bytes)
     for (i = 0; i < n; i++) {
         PyObject *item = PyTuple_GET_ITEM(items, i), *s = PyTuple_GET_ITEM(item, 2);
         Py_ssize_t pos, n_del;
-        if (ckpy_index_arg(PyTuple_GET_ITEM(item, 0), &pos) < 0 || count_arg(PyTuple_GET_ITEM(item, 1), &n_del) < 0 ||
-            ckpy_check_surrogates(s) < 0) {
+        if (ckpy_index_arg(PyTuple_GET_ITEM(item, 0), &pos) < 0 ||
+            count_arg(PyTuple_GET_ITEM(item, 1), &n_del) < 0 || ckpy_check_surrogates(s) < 0) {
             Py_DECREF(items);
             return NULL;
         }
@@ -530,7 +557,8 @@ static PyObject *plain_items(ckpy_text *t, PyObject *iterable, size_t *bytes)
 
 static void item_parts(PyObject *item, Py_ssize_t *pos, Py_ssize_t *n_del, PyObject **s)
 {
-    *pos = PyLong_AsSsize_t(PyTuple_GET_ITEM(item, 0)); /* both were read before, and are exact ints */
+    *pos =
+        PyLong_AsSsize_t(PyTuple_GET_ITEM(item, 0)); /* both were read before, and are exact ints */
     *n_del = PyLong_AsSsize_t(PyTuple_GET_ITEM(item, 1));
     *s = PyTuple_GET_ITEM(item, 2);
 }
@@ -562,8 +590,10 @@ static ckv_status apply_items(ckpy_text *t, PyObject *items, int64_t ms)
         const size_t n = (size_t)PyUnicode_GET_LENGTH(s), cost = 32 + n * bytes_per_char(s);
         ckv_status status = CKV_OK;
         if (lone && d->room < (ptrdiff_t)cost) {
-            d->room = CKPY_LONE_BYTES - (ptrdiff_t)ckv_doc_open_bytes(d->core); /* our estimate is high */
-            if (d->room < (ptrdiff_t)cost + 4096) { /* as lone edits do: close, and begin the next one */
+            d->room =
+                CKPY_LONE_BYTES - (ptrdiff_t)ckv_doc_open_bytes(d->core); /* our estimate is high */
+            if (d->room <
+                (ptrdiff_t)cost + 4096) { /* as lone edits do: close, and begin the next one */
                 ckv_doc_unmark(d->core, mark);
                 if (ckv_doc_is_open(d->core)) CKV_TRY(ckpy_doc_close(d, ms, NULL, 0, &change));
                 CKV_TRY(ckv_doc_mark(d->core, &mark));
@@ -577,7 +607,8 @@ static ckv_status apply_items(ckpy_text *t, PyObject *items, int64_t ms)
             if (status != CKV_OK) return status;
             CKV_TRY(ckv_doc_mark(d->core, &mark));
         } else if (status == CKV_OK && n) {
-            status = ckv_text_insert(d->core, t->container, (size_t)pos, PyUnicode_DATA(s), (unsigned)PyUnicode_KIND(s), n);
+            status = ckv_text_insert(d->core, t->container, (size_t)pos, PyUnicode_DATA(s),
+                                     (unsigned)PyUnicode_KIND(s), n);
         }
         if (status != CKV_OK) {
             ckv_doc_rollback(d->core, mark);
@@ -613,9 +644,12 @@ static PyObject *Text_splices(PyObject *op, PyObject *iterable)
         int64_t ms = 0;
         if (ckpy_doc_now(d, &ms) == 0 && ckpy_edit_begin(d) == 0) {
             ckv_status s;
-            if (!ckv_doc_is_live(d->core, self->container)) s = CKV_ESTALE;
-            else if (!all_fit(items, ckv_text_len(d->core, self->container))) s = CKV_ERANGE;
-            else s = apply_items(self, items, ms);
+            if (!ckv_doc_is_live(d->core, self->container))
+                s = CKV_ESTALE;
+            else if (!all_fit(items, ckv_text_len(d->core, self->container)))
+                s = CKV_ERANGE;
+            else
+                s = apply_items(self, items, ms);
             ckpy_edit_end(d, 0);
             result = s == CKV_OK ? Py_NewRef(Py_None) : raise_edit(d, s);
         }
@@ -630,7 +664,8 @@ static PyObject *Text_splices(PyObject *op, PyObject *iterable)
 #define LONE_WIDE (((size_t)CKPY_LONE_BYTES - 4096) / 4)
 
 /* One edit, its insertion in parts of LONE_WIDE that are changes of their own if the edit is a lone one. */
-static ckv_status apply_edit(ckpy_text *t, const ckpy_edit *e, const uint32_t *new, bool lone, int64_t ms, ckv_mark *mark)
+static ckv_status apply_edit(ckpy_text *t, const ckpy_edit *e, const uint32_t *new, bool lone,
+                             int64_t ms, ckv_mark *mark)
 {
     ckv_doc *core = t->doc->core;
     if (e->n_del) CKV_TRY(ckv_text_delete(core, t->container, e->old_pos, e->n_del));
@@ -644,7 +679,8 @@ static ckv_status apply_edit(ckpy_text *t, const ckpy_edit *e, const uint32_t *n
             CKV_TRY(ckv_doc_mark(core, mark));
             CKV_TRY(closed);
         }
-        CKV_TRY(ckv_text_insert(core, t->container, e->old_pos + off, new + e->new_pos + off, 4, n));
+        CKV_TRY(
+            ckv_text_insert(core, t->container, e->old_pos + off, new + e->new_pos + off, 4, n));
         off += n;
     }
     return CKV_OK;
@@ -666,9 +702,12 @@ static ckv_status diff_and_apply(ckpy_text *t, const uint32_t *new, size_t n, in
     if (s == CKV_OK) {
         const ckpy_edit *e = (const ckpy_edit *)(const void *)edits.ptr;
         /* From the end, so that what is done does not move what is to do. */
-        for (size_t i = edits.len / sizeof *e; s == CKV_OK && i-- > 0;) s = apply_edit(t, &e[i], new, lone, ms, &mark);
-        if (s == CKV_OK) ckv_doc_unmark(d->core, mark);
-        else ckv_doc_rollback(d->core, mark);
+        for (size_t i = edits.len / sizeof *e; s == CKV_OK && i-- > 0;)
+            s = apply_edit(t, &e[i], new, lone, ms, &mark);
+        if (s == CKV_OK)
+            ckv_doc_unmark(d->core, mark);
+        else
+            ckv_doc_rollback(d->core, mark);
     }
     ckv_buf_fini(&edits);
     PyMem_RawFree(old);
@@ -707,8 +746,10 @@ static PyObject *Text_update(PyObject *op, PyObject *arg)
             } while (again > 0);
             if (again == 0) {
                 ckpy_edit_end(d, s == CKV_OK ? 32 + 4 * n : 0);
-                if (s == CKV_OK) result = 0;
-                else raise_edit(d, s);
+                if (s == CKV_OK)
+                    result = 0;
+                else
+                    raise_edit(d, s);
             }
         }
         PyMem_Free(chars);
@@ -721,10 +762,12 @@ static PyObject *Text_update(PyObject *op, PyObject *arg)
 /* ---- slices and += */
 
 /* t[start:stop:step] = s (NULL: del), for steps other than 1: one splice for each character. */
-static int splice_stepwise(ckpy_text *self, Py_ssize_t start, Py_ssize_t step, Py_ssize_t n, PyObject *s)
+static int splice_stepwise(ckpy_text *self, Py_ssize_t start, Py_ssize_t step, Py_ssize_t n,
+                           PyObject *s)
 {
     if (s && PyUnicode_GET_LENGTH(s) != n) {
-        PyErr_Format(PyExc_ValueError, "cannot put %zd characters in an extended slice of %zd", PyUnicode_GET_LENGTH(s), n);
+        PyErr_Format(PyExc_ValueError, "cannot put %zd characters in an extended slice of %zd",
+                     PyUnicode_GET_LENGTH(s), n);
         return -1;
     }
     PyObject *items = PyList_New(n);
@@ -733,8 +776,10 @@ static int splice_stepwise(ckpy_text *self, Py_ssize_t start, Py_ssize_t step, P
         const Py_ssize_t which = step > 0 ? n - 1 - i : i;
         PyObject *c = s ? PyUnicode_Substring(s, which, which + 1) : PyUnicode_New(0, 0);
         PyObject *item = c ? Py_BuildValue("(niN)", start + which * step, 1, c) : NULL;
-        if (!item) Py_CLEAR(items);
-        else PyList_SET_ITEM(items, i, item);
+        if (!item)
+            Py_CLEAR(items);
+        else
+            PyList_SET_ITEM(items, i, item);
     }
     PyObject *done = items ? Text_splices((PyObject *)self, items) : NULL;
     Py_XDECREF(items);
@@ -756,7 +801,8 @@ static int set_content(ckpy_text *self, PyObject *key, PyObject *s)
         return text_splice(self, i, 1, s);
     }
     if (!PySlice_Check(key)) {
-        PyErr_Format(PyExc_TypeError, "text indices must be integers or slices, not %.100s", Py_TYPE(key)->tp_name);
+        PyErr_Format(PyExc_TypeError, "text indices must be integers or slices, not %.100s",
+                     Py_TYPE(key)->tp_name);
         return -1;
     }
     Py_ssize_t start, stop, step;
@@ -806,7 +852,8 @@ static PyObject *Text_blame(PyObject *op, PyObject *ignored)
     ckpy_text *self = TEXT(op);
     ckpy_doc *d = self->doc;
     if (self->frozen) {
-        PyErr_SetString(PyExc_TypeError, "blame() tells about the present, not about a text of the past");
+        PyErr_SetString(PyExc_TypeError,
+                        "blame() tells about the present, not about a text of the past");
         return NULL;
     }
     if (!d) {
@@ -817,7 +864,8 @@ static PyObject *Text_blame(PyObject *op, PyObject *ignored)
     ckv_buf runs = ckv_buf_init(ckv_alloc_libc);
     ckv_id32 *ids = NULL; /* author and change of each run */
     ckv_status s = CKV_ESTALE;
-    if (ckv_doc_is_live(d->core, self->container)) s = ckv_text_blame(d->core, self->container, &runs);
+    if (ckv_doc_is_live(d->core, self->container))
+        s = ckv_text_blame(d->core, self->container, &runs);
     const ckv_blame_run *r = (const ckv_blame_run *)(const void *)runs.ptr;
     const size_t n = runs.len / sizeof *r;
     if (s == CKV_OK && !(ids = PyMem_RawMalloc((2 * n + 1) * sizeof *ids))) s = CKV_ENOMEM;
@@ -830,10 +878,13 @@ static PyObject *Text_blame(PyObject *op, PyObject *ignored)
     ckpy_lock_put(&d->lock);
     PyObject *result = s == CKV_OK ? PyList_New((Py_ssize_t)n) : raise_edit(d, s);
     for (size_t i = 0; result && i < n; i++) {
-        PyObject *run = Py_BuildValue("(nny#y#)", (Py_ssize_t)r[i].start, (Py_ssize_t)r[i].end, ids[2 * i].b, (Py_ssize_t)32,
-                                      ids[2 * i + 1].b, (Py_ssize_t)32);
-        if (!run) Py_CLEAR(result);
-        else PyList_SET_ITEM(result, (Py_ssize_t)i, run);
+        PyObject *run =
+            Py_BuildValue("(nny#y#)", (Py_ssize_t)r[i].start, (Py_ssize_t)r[i].end, ids[2 * i].b,
+                          (Py_ssize_t)32, ids[2 * i + 1].b, (Py_ssize_t)32);
+        if (!run)
+            Py_CLEAR(result);
+        else
+            PyList_SET_ITEM(result, (Py_ssize_t)i, run);
     }
     PyMem_RawFree(ids);
     ckv_buf_fini(&runs);
@@ -868,7 +919,8 @@ static PyObject *Text_repr(PyObject *op)
     char where[40] = "detached";
     if (d) {
         const uint8_t *id = ckv_doc_id(d->core)->b;
-        PyOS_snprintf(where, sizeof where, "%lu of %02x%02x%02x%02x", (unsigned long)self->container, id[0], id[1], id[2], id[3]);
+        PyOS_snprintf(where, sizeof where, "%lu of %02x%02x%02x%02x",
+                      (unsigned long)self->container, id[0], id[1], id[2], id[3]);
         ckv_status s = CKV_ESTALE;
         ckpy_lock_get(&d->lock);
         if (ckv_doc_is_live(d->core, self->container)) {
@@ -887,38 +939,50 @@ static PyObject *Text_repr(PyObject *op)
         Py_DECREF(plain);
         if (!head) return NULL;
     }
-    result = PyUnicode_FromFormat("<Text %s, %zu characters: %R%s>", where, len, head, len > SHOWN ? "..." : "");
+    result = PyUnicode_FromFormat("<Text %s, %zu characters: %R%s>", where, len, head,
+                                  len > SHOWN ? "..." : "");
     Py_DECREF(head);
     return result;
 }
 
 /* ---- spec */
 
-#define SETUP "\n\n>>> import crdtkv as ck\n>>> doc = ck.Doc()\n>>> doc['t'] = ck.Text('hello')\n>>> t = doc['t']\n"
+#define SETUP                                                                                      \
+    "\n\n>>> import crdtkv as ck\n>>> doc = ck.Doc()\n>>> doc['t'] = ck.Text('hello')\n>>> t = "   \
+    "doc['t']\n"
 
-PyDoc_STRVAR(insert_doc, "insert($self, index, text, /)\n--\n\n"
-                         "Insert before the character at `index`: 0 to len, negative from the end, else IndexError.\n\n"
-                         "Positions count code points. A lone paste over 1 MiB splits into several changes. O(log n)." SETUP
-                         ">>> t.insert(5, ' world')\n>>> str(t)\n'hello world'");
-PyDoc_STRVAR(delete_doc, "delete($self, index, /, n=1)\n--\n\n"
-                         "Delete n characters from `index` on; IndexError if there are not so many." SETUP
-                         ">>> t.delete(1, 3)\n>>> str(t)\n'ho'");
+PyDoc_STRVAR(
+    insert_doc,
+    "insert($self, index, text, /)\n--\n\n"
+    "Insert before the character at `index`: 0 to len, negative from the end, else IndexError.\n\n"
+    "Positions count code points. A lone paste over 1 MiB splits into several changes. O(log "
+    "n)." SETUP ">>> t.insert(5, ' world')\n>>> str(t)\n'hello world'");
+PyDoc_STRVAR(delete_doc,
+             "delete($self, index, /, n=1)\n--\n\n"
+             "Delete n characters from `index` on; IndexError if there are not so many." SETUP
+             ">>> t.delete(1, 3)\n>>> str(t)\n'ho'");
 PyDoc_STRVAR(splice_doc, "splice($self, index, n_deleted, text, /)\n--\n\n"
                          "Put `text` in the place of n_deleted characters from `index` on." SETUP
                          ">>> t.splice(0, 1, 'J')\n>>> str(t)\n'Jello'");
-PyDoc_STRVAR(splices_doc, "splices($self, splices, /)\n--\n\n"
-                          "A series of splices, (index, n_deleted, text) each, as fast as C goes: a whole editing trace.\n\n"
-                          "Positions are those after the splices before. All are checked first: on IndexError, ValueError or\n"
-                          "TypeError nothing is done. Lone ones close a change at each MiB, as edits one by one would." SETUP
-                          ">>> t.splices([(5, 0, '!'), (0, 1, 'J')])\n>>> str(t)\n'Jello!'");
-PyDoc_STRVAR(update_doc, "update($self, text, /)\n--\n\n"
-                         "Make the text equal to `text` by few edits, so that what others write meanwhile stays.\n\n"
-                         "Fewest characters for texts that are alike; bounded time for those that are not." SETUP
-                         ">>> t.update('hello, you')\n>>> str(t)\n'hello, you'");
-PyDoc_STRVAR(blame_doc, "blame($self, /)\n--\n\n"
-                        "Who wrote what: (start, end, author, change id) of each run, in order. Closes the open change." SETUP
-                        ">>> start, end, author, change = t.blame()[0]\n"
-                        ">>> start, end, author == doc.identity.public_key\n(0, 5, True)");
+PyDoc_STRVAR(splices_doc,
+             "splices($self, splices, /)\n--\n\n"
+             "A series of splices, (index, n_deleted, text) each, as fast as C goes: a whole "
+             "editing trace.\n\n"
+             "Positions are those after the splices before. All are checked first: on IndexError, "
+             "ValueError or\n"
+             "TypeError nothing is done. Lone ones close a change at each MiB, as edits one by one "
+             "would." SETUP ">>> t.splices([(5, 0, '!'), (0, 1, 'J')])\n>>> str(t)\n'Jello!'");
+PyDoc_STRVAR(
+    update_doc,
+    "update($self, text, /)\n--\n\n"
+    "Make the text equal to `text` by few edits, so that what others write meanwhile stays.\n\n"
+    "Fewest characters for texts that are alike; bounded time for those that are not." SETUP
+    ">>> t.update('hello, you')\n>>> str(t)\n'hello, you'");
+PyDoc_STRVAR(blame_doc,
+             "blame($self, /)\n--\n\n"
+             "Who wrote what: (start, end, author, change id) of each run, in order. Closes the "
+             "open change." SETUP ">>> start, end, author, change = t.blame()[0]\n"
+             ">>> start, end, author == doc.identity.public_key\n(0, 5, True)");
 
 static PyMethodDef Text_methods[] = {
     {"insert", (PyCFunction)(void (*)(void))Text_insert, METH_FASTCALL, insert_doc},
@@ -927,31 +991,37 @@ static PyMethodDef Text_methods[] = {
     {"splices", Text_splices, METH_O, splices_doc},
     {"update", Text_update, METH_O, update_doc},
     {"blame", Text_blame, METH_NOARGS, blame_doc},
-    {"__copy__", Text_copy, METH_NOARGS, "__copy__($self, /)\n--\n\nA detached text with the same content."},
-    {"__deepcopy__", Text_copy, METH_O, "__deepcopy__($self, memo, /)\n--\n\nA detached text with the same content."},
-    {"__reduce__", Text_reduce, METH_NOARGS, "__reduce__($self, /)\n--\n\nPickles as a detached text."},
+    {"__copy__", Text_copy, METH_NOARGS,
+     "__copy__($self, /)\n--\n\nA detached text with the same content."},
+    {"__deepcopy__", Text_copy, METH_O,
+     "__deepcopy__($self, memo, /)\n--\n\nA detached text with the same content."},
+    {"__reduce__", Text_reduce, METH_NOARGS,
+     "__reduce__($self, /)\n--\n\nPickles as a detached text."},
     CKPY_TEXT_READ_METHODS,
     {NULL, NULL, 0, NULL},
 };
 
 static PyMemberDef Text_members[] = {
     {"__weaklistoffset__", T_PYSSIZET, offsetof(ckpy_text, weakrefs), READONLY, NULL},
-    {"_container", T_UINT, offsetof(ckpy_text, container), READONLY, "Its number in the document or view."},
+    {"_container", T_UINT, offsetof(ckpy_text, container), READONLY,
+     "Its number in the document or view."},
     {NULL, 0, 0, 0, NULL},
 };
 
 static PyType_Slot Text_slots[] = {
-    {Py_tp_doc, "Text(text='', /)\n--\n\n"
-                "Text that many can edit at once. Reads like a str, edits like a list of characters.\n\n"
-                "A new one is detached: it holds a str until it is stored in a document, of whose content it then is the handle.\n"
-                "Positions count code points. str() copies; searching does, too. Not hashable.\n\n"
-                ">>> import crdtkv as ck\n"
-                ">>> doc = ck.Doc()\n"
-                ">>> doc['body'] = ck.Text('hello')\n"
-                ">>> doc['body'] += ' world'\n"
-                ">>> doc['body'][:5] = 'goodbye'\n"
-                ">>> str(doc['body']), len(doc['body']), doc['body'] == 'goodbye world'\n"
-                "('goodbye world', 13, True)"},
+    {Py_tp_doc,
+     "Text(text='', /)\n--\n\n"
+     "Text that many can edit at once. Reads like a str, edits like a list of characters.\n\n"
+     "A new one is detached: it holds a str until it is stored in a document, of whose content it "
+     "then is the handle.\n"
+     "Positions count code points. str() copies; searching does, too. Not hashable.\n\n"
+     ">>> import crdtkv as ck\n"
+     ">>> doc = ck.Doc()\n"
+     ">>> doc['body'] = ck.Text('hello')\n"
+     ">>> doc['body'] += ' world'\n"
+     ">>> doc['body'][:5] = 'goodbye'\n"
+     ">>> str(doc['body']), len(doc['body']), doc['body'] == 'goodbye world'\n"
+     "('goodbye world', 13, True)"},
     {Py_tp_new, Text_new},
     {Py_tp_dealloc, Text_dealloc},
     {Py_tp_traverse, Text_traverse},

@@ -45,7 +45,9 @@ typedef enum shape { CHARACTER, SLICE } shape;
 static PyObject *read_slice(ckpy_text *t, PyObject *key, shape what)
 {
     Py_ssize_t start = 0, stop = 0, step = 1;
-    if (what == CHARACTER ? ckpy_index_arg(key, &start) < 0 : PySlice_Unpack(key, &start, &stop, &step) < 0) return NULL;
+    if (what == CHARACTER ? ckpy_index_arg(key, &start) < 0
+                          : PySlice_Unpack(key, &start, &stop, &step) < 0)
+        return NULL;
     ckpy_doc *d = t->doc;
     if (!d || step != 1) {
         PyObject *all = ckpy_text_str(t);
@@ -59,21 +61,26 @@ static PyObject *read_slice(ckpy_text *t, PyObject *key, shape what)
     if (ckv_doc_is_live(d->core, t->container)) {
         const Py_ssize_t len = (Py_ssize_t)ckv_text_len(d->core, t->container);
         Py_ssize_t n = 1;
-        if (what == SLICE) n = PySlice_AdjustIndices(len, &start, &stop, step);
-        else if (start < 0) start += len;
+        if (what == SLICE)
+            n = PySlice_AdjustIndices(len, &start, &stop, step);
+        else if (start < 0)
+            start += len;
         s = CKV_ERANGE;
-        if (what == SLICE || (start >= 0 && start < len)) part = ckpy_text_read(d, t->container, (size_t)start, (size_t)n, &s);
+        if (what == SLICE || (start >= 0 && start < len))
+            part = ckpy_text_read(d, t->container, (size_t)start, (size_t)n, &s);
     }
     ckpy_lock_put(&d->lock);
     if (part) return part;
-    return s == CKV_ESTALE ? ckpy_text_stale(d) : ckpy_raise(d->state, s, "text index out of range");
+    return s == CKV_ESTALE ? ckpy_text_stale(d)
+                           : ckpy_raise(d->state, s, "text index out of range");
 }
 
 PyObject *ckpy_text_subscript(PyObject *op, PyObject *key)
 {
     if (PyIndex_Check(key)) return read_slice(TEXT(op), key, CHARACTER);
     if (PySlice_Check(key)) return read_slice(TEXT(op), key, SLICE);
-    PyErr_Format(PyExc_TypeError, "text indices must be integers or slices, not %.100s", Py_TYPE(key)->tp_name);
+    PyErr_Format(PyExc_TypeError, "text indices must be integers or slices, not %.100s",
+                 Py_TYPE(key)->tp_name);
     return NULL;
 }
 
@@ -130,7 +137,8 @@ int ckpy_text_contains(PyObject *op, PyObject *sub)
     PyObject *part = as_str(sub, Py_TYPE(op));
     if (!part) {
         if (!PyErr_Occurred())
-            PyErr_Format(PyExc_TypeError, "'in <Text>' requires a str, not %.100s", Py_TYPE(sub)->tp_name);
+            PyErr_Format(PyExc_TypeError, "'in <Text>' requires a str, not %.100s",
+                         Py_TYPE(sub)->tp_name);
         return -1;
     }
     PyObject *all = ckpy_text_str(TEXT(op));
@@ -146,15 +154,18 @@ PyObject *ckpy_text_add(PyObject *a, PyObject *b)
     PyObject *x = as_str(a, type);
     PyObject *y = x ? as_str(b, type) : NULL;
     PyObject *result = NULL;
-    if (x && y) result = PyUnicode_Concat(x, y);
-    else if (!PyErr_Occurred()) result = Py_NewRef(Py_NotImplemented);
+    if (x && y)
+        result = PyUnicode_Concat(x, y);
+    else if (!PyErr_Occurred())
+        result = Py_NewRef(Py_NotImplemented);
     Py_XDECREF(x);
     Py_XDECREF(y);
     return result;
 }
 
 /* str(op).name(*args, **kwargs), with each Text among the arguments as its str. */
-static PyObject *ask_str(PyObject *op, const char *name, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+static PyObject *ask_str(PyObject *op, const char *name, PyObject *const *args, Py_ssize_t nargs,
+                         PyObject *kwnames)
 {
     const Py_ssize_t n = nargs + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0);
     PyObject *few[8] = {NULL}, *result = NULL, *method = NULL;
@@ -164,7 +175,8 @@ static PyObject *ask_str(PyObject *op, const char *name, PyObject *const *args, 
     }
     if (!(few[0] = ckpy_text_str(TEXT(op)))) return NULL;
     for (Py_ssize_t i = 0; i < n; i++) {
-        few[i + 1] = Py_IS_TYPE(args[i], Py_TYPE(op)) ? ckpy_text_str(TEXT(args[i])) : Py_NewRef(args[i]);
+        few[i + 1] =
+            Py_IS_TYPE(args[i], Py_TYPE(op)) ? ckpy_text_str(TEXT(args[i])) : Py_NewRef(args[i]);
         if (!few[i + 1]) goto done;
     }
     method = PyUnicode_InternFromString(name);
@@ -175,9 +187,10 @@ done:
     return result;
 }
 
-#define ASK_STR(name, doc)                                                                                             \
-    PyObject *ckpy_text_##name(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)               \
-    {                                                                                                                  \
-        return ask_str(op, #name, args, nargs, kwnames);                                                               \
+#define ASK_STR(name, doc)                                                                         \
+    PyObject *ckpy_text_##name(PyObject *op, PyObject *const *args, Py_ssize_t nargs,              \
+                               PyObject *kwnames)                                                  \
+    {                                                                                              \
+        return ask_str(op, #name, args, nargs, kwnames);                                           \
     }
 CKPY_STR_METHODS(ASK_STR)

@@ -47,7 +47,8 @@ static void View_dealloc(PyObject *op)
         ckv_view_free(self->core);
         ckpy_lock_put(&self->doc->lock);
     }
-    Py_XDECREF(self->doc); /* no tp_clear: a view cannot close a cycle without its document, which can */
+    Py_XDECREF(
+        self->doc); /* no tp_clear: a view cannot close a cycle without its document, which can */
     tp->tp_free(op);
     Py_DECREF(tp);
 }
@@ -58,9 +59,10 @@ PyObject *ckpy_view_text(ckpy_view *self, uint32_t container)
     ckpy_lock_get(&self->doc->lock);
     const ckv_status s = ckv_view_text(self->core, container, &chars);
     ckpy_lock_put(&self->doc->lock);
-    PyObject *result =
-        s == CKV_OK ? PyUnicode_FromKindAndData(PyUnicode_4BYTE_KIND, chars.ptr, (Py_ssize_t)(chars.len / 4))
-                    : ckpy_raise(self->doc->state, s, "the text is not in this version");
+    PyObject *result = s == CKV_OK
+                           ? PyUnicode_FromKindAndData(PyUnicode_4BYTE_KIND, chars.ptr,
+                                                       (Py_ssize_t)(chars.len / 4))
+                           : ckpy_raise(self->doc->state, s, "the text is not in this version");
     ckv_buf_fini(&chars);
     return result;
 }
@@ -89,13 +91,18 @@ static PyObject *View_entries(PyObject *op, PyObject *ignored)
     ckpy_lock_put(&d->lock);
 
     PyObject *result = NULL;
-    if (s != CKV_OK) ckpy_raise(d->state, s, "the version could not be read");
-    else if (!PyErr_Occurred()) result = PyList_New((Py_ssize_t)n);
+    if (s != CKV_OK)
+        ckpy_raise(d->state, s, "the version could not be read");
+    else if (!PyErr_Occurred())
+        result = PyList_New((Py_ssize_t)n);
     for (size_t i = 0; result && i < n; i++) {
-        if (e[i].value.tag == CKV_TAG_TEXT) made[2 * i + 1] = ckpy_text_past(d->state, self, e[i].value.container);
+        if (e[i].value.tag == CKV_TAG_TEXT)
+            made[2 * i + 1] = ckpy_text_past(d->state, self, e[i].value.container);
         PyObject *pair = made[2 * i + 1] ? PyTuple_Pack(2, made[2 * i], made[2 * i + 1]) : NULL;
-        if (!pair) Py_CLEAR(result);
-        else PyList_SET_ITEM(result, (Py_ssize_t)i, pair);
+        if (!pair)
+            Py_CLEAR(result);
+        else
+            PyList_SET_ITEM(result, (Py_ssize_t)i, pair);
     }
     for (size_t i = 0; made && i < 2 * n; i++) Py_XDECREF(made[i]);
     PyMem_RawFree(made);
@@ -108,22 +115,28 @@ static PyObject *View_text_diff(PyObject *op, PyObject *const *args, Py_ssize_t 
     ckpy_view *self = VIEW(op);
     ckpy_state *st = self->doc->state;
     if (nargs != 2 || !Py_IS_TYPE(args[0], st->View) || VIEW(args[0])->doc != self->doc) {
-        PyErr_SetString(PyExc_TypeError, "_text_diff wants a View of the same document and a container number");
+        PyErr_SetString(PyExc_TypeError,
+                        "_text_diff wants a View of the same document and a container number");
         return NULL;
     }
     const unsigned long container = PyLong_AsUnsignedLong(args[1]);
     if (container == (unsigned long)-1 && PyErr_Occurred()) return NULL;
     ckv_buf patches = ckv_buf_init(ckv_alloc_libc), chars = ckv_buf_init(ckv_alloc_libc);
     ckpy_lock_get(&self->doc->lock);
-    const ckv_status s = ckv_text_diff(self->core, VIEW(args[0])->core, (uint32_t)container, &patches, &chars);
+    const ckv_status s =
+        ckv_text_diff(self->core, VIEW(args[0])->core, (uint32_t)container, &patches, &chars);
     ckpy_lock_put(&self->doc->lock);
-    PyObject *result = s == CKV_OK ? PyList_New(0) : ckpy_raise(st, s, "the texts could not be compared");
+    PyObject *result =
+        s == CKV_OK ? PyList_New(0) : ckpy_raise(st, s, "the texts could not be compared");
     const ckv_text_patch *p = (const ckv_text_patch *)(const void *)patches.ptr;
     const uint32_t *c = (const uint32_t *)(const void *)chars.ptr;
     const size_t n = patches.len / sizeof *p;
     for (size_t i = 0; result && i < n; i++) {
-        PyObject *text = PyUnicode_FromKindAndData(PyUnicode_4BYTE_KIND, c + p[i].off, (Py_ssize_t)p[i].n);
-        PyObject *one = text ? Py_BuildValue("(OnO)", p[i].insert ? Py_True : Py_False, (Py_ssize_t)p[i].pos, text) : NULL;
+        PyObject *text =
+            PyUnicode_FromKindAndData(PyUnicode_4BYTE_KIND, c + p[i].off, (Py_ssize_t)p[i].n);
+        PyObject *one = text ? Py_BuildValue("(OnO)", p[i].insert ? Py_True : Py_False,
+                                             (Py_ssize_t)p[i].pos, text)
+                             : NULL;
         if (!one || PyList_Append(result, one) < 0) Py_CLEAR(result);
         Py_XDECREF(one);
         Py_XDECREF(text);
@@ -134,9 +147,11 @@ static PyObject *View_text_diff(PyObject *op, PyObject *const *args, Py_ssize_t 
 }
 
 static PyMethodDef View_methods[] = {
-    {"_entries", View_entries, METH_NOARGS, "_entries($self, /)\n--\n\n(key, value) pairs in order of the keys' bytes."},
+    {"_entries", View_entries, METH_NOARGS,
+     "_entries($self, /)\n--\n\n(key, value) pairs in order of the keys' bytes."},
     {"_text_diff", (PyCFunction)(void (*)(void))View_text_diff, METH_FASTCALL,
-     "_text_diff($self, other, container, /)\n--\n\n(is_insert, position, characters), in order of application."},
+     "_text_diff($self, other, container, /)\n--\n\n(is_insert, position, characters), in order of "
+     "application."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -151,6 +166,7 @@ static PyType_Slot View_slots[] = {
 PyType_Spec ckpy_view_spec = {
     .name = "crdtkv._core.View",
     .basicsize = sizeof(ckpy_view),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE |
+             Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = View_slots,
 };

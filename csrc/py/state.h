@@ -20,8 +20,8 @@
 
 typedef struct ckpy_state {
     PyTypeObject *Identity, *Doc, *Text, *Change, *Block, *View, *Report; /* owned, as all here */
-    PyObject *Error, *DecodeError, *SignatureError, *UnauthorizedError, *StaleHandleError, *ForkError, *LimitError,
-        *StoreError, *ClockDriftError, *SyncError;
+    PyObject *Error, *DecodeError, *SignatureError, *UnauthorizedError, *StaleHandleError,
+        *ForkError, *LimitError, *StoreError, *ClockDriftError, *SyncError;
     PyObject *Refusal, *FullIdentity; /* Python classes; crdtkv hands them in. NULL before */
 } ckpy_state;
 
@@ -33,32 +33,32 @@ ckpy_state *ckpy_state_of(PyTypeObject *type);
 /* ---- objects */
 
 typedef struct ckpy_identity {
-    PyObject_HEAD
-    ckv_identity core;
+    PyObject_HEAD ckv_identity core;
 } ckpy_identity;
 
 /* What makes an edit look twice. */
 #define CKPY_IN_BLOCK 1u /* a change() block is open */
-#define CKPY_HANDOFF 2u  /* one has just ended and others have waited for that */
-#define CKPY_FULL 4u     /* the open change may have reached CKPY_LONE_BYTES */
+#define CKPY_HANDOFF  2u /* one has just ended and others have waited for that */
+#define CKPY_FULL     4u /* the open change may have reached CKPY_LONE_BYTES */
 
 #define CKPY_LONE_BYTES ((ptrdiff_t)1 << 20) /* docs: lone edits close the open change at 1 MiB */
-#define CKPY_LONG 65536                      /* bytes or characters from which work runs without the GIL */
+#define CKPY_LONG       65536 /* bytes or characters from which work runs without the GIL */
 
 typedef struct ckpy_doc {
-    PyObject_HEAD
-    ckv_doc *core;       /* owned; guarded by lock, as is all down to `made` */
+    PyObject_HEAD ckv_doc *core; /* owned; guarded by lock, as is all down to `made` */
     ckpy_lock lock;
-    unsigned attention;  /* CKPY_*; 0: an edit may go straight on */
-    ptrdiff_t room;      /* lower bound of the bytes left before CKPY_LONE_BYTES */
-    unsigned long owner; /* the thread whose block is open, 0: none */
-    unsigned depth;      /* of blocks */
-    unsigned waiters;    /* threads that wait for the block's end */
-    unsigned handoff;    /* how many of them go first now that it has ended */
-    unsigned epoch;      /* counts blocks that ended with somebody waiting */
+    unsigned attention;      /* CKPY_*; 0: an edit may go straight on */
+    ptrdiff_t room;          /* lower bound of the bytes left before CKPY_LONE_BYTES */
+    unsigned long owner;     /* the thread whose block is open, 0: none */
+    unsigned depth;          /* of blocks */
+    unsigned waiters;        /* threads that wait for the block's end */
+    unsigned handoff;        /* how many of them go first now that it has ended */
+    unsigned epoch;          /* counts blocks that ended with somebody waiting */
     PyThread_type_lock gate; /* owned; held while a block is open, for others to wait on */
-    PyObject *made;          /* owned list or NULL: texts that were attached in the open block. Its thread's own */
-    PyObject **handles;      /* owned weak references by container number, NULL: none. Guarded by the object */
+    PyObject *
+        made; /* owned list or NULL: texts that were attached in the open block. Its thread's own */
+    PyObject *
+        *handles; /* owned weak references by container number, NULL: none. Guarded by the object */
     size_t n_handles;
     ckpy_state *state;  /* borrowed: our type keeps the module */
     PyObject *identity; /* owned */
@@ -68,29 +68,27 @@ typedef struct ckpy_doc {
 
 /* A text is attached (doc), of the past (frozen) or detached (neither). */
 typedef struct ckpy_text {
-    PyObject_HEAD
-    ckpy_doc *doc;      /* owned, NULL: not attached. Set once */
-    uint32_t container; /* in doc, or in view */
+    PyObject_HEAD ckpy_doc *doc; /* owned, NULL: not attached. Set once */
+    uint32_t container;          /* in doc, or in view */
     bool frozen;
-    PyObject *plain;    /* owned str: the content when not attached, the last one when rolled back */
-    PyObject *view;     /* owned, frozen only: where the content comes from; NULL once `plain` is there */
+    PyObject *plain; /* owned str: the content when not attached, the last one when rolled back */
+    PyObject
+        *view; /* owned, frozen only: where the content comes from; NULL once `plain` is there */
     PyObject *weakrefs;
 } ckpy_text;
 
 typedef struct ckpy_change {
-    PyObject_HEAD
-    ckpy_doc *doc; /* owned */
+    PyObject_HEAD ckpy_doc *doc; /* owned */
     uint32_t number;
 } ckpy_change;
 
 typedef struct ckpy_view {
-    PyObject_HEAD
-    ckpy_doc *doc;  /* owned */
-    ckv_view *core; /* owned; guarded by doc's lock */
+    PyObject_HEAD ckpy_doc *doc; /* owned */
+    ckv_view *core;              /* owned; guarded by doc's lock */
 } ckpy_view;
 
-extern PyType_Spec ckpy_identity_spec, ckpy_doc_spec, ckpy_text_spec, ckpy_change_spec, ckpy_block_spec,
-    ckpy_view_spec, ckpy_report_spec;
+extern PyType_Spec ckpy_identity_spec, ckpy_doc_spec, ckpy_text_spec, ckpy_change_spec,
+    ckpy_block_spec, ckpy_view_spec, ckpy_report_spec;
 
 /* ---- obj_doc.c: the doors */
 
@@ -128,7 +126,8 @@ int ckpy_doc_await(ckpy_doc *d);
 int ckpy_doc_now(ckpy_doc *d, int64_t *ms);
 
 /* Under the lock: closes the open change. */
-ckv_status ckpy_doc_close(ckpy_doc *d, int64_t ms, const char *message, size_t n_bytes, uint32_t *change);
+ckv_status ckpy_doc_close(ckpy_doc *d, int64_t ms, const char *message, size_t n_bytes,
+                          uint32_t *change);
 
 /* ---- obj_doc_map.c */
 

@@ -17,50 +17,62 @@ int ckpy_text_contains(PyObject *op, PyObject *sub);
 PyObject *ckpy_text_subscript(PyObject *op, PyObject *key);
 
 /* The methods of str that read: name, signature, words. */
-#define CKPY_STR_METHODS(X) \
-    X(find, "find($self, sub, start=0, end=None, /)\n--\n\nWhere `sub` first occurs, -1 if nowhere; as str.find().") \
-    X(rfind, "rfind($self, sub, start=0, end=None, /)\n--\n\nWhere `sub` last occurs, -1 if nowhere; as str.rfind().") \
-    X(index, "index($self, sub, start=0, end=None, /)\n--\n\nWhere `sub` first occurs; ValueError if nowhere.") \
-    X(rindex, "rindex($self, sub, start=0, end=None, /)\n--\n\nWhere `sub` last occurs; ValueError if nowhere.") \
-    X(count, "count($self, sub, start=0, end=None, /)\n--\n\nHow often `sub` occurs, without overlaps.") \
-    X(startswith, "startswith($self, prefix, start=0, end=None, /)\n--\n\nDoes the text begin with `prefix`, or with one of a tuple?") \
-    X(endswith, "endswith($self, suffix, start=0, end=None, /)\n--\n\nDoes the text end with `suffix`, or with one of a tuple?") \
-    X(split, "split($self, /, sep=None, maxsplit=-1)\n--\n\nA list of str, as str.split().") \
-    X(rsplit, "rsplit($self, /, sep=None, maxsplit=-1)\n--\n\nA list of str, as str.rsplit().") \
-    X(splitlines, "splitlines($self, /, keepends=False)\n--\n\nA list of lines, as str.splitlines().") \
-    X(partition, "partition($self, sep, /)\n--\n\nThree str, as str.partition().") \
-    X(rpartition, "rpartition($self, sep, /)\n--\n\nThree str, as str.rpartition().") \
-    X(strip, "strip($self, chars=None, /)\n--\n\nA str, as str.strip().") \
-    X(lstrip, "lstrip($self, chars=None, /)\n--\n\nA str, as str.lstrip().") \
-    X(rstrip, "rstrip($self, chars=None, /)\n--\n\nA str, as str.rstrip().") \
-    X(removeprefix, "removeprefix($self, prefix, /)\n--\n\nA str, as str.removeprefix().") \
-    X(removesuffix, "removesuffix($self, suffix, /)\n--\n\nA str, as str.removesuffix().") \
-    X(replace, "replace($self, old, new, count=-1, /)\n--\n\nA str, as str.replace(); the text stays as it is.") \
-    X(lower, "lower($self, /)\n--\n\nA str, as str.lower().") \
-    X(upper, "upper($self, /)\n--\n\nA str, as str.upper().") \
-    X(casefold, "casefold($self, /)\n--\n\nA str, as str.casefold().") \
-    X(isspace, "isspace($self, /)\n--\n\nIs the text nothing but white space, and not empty?") \
-    X(encode, "encode($self, /, encoding='utf-8', errors='strict')\n--\n\nThe text as bytes, as str.encode().")
+#define CKPY_STR_METHODS(X)                                                                        \
+    X(find, "find($self, sub, start=0, end=None, /)\n--\n\nWhere `sub` first occurs, -1 if "       \
+            "nowhere; as str.find().")                                                             \
+    X(rfind, "rfind($self, sub, start=0, end=None, /)\n--\n\nWhere `sub` last occurs, -1 if "      \
+             "nowhere; as str.rfind().")                                                           \
+    X(index, "index($self, sub, start=0, end=None, /)\n--\n\nWhere `sub` first occurs; "           \
+             "ValueError if nowhere.")                                                             \
+    X(rindex, "rindex($self, sub, start=0, end=None, /)\n--\n\nWhere `sub` last occurs; "          \
+              "ValueError if nowhere.")                                                            \
+    X(count,                                                                                       \
+      "count($self, sub, start=0, end=None, /)\n--\n\nHow often `sub` occurs, without overlaps.")  \
+    X(startswith, "startswith($self, prefix, start=0, end=None, /)\n--\n\nDoes the text begin "    \
+                  "with `prefix`, or with one of a tuple?")                                        \
+    X(endswith, "endswith($self, suffix, start=0, end=None, /)\n--\n\nDoes the text end with "     \
+                "`suffix`, or with one of a tuple?")                                               \
+    X(split, "split($self, /, sep=None, maxsplit=-1)\n--\n\nA list of str, as str.split().")       \
+    X(rsplit, "rsplit($self, /, sep=None, maxsplit=-1)\n--\n\nA list of str, as str.rsplit().")    \
+    X(splitlines,                                                                                  \
+      "splitlines($self, /, keepends=False)\n--\n\nA list of lines, as str.splitlines().")         \
+    X(partition, "partition($self, sep, /)\n--\n\nThree str, as str.partition().")                 \
+    X(rpartition, "rpartition($self, sep, /)\n--\n\nThree str, as str.rpartition().")              \
+    X(strip, "strip($self, chars=None, /)\n--\n\nA str, as str.strip().")                          \
+    X(lstrip, "lstrip($self, chars=None, /)\n--\n\nA str, as str.lstrip().")                       \
+    X(rstrip, "rstrip($self, chars=None, /)\n--\n\nA str, as str.rstrip().")                       \
+    X(removeprefix, "removeprefix($self, prefix, /)\n--\n\nA str, as str.removeprefix().")         \
+    X(removesuffix, "removesuffix($self, suffix, /)\n--\n\nA str, as str.removesuffix().")         \
+    X(replace, "replace($self, old, new, count=-1, /)\n--\n\nA str, as str.replace(); the text "   \
+               "stays as it is.")                                                                  \
+    X(lower, "lower($self, /)\n--\n\nA str, as str.lower().")                                      \
+    X(upper, "upper($self, /)\n--\n\nA str, as str.upper().")                                      \
+    X(casefold, "casefold($self, /)\n--\n\nA str, as str.casefold().")                             \
+    X(isspace, "isspace($self, /)\n--\n\nIs the text nothing but white space, and not empty?")     \
+    X(encode, "encode($self, /, encoding='utf-8', errors='strict')\n--\n\nThe text as bytes, as "  \
+              "str.encode().")
 
-#define CKPY_STR_DECLARE(name, doc)                                                                                    \
-    PyObject *ckpy_text_##name(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+#define CKPY_STR_DECLARE(name, doc)                                                                \
+    PyObject *ckpy_text_##name(PyObject *op, PyObject *const *args, Py_ssize_t nargs,              \
+                               PyObject *kwnames);
 CKPY_STR_METHODS(CKPY_STR_DECLARE)
 
 PyObject *ckpy_text_to_py(PyObject *op, PyObject *ignored);
 PyObject *ckpy_text_reversed(PyObject *op, PyObject *ignored);
 PyObject *ckpy_text_format(PyObject *op, PyObject *spec);
 
-#define CKPY_STR_ROW(name, doc)                                                                                        \
+#define CKPY_STR_ROW(name, doc)                                                                    \
     {#name, (PyCFunction)(void (*)(void))ckpy_text_##name, METH_FASTCALL | METH_KEYWORDS, doc},
 
 /* Rows of a PyMethodDef table. */
-#define CKPY_TEXT_READ_METHODS                                                                                         \
-    CKPY_STR_METHODS(CKPY_STR_ROW)                                                                                     \
-    {"to_py", ckpy_text_to_py, METH_NOARGS, "to_py($self, /)\n--\n\nThe content as a str."},                           \
-        {"__reversed__", ckpy_text_reversed, METH_NOARGS,                                                              \
-         "__reversed__($self, /)\n--\n\nThe characters from the last to the first."},                                  \
-    {                                                                                                                  \
-        "__format__", ckpy_text_format, METH_O, "__format__($self, format_spec, /)\n--\n\nAs the str would be."       \
+#define CKPY_TEXT_READ_METHODS                                                                     \
+    CKPY_STR_METHODS(CKPY_STR_ROW){"to_py", ckpy_text_to_py, METH_NOARGS,                          \
+                                   "to_py($self, /)\n--\n\nThe content as a str."},                \
+        {"__reversed__", ckpy_text_reversed, METH_NOARGS,                                          \
+         "__reversed__($self, /)\n--\n\nThe characters from the last to the first."},              \
+    {                                                                                              \
+        "__format__", ckpy_text_format, METH_O,                                                    \
+            "__format__($self, format_spec, /)\n--\n\nAs the str would be."                        \
     }
 
 #endif

@@ -9,7 +9,25 @@ import pytest
 
 import crdtkv as ck
 
-SCALARS = [None, True, False, 0, 1, -1, 2**63 - 1, -(2**63), 0.0, -0.0, 1.5, math.inf, "", "a", "ä€😀\0", b"", b"\0\xff"]
+SCALARS = [
+    None,
+    True,
+    False,
+    0,
+    1,
+    -1,
+    2**63 - 1,
+    -(2**63),
+    0.0,
+    -0.0,
+    1.5,
+    math.inf,
+    "",
+    "a",
+    "ä€😀\0",
+    b"",
+    b"\0\xff",
+]
 
 
 def test_is_a_mutable_mapping():
@@ -171,7 +189,7 @@ def test_iteration_goes_on_while_keys_change():
 def test_equality():
     a, b = ck.Doc(), ck.Doc()
     a["t"], b["t"] = ck.Text("x"), ck.Text("x")
-    assert a == b and a == {"t": "x"} and a == {"t": ck.Text("x")} and {"t": "x"} == a
+    assert a == b and a == {"t": "x"} and a == {"t": ck.Text("x")} and a == {"t": "x"}
     b["t"] += "y"
     assert a != b and a != {"t": "y"} and a != {} and a != 5 and a is not None
     with pytest.raises(TypeError):
@@ -388,9 +406,8 @@ def test_closing_calls_are_refused_inside_a_block(name):
 def test_block_is_entered_once_and_left_in_order():
     doc = ck.Doc()
     block = doc.change()
-    with block:
-        with pytest.raises(RuntimeError):
-            block.__enter__()
+    with block, pytest.raises(RuntimeError):
+        block.__enter__()
     with pytest.raises(RuntimeError):
         block.__enter__()
     with pytest.raises(RuntimeError):
@@ -596,7 +613,20 @@ def test_stats():
     doc["t"] = ck.Text("hello")
     doc.commit()
     stats = doc.stats()
-    names = "changes ops lanes heads void waiting later waiting_bytes evicted equivocations verified memory".split()
+    names = [
+        "changes",
+        "ops",
+        "lanes",
+        "heads",
+        "void",
+        "waiting",
+        "later",
+        "waiting_bytes",
+        "evicted",
+        "equivocations",
+        "verified",
+        "memory",
+    ]
     assert set(names) <= set(stats) and all(type(n) is int for n in stats.values())
     assert stats["changes"] == stats["lanes"] == stats["heads"] == 1 and stats["ops"] == 7 and stats["memory"] > 0
 

@@ -12,7 +12,10 @@ import crdtkv
 
 ROOT = pathlib.Path(__file__).parents[2]
 FLAGS = doctest.ELLIPSIS
-MODULES = sorted({"crdtkv", "crdtkv._core", *(f"crdtkv.{m.name}" for m in pkgutil.iter_modules(crdtkv.__path__))} - {"crdtkv.__main__"})
+MODULES = sorted(
+    {"crdtkv", "crdtkv._core", *(f"crdtkv.{m.name}" for m in pkgutil.iter_modules(crdtkv.__path__))}
+    - {"crdtkv.__main__"}
+)
 
 
 def c_examples():
@@ -20,9 +23,11 @@ def c_examples():
     core = importlib.import_module("crdtkv._core")
     finder = doctest.DocTestParser()
     for name, thing in sorted(vars(core).items()):
-        for label, doc in [(name, thing.__doc__), *((f"{name}.{m}", getattr(v, "__doc__", None)) for m, v in vars(thing).items())] if isinstance(
-            thing, type
-        ) else [(name, getattr(thing, "__doc__", None))]:
+        for label, doc in (
+            [(name, thing.__doc__), *((f"{name}.{m}", getattr(v, "__doc__", None)) for m, v in vars(thing).items())]
+            if isinstance(thing, type)
+            else [(name, getattr(thing, "__doc__", None))]
+        ):
             if isinstance(doc, str) and ">>>" in doc:
                 yield finder.get_doctest(doc, {}, label, "_core", 0)
 

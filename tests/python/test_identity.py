@@ -42,7 +42,7 @@ def test_secret_shows_nowhere():
         with pytest.raises(TypeError, match="pickle"):
             pickle.dumps(me, protocol)
     assert copy.copy(me) is me and copy.deepcopy(me) is me
-    assert not [name for name in dir(me) if "seed" in name and name != "from_seed" or "secret" in name]
+    assert not [name for name in dir(me) if ("seed" in name and name != "from_seed") or "secret" in name]
 
 
 @pytest.mark.parametrize("password", [None, "päss", b"raw"])

@@ -1,4 +1,4 @@
-"""Documents at the Python face against a dict and str that anybody understands; and several replicas against each other."""
+"""A document against a dict and str that anybody understands; and several replicas against each other."""
 
 import hypothesis.strategies as st
 from hypothesis import settings
@@ -9,7 +9,14 @@ import crdtkv as ck
 keys = st.sampled_from(["a", "b", "ä", "", "😀"])
 text_keys = st.sampled_from(["t", "u"])
 chars = st.text(st.characters(exclude_categories=["Cs"]), max_size=6) | st.text("ab", max_size=3)
-scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | chars | st.binary(max_size=9)
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False)
+    | chars
+    | st.binary(max_size=9)
+)
 
 
 class Undo(Exception):

@@ -1,6 +1,7 @@
 import copy
 import gc
 import json
+import operator
 import pickle
 import random
 import weakref
@@ -72,9 +73,9 @@ def test_reading_errors_are_those_of_str(make):
 
 def test_comparison_and_concatenation(make):
     t, u = make("abc"), make("abd")
-    assert t < u and t <= "abc" and u > "abc" and t != u and "abc" == t and t != 5 and not t == b"abc"
+    assert t < u and t <= "abc" and u > "abc" and t != u and t == "abc" and t != 5 and t != b"abc"
     assert t + "d" == "abcd" and "d" + t == "dabc" and t + u == "abcabd" and type(t + "d") is str
-    assert t in "xabcx".split("x") and make("b") in t and t.find(make("c")) == 2
+    assert t in ["", "abc", ""] and make("b") in t and t.find(make("c")) == 2
 
 
 @pytest.mark.parametrize("s", KINDS)
@@ -148,7 +149,7 @@ def test_arguments_of_another_type(make):
         lambda: t.splices([(0, 0, 5)]),
         lambda: t.__setitem__(0, 5),
         lambda: t.__setitem__("a", "x"),
-        lambda: t.__iadd__(5) if t.__iadd__(5) is not NotImplemented else [][""],
+        lambda: operator.iadd(t, 5),
         lambda: ck.Text(5),
         lambda: ck.Text(b"x"),
         lambda: ck.Text("a", "b"),
@@ -363,7 +364,11 @@ def test_stale_handles():
         lambda t: t[:], lambda t: t.splices([]), lambda t: t.update("z"), lambda t: t.find("x"), lambda t: "x" in t,
         lambda t: t.blame(), lambda t: t.__iadd__("x"), lambda t: t.insert(0, ""), bool,
     )  # fmt: skip
-    for kill in (lambda: doc.__delitem__("t"), lambda: doc.__setitem__("t", 5), lambda: doc.__setitem__("t", ck.Text("new"))):
+    for kill in (
+        lambda: doc.__delitem__("t"),
+        lambda: doc.__setitem__("t", 5),
+        lambda: doc.__setitem__("t", ck.Text("new")),
+    ):
         t = doc["t"] = ck.Text("x")
         kill()
         for use in uses:
@@ -430,7 +435,7 @@ def test_repr_is_short(make):
 
 def test_format_and_join(make):
     t = make("x")
-    assert f"{t}" == "x" and f"{t:>3}" == "  x" and "%s" % t == "x" and "-".join(t) == "x"
+    assert f"{t}" == "x" and f"{t:>3}" == "  x" and str.format("{}", t) == "x" and "-".join(t) == "x"
 
 
 # ---- blame

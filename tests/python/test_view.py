@@ -139,7 +139,9 @@ def play(content, patches):
                 assert patch.old is ck.MISSING
                 out[key] = text[:at] + patch.new + text[at:]
             else:
-                assert patch.kind == "remove" and text[at : at + len(patch.old)] == patch.old and patch.new is ck.MISSING
+                assert (
+                    patch.kind == "remove" and text[at : at + len(patch.old)] == patch.old and patch.new is ck.MISSING
+                )
                 out[key] = text[:at] + text[at + len(patch.old) :]
     return out
 
