@@ -273,7 +273,7 @@ static PyObject *Doc_get_root(PyObject *op, void *closure)
     return s == CKV_OK ? ckpy_id(&root) : ckpy_raise(self->state, s, "no root");
 }
 
-static PyObject *ids_of(ckpy_doc *self, ckv_status (*ask)(const ckv_doc *, ckv_buf *))
+static PyObject *ids_of(ckpy_doc *self, ckv_status (*ask)(ckv_doc *, ckv_buf *))
 {
     ckv_buf ids = ckv_buf_init(ckv_alloc_libc);
     ckpy_lock_get(&self->lock);
@@ -771,7 +771,8 @@ static PyMemberDef Doc_members[] = {
 };
 
 static PyType_Slot Doc_slots[] = {
-    {Py_tp_doc, "One replica of a document, the part in C; crdtkv.Doc has the manners."},
+    {Py_tp_doc, "Doc(identity=None, *, id=None, clock=None)\n--\n\n"
+                "One replica of a document, the part in C; crdtkv.Doc has the manners."},
     {Py_tp_new, Doc_new},
     {Py_tp_dealloc, Doc_dealloc},
     {Py_tp_traverse, Doc_traverse},

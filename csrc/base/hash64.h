@@ -1,0 +1,10 @@
+/* hash64.h -- XXH3, behind its only door: checksums against accidents, and hash tables that no stranger can fill. */
+#ifndef CKV_BASE_HASH64_H
+#define CKV_BASE_HASH64_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+uint64_t ckv_hash64(const void *data, size_t n_bytes);
+
+#endif

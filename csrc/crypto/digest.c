@@ -1,0 +1,61 @@
+#include "crypto/digest.h"
+
+#include <sodium.h>
+
+bool ckv_crypto_init(void) { return sodium_init() >= 0; }
+
+void ckv_digest(ckv_id32 *out, const char *person, const void *data, size_t n_bytes)
+{
+    static const uint8_t no_salt[crypto_generichash_blake2b_SALTBYTES];
+    uint8_t p[crypto_generichash_blake2b_PERSONALBYTES] = {0};
+    memcpy(p, person, strlen(person));
+    crypto_generichash_blake2b_salt_personal(out->b, 32, data, n_bytes, NULL, 0, no_salt, p);
+}
+
+void ckv_digest_change(ckv_id32 *out, const ckv_id32 *lane, const void *header, size_t n_bytes)
+{
+    crypto_generichash_blake2b_salt_personal(out->b, 32, header, n_bytes, NULL, 0, lane->b, lane->b + 16);
+}
+
+uint64_t ckv_siphash(const uint8_t key[16], const void *data, size_t n_bytes)
+{
+    uint8_t out[crypto_shorthash_BYTES];
+    uint64_t v;
+    crypto_shorthash(out, data, n_bytes, key);
+    memcpy(&v, out, sizeof v);
+    return v;
+}
+
+void ckv_random_bytes(void *ctx, uint8_t *out, size_t n_bytes)
+{
+    (void)ctx;
+    randombytes_buf(out, n_bytes);
+}
+
+ckv_id32 ckv_lane_id(const ckv_id32 *doc, const ckv_id32 *author, const uint8_t nonce[16])
+{
+    uint8_t m[80];
+    ckv_id32 id;
+    memcpy(m, doc, 32);
+    memcpy(m + 32, author, 32);
+    memcpy(m + 64, nonce, 16);
+    ckv_digest(&id, "crdtkv-lane-v1", m, sizeof m);
+    return id;
+}
+
+ckv_id32 ckv_founded_doc_id(const ckv_id32 *founder, const uint8_t nonce[16])
+{
+    uint8_t m[48];
+    ckv_id32 id;
+    memcpy(m, founder, 32);
+    memcpy(m + 32, nonce, 16);
+    ckv_digest(&id, "crdtkv-doc-v1", m, sizeof m);
+    return id;
+}
+
+ckv_id32 ckv_body_hash(const void *body, size_t n_bytes)
+{
+    ckv_id32 id;
+    ckv_digest(&id, "crdtkv-body-v1", body, n_bytes);
+    return id;
+}

@@ -1,0 +1,26 @@
+/* digest.h -- BLAKE2b-256, SipHash and randomness. With sign and keyring the only door to libsodium.
+ *
+ * Types of hashes are kept apart by personalisation: no header can pass for a body. docs/format.md, "Names".
+ */
+#ifndef CKV_CRYPTO_DIGEST_H
+#define CKV_CRYPTO_DIGEST_H
+
+#include "base/id32.h"
+
+#include <stddef.h>
+
+bool ckv_crypto_init(void); /* must succeed once before anything else here; see sign.h for the self-test */
+
+/* H(person, data); person is ASCII of at most 16 bytes. */
+void ckv_digest(ckv_id32 *out, const char *person, const void *data, size_t n_bytes);
+/* The id of a change: its header, salted and personalised by its lane. One compression up to 128 bytes. */
+void ckv_digest_change(ckv_id32 *out, const ckv_id32 *lane, const void *header, size_t n_bytes);
+/* For hash tables whose keys a stranger chooses. */
+uint64_t ckv_siphash(const uint8_t key[16], const void *data, size_t n_bytes);
+void ckv_random_bytes(void *ctx, uint8_t *out, size_t n_bytes); /* the system's; ctx is ignored */
+
+ckv_id32 ckv_lane_id(const ckv_id32 *doc, const ckv_id32 *author, const uint8_t nonce[16]);
+ckv_id32 ckv_founded_doc_id(const ckv_id32 *founder, const uint8_t nonce[16]);
+ckv_id32 ckv_body_hash(const void *body, size_t n_bytes);
+
+#endif

@@ -1,0 +1,59 @@
+/* inbox.h -- changes that wait: authentic ones whose ancestors are not here, and those that only a later version can read.
+ *
+ * Bounded by bytes, 32 MiB a document and 8 MiB a lane. When full, the change with the greatest seq of the lane that uses most goes first:
+ * whatever goes can be delivered again. An apply that fails must leave no trace, so entries that are released or evicted are only marked
+ * until `settle`, and come back with `revert`.
+ *
+ *     I1  bytes is the sum over entries that are there; a lane's bytes likewise
+ *     I2  by_id and by_missing know every entry that is there; `later` ones miss nothing
+ *     cost: O(1) expected; eviction O(entries)
+ */
+#ifndef CKV_DAG_INBOX_H
+#define CKV_DAG_INBOX_H
+
+#include "crypto/sign.h"
+#include "ds/hmap.h"
+#include "ds/vec.h"
+
+#define CKV_INBOX_BYTES (32u << 20)
+#define CKV_INBOX_LANE_BYTES (8u << 20)
+
+typedef struct ckv_letter {
+    ckv_id32 id, lane, author, missing;
+    uint8_t nonce[16];
+    uint8_t *bytes; /* owned: header, then body */
+    uint32_t header_bytes, body_bytes, seq;
+    uint8_t state;     /* 0: free, 1: here, 2: released or evicted in the running apply */
+    bool is_new;       /* came with the running apply */
+    bool later;        /* waits for a newer version, not for a change */
+    bool has_signature;
+    ckv_signature signature;
+} ckv_letter;
+CKV_VEC(ckv_letters, ckv_letter);
+
+typedef struct ckv_inbox {
+    ckv_letters letters;
+    ckv_u32s unused; /* places of freed letters */
+    ckv_hmap by_id, by_missing;
+    uint64_t secret;
+    size_t bytes, n_waiting, n_later;
+    uint64_t evicted;
+    uint64_t limit, lane_limit;
+} ckv_inbox;
+
+ckv_inbox ckv_inbox_init(ckv_alloc a, uint64_t secret);
+void ckv_inbox_fini(ckv_inbox *x);
+/* Takes a copy of header and body. May evict others, or end with the newcomer itself evicted: *kept tells. */
+CKV_NODISCARD ckv_status ckv_inbox_add(ckv_inbox *x, const ckv_letter *l, const uint8_t *header, const uint8_t *body, bool *kept);
+uint32_t ckv_inbox_find(const ckv_inbox *x, const ckv_id32 *id); /* CKV_HMAP_NONE */
+/* The next letter that misses id, after *at (SIZE_MAX to begin). */
+uint32_t ckv_inbox_waiter(const ckv_inbox *x, const ckv_id32 *id, size_t *at);
+/* Takes a letter out; its bytes stay readable until settle. */
+void ckv_inbox_release(ckv_inbox *x, uint32_t letter);
+/* It misses another one now. Room is made when letters are added. */
+void ckv_inbox_await(ckv_inbox *x, uint32_t letter, const ckv_id32 *missing);
+void ckv_inbox_settle(ckv_inbox *x);
+void ckv_inbox_revert(ckv_inbox *x);
+bool ckv_inbox_check(const ckv_inbox *x, const char **why);
+
+#endif

@@ -1,0 +1,495 @@
+/* export.c -- a bundle goes out: the changes that one version has and another lacks, in columns wherever they can be rebuilt from them.
+ *
+ * A change travels raw when it is void, or when a lane that it names has forked: its names then depend on more than the bundle shows.
+ * Every branch ends with a signature. Own lanes are signed here; behind a foreign change whose signature lies further on, the headers up
+ * to it go along without bodies.
+ */
+#include "dag/bundle.h"
+#include "doc/encode.h"
+#include "doc/exchange.h"
+#include "doc/rebuild.h"
+#include "log/columns.h"
+
+typedef struct chain_out { /* one branch */
+    uint32_t branch, number; /* number: of the chain, CKV_NONE until its first change */
+    uint32_t seq_a, seq_b;   /* exported: [seq_a, seq_b) */
+    uint32_t n;              /* changes written */
+    bool first_raw, last_raw;
+    uint32_t n_cover;
+} chain_out;
+CKV_VEC(chains_out, chain_out);
+
+typedef struct export {
+    ckv_doc *doc;
+    ckv_buf sections[CKV_N_SECTIONS];
+    ckv_buf lanes;         /* of the lanes section, without the count */
+    ckv_u32s lane_of;      /* lane -> index in the bundle, CKV_NONE */
+    ckv_u32s has_changes;  /* lane -> 1 */
+    uint32_t n_lanes, n_outside, n_chains;
+    ckv_buf outside;
+    chains_out chains;     /* by branch */
+    ckv_u32s ordinal;      /* segment -> ordinal of its first exported change */
+    ckv_u32s first;        /* segment -> its first exported change */
+    ckv_columns_out columns;
+    ckv_column_ops ops;
+    ckv_buf text;
+    /* pairs of value and repeat that are still growing */
+    uint64_t n_ops, n_ops_times, n_parents, n_parents_times, skip;
+    ckv_buf parent_refs;
+    int64_t time, delta;
+    uint64_t delta_times;
+    /* the slice that is still growing */
+    uint32_t slice_chain, slice_form, slice_n;
+    int64_t slice_base;
+} export;
+
+static void repeat(ckv_buf *column, uint64_t *value, uint64_t *times, uint64_t next)
+{
+    if (*times && *value == next) {
+        ++*times;
+        return;
+    }
+    if (*times) {
+        ckv_buf_varint(column, *value);
+        ckv_buf_varint(column, *times);
+    }
+    *value = next;
+    *times = 1;
+}
+
+static void end_repeat(ckv_buf *column, uint64_t value, uint64_t times)
+{
+    if (!times) return;
+    ckv_buf_varint(column, value);
+    ckv_buf_varint(column, times);
+}
+
+static uint32_t lane_index(export *e, uint32_t lane)
+{
+    uint32_t *i = &e->lane_of.ptr[lane];
+    if (*i != CKV_NONE) return *i;
+    const ckv_lane *l = ckv_lanes_lane(&e->doc->graph.lanes, lane);
+    *i = e->n_lanes++;
+    if (e->has_changes.ptr[lane]) {
+        ckv_buf_u8(&e->lanes, 1);
+        ckv_buf_bytes(&e->lanes, &l->author, 32);
+        ckv_buf_bytes(&e->lanes, l->nonce, 16);
+    } else {
+        ckv_buf_u8(&e->lanes, 0);
+        ckv_buf_bytes(&e->lanes, &l->id, 32);
+    }
+    return *i;
+}
+
+static void end_slice(export *e)
+{
+    if (e->slice_n == 0) return;
+    ckv_columns_end_slice(&e->columns);
+    ckv_buf *s = &e->sections[CKV_SEC_SLICES];
+    ckv_buf_varint(s, e->slice_chain);
+    ckv_buf_u8(s, (uint8_t)e->slice_form);
+    ckv_buf_varint(s, e->slice_n);
+    if (e->slice_form == 2) ckv_buf_varint(s, (uint64_t)e->slice_base);
+    e->slice_n = 0;
+}
+
+/* Counts one more change of a chain in the open slice, or opens one. */
+static void in_slice(export *e, chain_out *chain, bool raw, int64_t base)
+{
+    const bool goes_on = e->slice_n && e->slice_chain == chain->number && (e->slice_form == 1) == raw;
+    if (!goes_on) {
+        end_slice(e);
+        e->slice_chain = chain->number;
+        e->slice_form = raw ? 1 : chain->n && chain->last_raw ? 2 : 0;
+        e->slice_base = base;
+    }
+    if (chain->n++ == 0) chain->first_raw = raw;
+    chain->last_raw = raw;
+    e->slice_n++;
+}
+
+/* ---- one change */
+
+/* The place of an item as columns name it. False: they cannot, the change must travel raw. */
+static bool spot(export *e, const ckv_namer *n, uint32_t item, ckv_spot *s)
+{
+    const ckv_graph *g = &e->doc->graph;
+    *s = (ckv_spot){CKV_NO_LANE, 0};
+    if (item == CKV_NO_ITEM) return true;
+    if (item >= n->item0) {
+        *s = (ckv_spot){e->lane_of.ptr[n->lane], (int64_t)n->own_off + (item - n->item0)};
+        return true;
+    }
+    uint32_t off;
+    const uint32_t branch = ckv_lanes_place(&g->lanes, item, g->ids.n_items, &off, NULL);
+    const uint32_t lane = ckv_lanes_branch(&g->lanes, branch)->lane;
+    if (ckv_lanes_lane(&g->lanes, lane)->n_branches > 1) return false;
+    if (lane == n->lane && off >= n->own_off) return false;
+    for (uint32_t i = 0; i < n->n_parents && lane != n->lane; i++) { /* the reader takes the first parent of the lane */
+        if (ckv_lanes_branch(&g->lanes, n->parent_branch[i])->lane != lane) continue;
+        if (off >= ckv_chain_items(g, n->parents[i])) return false;
+        break;
+    }
+    *s = (ckv_spot){lane_index(e, lane), off};
+    return true;
+}
+
+static size_t value_length(const ckv_oplog *log, uint32_t off)
+{
+    ckv_rd r = ckv_rd_init(log->values.ptr + off, log->values.len - off);
+    size_t n;
+    ckv_rd_varint(&r);
+    ckv_rd_blob(&r, &n);
+    return (size_t)(r.p - (log->values.ptr + off));
+}
+
+/* Collects the operations of a change as columns want them. CKV_EVOID: it must travel raw. */
+static ckv_status collect(export *e, ckv_namer *n, uint32_t lv0, uint32_t lv1)
+{
+    ckv_doc *doc = e->doc;
+    ckv_canon c;
+    ckv_canon_op o;
+    ckv_status s;
+    e->ops.len = 0;
+    ckv_buf_clear(&e->text);
+    ckv_canon_init(&c, n, lv0, lv1);
+    while (ckv_canon_next(&c, &o, &s)) {
+        ckv_column_op op = {.kind = o.kind, .n = o.n, .left = {CKV_NO_LANE, 0}, .right = {CKV_NO_LANE, 0}, .holder = {CKV_NO_LANE, 0}};
+        bool ok = true;
+        switch (o.kind) {
+        case CKV_OP_INSERT: {
+            ok = spot(e, n, o.left, &op.left) && spot(e, n, o.right, &op.right) && spot(e, n, o.holder, &op.holder);
+            const size_t before = e->text.len;
+            ckv_chars_utf8(&doc->log.chars, o.item, o.n, &e->text);
+            op.n_bytes = e->text.len - before; /* where they are is known when all are there */
+            break;
+        }
+        case CKV_OP_DELETE: ok = spot(e, n, o.item, &op.left); break;
+        case CKV_OP_SET:
+            op.value = doc->log.values.ptr + o.value_off;
+            op.value_bytes = value_length(&doc->log, o.value_off);
+            /* fall through */
+        case CKV_OP_UNSET:
+            ok = spot(e, n, o.left, &op.left);
+            op.bytes = (const uint8_t *)ckv_maps_key(&doc->maps, &doc->maps.slots.ptr[o.key]);
+            op.n_bytes = doc->maps.slots.ptr[o.key].key_bytes;
+            break;
+        }
+        if (!ok) return CKV_EVOID;
+        CKV_TRY(ckv_column_ops_push(&e->ops, op));
+    }
+    return s != CKV_OK ? s : e->text.status;
+}
+
+static void put_columns(export *e, chain_out *chain, const ckv_namer *n, uint32_t c, uint32_t n_ops, const uint32_t *parents, uint32_t n_parents)
+{
+    ckv_doc *doc = e->doc;
+    const ckv_graph *g = &doc->graph;
+    in_slice(e, chain, false, n->own_off);
+    repeat(&e->sections[CKV_SEC_N_OPS], &e->n_ops, &e->n_ops_times, n_ops);
+    repeat(&e->sections[CKV_SEC_PARENTS], &e->n_parents, &e->n_parents_times, n_parents);
+    const uint32_t segment = ckv_graph_segment_of(g, c);
+    const uint32_t ordinal = e->ordinal.ptr[segment] + (c - e->first.ptr[segment]);
+    for (uint32_t i = 0; i < n_parents; i++) {
+        const uint32_t s = ckv_graph_segment_of(g, parents[i]);
+        if (e->first.ptr[s] != CKV_NONE && parents[i] >= e->first.ptr[s]) {
+            const uint32_t p = e->ordinal.ptr[s] + (parents[i] - e->first.ptr[s]);
+            ckv_buf_varint(&e->parent_refs, (uint64_t)(ordinal - p) << 1 | 1);
+        } else {
+            ckv_buf_varint(&e->outside, lane_index(e, ckv_lanes_branch(&g->lanes, n->parent_branch[i])->lane));
+            ckv_buf_bytes(&e->outside, ckv_ids_at(&g->ids, parents[i]), 32);
+            ckv_buf_varint(&e->parent_refs, (uint64_t)e->n_outside++ << 1);
+        }
+    }
+    const int64_t time = ckv_doc_time(doc, c), delta = (int64_t)((uint64_t)time - (uint64_t)e->time);
+    uint64_t z = ckv_zigzag(e->delta);
+    repeat(&e->sections[CKV_SEC_TIMES], &z, &e->delta_times, ckv_zigzag(delta));
+    e->delta = ckv_unzigzag(z);
+    e->time = time;
+    const ckv_message_at *m = ckv_doc_message(doc, c);
+    if (m) {
+        ckv_buf_varint(&e->sections[CKV_SEC_MESSAGES], e->skip);
+        ckv_buf_blob(&e->sections[CKV_SEC_MESSAGES], doc->message_bytes.ptr + m->off, m->n_bytes);
+        e->skip = 0;
+    } else {
+        e->skip++;
+    }
+    int64_t off = n->own_off;
+    size_t text = 0;
+    for (size_t i = 0; i < e->ops.len; i++) {
+        ckv_column_op *op = &e->ops.ptr[i];
+        if (op->kind == CKV_OP_INSERT) op->bytes = e->text.ptr + text, text += op->n_bytes;
+        ckv_columns_put(&e->columns, e->lane_of.ptr[n->lane], off, op, i == 0);
+        if (op->kind == CKV_OP_INSERT || op->kind == CKV_OP_SET) off += op->n;
+    }
+}
+
+static ckv_status put_raw(export *e, chain_out *chain, uint32_t c, bool with_body)
+{
+    uint8_t header[CKV_HEADER_MAX_BYTES];
+    size_t header_bytes = 0;
+    ckv_buf body = ckv_buf_init(e->doc->env.alloc), *r = &e->sections[CKV_SEC_RAW];
+    ckv_status s = ckv_rebuild_change(e->doc, c, header, &header_bytes, &body);
+    if (s == CKV_OK) {
+        in_slice(e, chain, true, 0);
+        ckv_buf_blob(r, header, header_bytes);
+        if (!with_body) {
+            ckv_buf_u8(r, 2);
+        } else if (body.len <= CKV_INLINE_BODY_BYTES) {
+            ckv_buf_u8(r, 0);
+        } else {
+            ckv_buf_u8(r, 1);
+            ckv_buf_blob(r, body.ptr, body.len);
+        }
+    }
+    ckv_buf_fini(&body);
+    return s;
+}
+
+static ckv_status put_change(export *e, chain_out *chain, uint32_t c, bool with_body)
+{
+    ckv_doc *doc = e->doc;
+    const ckv_graph *g = &doc->graph;
+    ckv_namer n;
+    uint32_t n_parents;
+    const uint32_t *parents = ckv_graph_parents(g, c, &n_parents);
+    ckv_namer_init(&n, doc, ckv_lanes_branch(&g->lanes, chain->branch)->lane, ckv_graph_prev(g, c), parents, n_parents, ckv_ids_item(&g->ids, c));
+    ckv_status s = CKV_EVOID;
+    bool columns = with_body && ckv_doc_void(doc, c) == NULL;
+    for (uint32_t i = 0; i < n_parents; i++) columns &= ckv_lanes_of_branch(&g->lanes, n.parent_branch[i])->n_branches == 1;
+    const uint32_t lv0 = ckv_ids_lv(&g->ids, c), lv1 = ckv_ids_lv(&g->ids, c + 1);
+    if (columns) s = collect(e, &n, lv0, lv1);
+    if (s == CKV_OK) {
+        put_columns(e, chain, &n, c, lv1 - lv0, parents, n_parents);
+    } else if (s == CKV_EVOID) {
+        s = put_raw(e, chain, c, with_body);
+    }
+    ckv_namer_fini(&n);
+    return s;
+}
+
+/* ---- signatures */
+
+/* Makes sure that the last exported change of a branch is signed, or that headers behind it lead to a signature. */
+static ckv_status cover(export *e, chain_out *chain)
+{
+    ckv_doc *doc = e->doc;
+    ckv_lanes *lanes = &doc->graph.lanes;
+    const uint32_t seq = chain->seq_b - 1;
+    const ckv_signed_at *at = ckv_lanes_signature(lanes, chain->branch, seq);
+    if (at && at->seq == seq) return CKV_OK;
+    const ckv_lane *l = ckv_lanes_of_branch(lanes, chain->branch);
+    const uint32_t tip = ckv_graph_at(&doc->graph, chain->branch, seq);
+    if (ckv_id32_eq(&l->author, &doc->identity.public_key)) {
+        ckv_signature s;
+        ckv_sign_change(&s, &doc->identity, &doc->id, &l->id, seq, ckv_ids_at(&doc->graph.ids, tip));
+        return ckv_lanes_sign(lanes, chain->branch, seq, &s);
+    }
+    if (at) chain->n_cover = at->seq - seq;
+    return CKV_OK;
+}
+
+static ckv_status put_signatures(export *e, const chain_out *chain, ckv_buf *out)
+{
+    const ckv_lanes *lanes = &e->doc->graph.lanes;
+    const uint32_t end = chain->seq_b + chain->n_cover;
+    uint32_t n = 0, last = chain->seq_a;
+    for (const ckv_signed_at *s = ckv_lanes_signature(lanes, chain->branch, chain->seq_a); s && s->seq < end; s = ckv_lanes_signature(lanes, chain->branch, s->seq + 1)) n++;
+    ckv_buf_varint(out, n);
+    bool first = true;
+    for (const ckv_signed_at *s = ckv_lanes_signature(lanes, chain->branch, chain->seq_a); s && s->seq < end; s = ckv_lanes_signature(lanes, chain->branch, s->seq + 1)) {
+        ckv_buf_varint(out, first ? s->seq - last : s->seq - last - 1);
+        ckv_buf_bytes(&e->sections[CKV_SEC_SIGNATURES], s->signature.b, CKV_SIGNATURE_BYTES);
+        last = s->seq;
+        first = false;
+    }
+    return out->status;
+}
+
+/* Letters of a later version go along: raw chains of their own. */
+static void put_later(export *e, ckv_buf *chains)
+{
+    const ckv_inbox *x = &e->doc->inbox;
+    for (size_t i = 0; i < x->letters.len && x->n_later; i++) {
+        const ckv_letter *l = &x->letters.ptr[i];
+        if (l->state != 1 || !l->later || !l->has_signature) continue;
+        end_slice(e);
+        const uint32_t lane = e->n_lanes++;
+        ckv_buf_u8(&e->lanes, 1);
+        ckv_buf_bytes(&e->lanes, &l->author, 32);
+        ckv_buf_bytes(&e->lanes, l->nonce, 16);
+        ckv_buf_varint(chains, lane);
+        ckv_buf_u8(chains, 0);
+        ckv_buf_varint(chains, 1);
+        ckv_buf_varint(chains, 0);
+        ckv_buf_bytes(&e->sections[CKV_SEC_SIGNATURES], l->signature.b, CKV_SIGNATURE_BYTES);
+        ckv_buf_varint(&e->sections[CKV_SEC_SLICES], e->n_chains++);
+        ckv_buf_u8(&e->sections[CKV_SEC_SLICES], 1);
+        ckv_buf_varint(&e->sections[CKV_SEC_SLICES], 1);
+        ckv_buf *r = &e->sections[CKV_SEC_RAW];
+        ckv_buf_blob(r, l->bytes, l->header_bytes);
+        ckv_buf_u8(r, l->body_bytes > CKV_INLINE_BODY_BYTES);
+        if (l->body_bytes > CKV_INLINE_BODY_BYTES) ckv_buf_blob(r, l->bytes + l->header_bytes, l->body_bytes);
+    }
+}
+
+/* ---- the whole */
+
+static ckv_status select_changes(export *e, const ckv_past *until, const ckv_past *since)
+{
+    const ckv_graph *g = &e->doc->graph;
+    uint32_t ordinal = 0;
+    CKV_TRY(ckv_u32s_reserve(&e->ordinal, g->segments.len));
+    CKV_TRY(ckv_u32s_reserve(&e->first, g->segments.len));
+    CKV_TRY(chains_out_reserve(&e->chains, g->lanes.branches.len));
+    CKV_TRY(ckv_u32s_reserve(&e->lane_of, g->lanes.lanes.len));
+    CKV_TRY(ckv_u32s_reserve(&e->has_changes, g->lanes.lanes.len));
+    for (size_t i = 0; i < g->lanes.lanes.len; i++) ckv_u32s_put(&e->lane_of, CKV_NONE), ckv_u32s_put(&e->has_changes, 0);
+    for (uint32_t i = 0; i < g->lanes.branches.len; i++) chains_out_put(&e->chains, (chain_out){.branch = i, .number = CKV_NONE});
+    for (uint32_t i = 0; i < g->segments.len; i++) {
+        const ckv_segment *s = &g->segments.ptr[i];
+        const uint32_t end = i + 1 < g->segments.len ? s[1].start : ckv_ids_n(&g->ids);
+        const uint32_t out = since ? ckv_past_in_segment(since, g, i) : s->start, in = until ? ckv_past_in_segment(until, g, i) : end;
+        ckv_u32s_put(&e->ordinal, ordinal);
+        ckv_u32s_put(&e->first, out < in ? out : CKV_NONE);
+        if (out >= in) continue;
+        chain_out *c = &e->chains.ptr[s->branch];
+        if (c->seq_b == 0) c->seq_a = s->seq0 + (out - s->start);
+        c->seq_b = s->seq0 + (in - s->start);
+        e->has_changes.ptr[ckv_lanes_branch(&g->lanes, s->branch)->lane] = 1;
+        ordinal += in - out;
+    }
+    return CKV_OK;
+}
+
+static ckv_status put_all(export *e, const ckv_past *until)
+{
+    const ckv_graph *g = &e->doc->graph;
+    ckv_buf chains = ckv_buf_init(e->doc->env.alloc);
+    ckv_status s = CKV_OK;
+    CKV_TRY(ckv_columns_out_init(&e->columns, e->doc->env.alloc, e->sections + CKV_SEC_KINDS, g->lanes.lanes.len));
+    for (uint32_t i = 0; i < g->segments.len && s == CKV_OK; i++) {
+        if (e->first.ptr[i] == CKV_NONE) continue;
+        const ckv_segment *seg = &g->segments.ptr[i];
+        const uint32_t end = until ? ckv_past_in_segment(until, g, i) : i + 1 < g->segments.len ? seg[1].start : ckv_ids_n(&g->ids);
+        chain_out *chain = &e->chains.ptr[seg->branch];
+        for (uint32_t c = e->first.ptr[i]; c < end && s == CKV_OK; c++) {
+            if (chain->number == CKV_NONE) {
+                chain->number = e->n_chains++;
+                s = cover(e, chain);
+                lane_index(e, ckv_lanes_branch(&g->lanes, seg->branch)->lane);
+                if (s != CKV_OK) break;
+            }
+            s = put_change(e, chain, c, true);
+        }
+    }
+    /* Headers that lead from the last exported change of a branch to a signature. */
+    for (size_t b = 0; b < e->chains.len && s == CKV_OK; b++) {
+        chain_out *chain = &e->chains.ptr[b];
+        for (uint32_t k = 0; k < chain->n_cover && s == CKV_OK; k++) s = put_change(e, chain, ckv_graph_at(g, chain->branch, chain->seq_b + k), false);
+    }
+    end_slice(e);
+    /* Chains in order of their numbers. */
+    for (uint32_t number = 0, n = e->n_chains; number < n && s == CKV_OK; number++) {
+        for (size_t b = 0; b < e->chains.len; b++) {
+            const chain_out *c = &e->chains.ptr[b];
+            if (c->number != number) continue;
+            const ckv_branch *br = ckv_lanes_branch(&g->lanes, c->branch);
+            ckv_buf_varint(&chains, e->lane_of.ptr[br->lane]);
+            const uint32_t first = ckv_graph_at(g, c->branch, c->seq_a), prev = ckv_graph_prev(g, first);
+            if (c->first_raw) {
+                ckv_buf_u8(&chains, 0);
+            } else {
+                ckv_buf_u8(&chains, 1);
+                ckv_buf_varint(&chains, c->seq_a);
+                ckv_buf_varint(&chains, prev == CKV_NONE ? 0 : ckv_chain_items(g, prev));
+                if (c->seq_a) ckv_buf_bytes(&chains, ckv_ids_at(&g->ids, prev), 32);
+            }
+            s = put_signatures(e, c, &chains);
+            break;
+        }
+    }
+    if (s == CKV_OK && !until) put_later(e, &chains);
+    if (e->n_chains) ckv_buf_varint(&e->sections[CKV_SEC_CHAINS], e->n_chains);
+    ckv_buf_bytes(&e->sections[CKV_SEC_CHAINS], chains.ptr, chains.len);
+    if (s == CKV_OK) s = chains.status;
+    ckv_buf_fini(&chains);
+    return s;
+}
+
+static ckv_status finish(export *e, ckv_buf *out)
+{
+    const ckv_doc *doc = e->doc;
+    end_repeat(&e->sections[CKV_SEC_N_OPS], e->n_ops, e->n_ops_times);
+    end_repeat(&e->sections[CKV_SEC_PARENTS], e->n_parents, e->n_parents_times);
+    end_repeat(&e->sections[CKV_SEC_TIMES], ckv_zigzag(e->delta), e->delta_times);
+    ckv_buf_bytes(&e->sections[CKV_SEC_PARENTS], e->parent_refs.ptr, e->parent_refs.len);
+    if (e->n_lanes) ckv_buf_varint(&e->sections[CKV_SEC_LANES], e->n_lanes);
+    ckv_buf_bytes(&e->sections[CKV_SEC_LANES], e->lanes.ptr, e->lanes.len);
+    if (e->n_outside) ckv_buf_varint(&e->sections[CKV_SEC_OUTSIDE], e->n_outside);
+    ckv_buf_bytes(&e->sections[CKV_SEC_OUTSIDE], e->outside.ptr, e->outside.len);
+    if (e->lanes.status != CKV_OK) return e->lanes.status;
+    if (e->outside.status != CKV_OK) return e->outside.status;
+    if (e->parent_refs.status != CKV_OK) return e->parent_refs.status;
+    ckv_bundle_head head = {.doc = doc->id, .has_founder = doc->has_founder, .founder = doc->founder};
+    memcpy(head.nonce, doc->founder_nonce, 16);
+    return ckv_bundle_write(out, &head, e->sections);
+}
+
+ckv_status ckv_doc_version(ckv_doc *doc, const ckv_id32 *ids, size_t n, bool strict, ckv_past *out)
+{
+    ckv_past_reset(out);
+    for (size_t i = 0; i < n; i++) {
+        uint32_t c;
+        const ckv_status s = ckv_ids_find(&doc->graph.ids, &ids[i], &c);
+        if (s == CKV_ENOENT && !strict) continue;
+        CKV_TRY(s);
+        CKV_TRY(ckv_past_add(out, &doc->graph, c));
+    }
+    ckv_past_close(out, &doc->graph);
+    return CKV_OK;
+}
+
+ckv_status ckv_doc_select(ckv_doc *doc, const ckv_id32 *since, size_t n_since, const ckv_id32 *until, size_t n_until, ckv_buf *out)
+{
+    ckv_past a = ckv_past_init(doc->env.alloc), b = ckv_past_init(doc->env.alloc);
+    ckv_status s = until ? ckv_doc_version(doc, until, n_until, true, &a) : CKV_OK;
+    if (s == CKV_OK) s = ckv_doc_version(doc, since, n_since, false, &b);
+    for (uint32_t i = 0; s == CKV_OK && i < doc->graph.segments.len; i++) {
+        const uint32_t from = ckv_past_in_segment(&b, &doc->graph, i);
+        const uint32_t to = until ? ckv_past_in_segment(&a, &doc->graph, i) : i + 1 < doc->graph.segments.len ? doc->graph.segments.ptr[i + 1].start : ckv_ids_n(&doc->graph.ids);
+        for (uint32_t c = from; c < to; c++) ckv_buf_bytes(out, &c, sizeof c);
+    }
+    ckv_past_fini(&a);
+    ckv_past_fini(&b);
+    return s == CKV_OK ? out->status : s;
+}
+
+ckv_status ckv_doc_export(ckv_doc *doc, const ckv_id32 *since, size_t n_since, const ckv_id32 *until, size_t n_until, ckv_buf *out)
+{
+    const ckv_alloc a = doc->env.alloc;
+    export e = {.doc = doc, .lanes = ckv_buf_init(a), .lane_of = {.a = a}, .has_changes = {.a = a}, .outside = ckv_buf_init(a), .chains = {.a = a}, .ordinal = {.a = a}, .first = {.a = a}, .ops = {.a = a}, .text = ckv_buf_init(a), .parent_refs = ckv_buf_init(a)};
+    ckv_past from = ckv_past_init(a), to = ckv_past_init(a);
+    for (size_t i = 0; i < CKV_N_SECTIONS; i++) e.sections[i] = ckv_buf_init(a);
+    e.columns.cur.a = a;
+    ckv_status s = until ? ckv_doc_version(doc, until, n_until, true, &to) : CKV_OK;
+    if (s == CKV_OK) s = ckv_doc_version(doc, since, n_since, false, &from);
+    if (s == CKV_OK) s = select_changes(&e, until ? &to : NULL, &from);
+    if (s == CKV_OK) s = put_all(&e, until ? &to : NULL);
+    if (s == CKV_OK) s = finish(&e, out);
+    for (size_t i = 0; i < CKV_N_SECTIONS; i++) ckv_buf_fini(&e.sections[i]);
+    ckv_past_fini(&from);
+    ckv_past_fini(&to);
+    ckv_buf_fini(&e.lanes);
+    ckv_u32s_fini(&e.lane_of);
+    ckv_u32s_fini(&e.has_changes);
+    ckv_buf_fini(&e.outside);
+    chains_out_fini(&e.chains);
+    ckv_u32s_fini(&e.ordinal);
+    ckv_u32s_fini(&e.first);
+    ckv_columns_out_fini(&e.columns);
+    ckv_column_ops_fini(&e.ops);
+    ckv_buf_fini(&e.text);
+    ckv_buf_fini(&e.parent_refs);
+    return s;
+}

@@ -1,0 +1,97 @@
+/* state.h -- what a document is made of. Only doc/ looks in here.
+ *
+ *     graph   who came before whom           log    what happened          space, maps   what is there now
+ *     inbox   what waits                     journal  how to go back
+ *
+ * The open change is what log holds beyond graph: operations [graph.ids.n_lv, log.n_lv). Typing is gathered in `pending` first and
+ * enters log and space when something else happens.
+ *
+ *     I1  log.n_lv >= graph.ids.n_lv, likewise items; equal, with nothing pending, when no change is open
+ *     I2  the root's container has number CKV_ROOT
+ */
+#ifndef CKV_DOC_STATE_H
+#define CKV_DOC_STATE_H
+
+#include "crypto/digest.h"
+#include "crypto/sign.h"
+#include "dag/header.h"
+#include "dag/inbox.h"
+#include "doc/doc.h"
+#include "graph/graph.h"
+#include "log/oplog.h"
+#include "types/map.h"
+#include "types/seq.h"
+
+typedef struct ckv_time_run { /* changes from `change` on were made at `time` */
+    uint32_t change;
+    int64_t time;
+} ckv_time_run;
+CKV_VEC(ckv_time_runs, ckv_time_run);
+
+typedef struct ckv_message_at {
+    uint32_t change, off, n_bytes;
+} ckv_message_at;
+CKV_VEC(ckv_message_ats, ckv_message_at);
+
+typedef struct ckv_void_at { /* its body as it came, in ckv_doc.void_bodies */
+    uint32_t change, n_ops;
+    size_t off, n_bytes;
+    const char *reason;
+} ckv_void_at;
+CKV_VEC(ckv_void_ats, ckv_void_at);
+
+typedef struct ckv_pending {
+    uint32_t kind; /* 0, CKV_OP_INSERT or CKV_OP_DELETE */
+    uint32_t text, pos, n;
+} ckv_pending;
+
+struct ckv_doc {
+    ckv_env env;
+    ckv_identity identity;
+    ckv_id32 id;
+    bool has_founder;
+    ckv_id32 founder;
+    uint8_t founder_nonce[16];
+
+    ckv_graph graph;
+    ckv_oplog log;
+    ckv_space space;
+    ckv_maps maps;
+    ckv_journal journal;
+    ckv_past past, scratch;
+    ckv_inbox inbox;
+
+    ckv_time_runs times;
+    ckv_message_ats messages;
+    ckv_buf message_bytes;
+    ckv_void_ats voids;
+    ckv_buf void_bodies;
+
+    uint32_t own_lane;       /* CKV_NONE: the next change opens one */
+    ckv_pending pending;
+    size_t open_bytes;       /* about the size of the open body */
+    size_t open_key_bytes;
+    bool after_mark;         /* the next operation must not join the one before it */
+    uint32_t unsigned_changes; /* of the own lane since its last signature */
+    size_t unsigned_bytes;
+    uint64_t n_verified;
+    ckv_id32 root;
+    bool root_valid;
+};
+
+/* Enters what is pending into log and space. On failure it stays pending. */
+CKV_NODISCARD ckv_status ckv_doc_flush(ckv_doc *doc);
+/* The number that the open change will have: knots may come before it. */
+uint32_t ckv_doc_open_change(const ckv_doc *doc);
+void ckv_doc_undo_to(ckv_doc *doc, size_t journal); /* space and maps only */
+/* Room for one change's time, message and void entry. */
+CKV_NODISCARD ckv_status ckv_doc_reserve_notes(ckv_doc *doc, size_t message_bytes);
+void ckv_doc_note(ckv_doc *doc, uint32_t change, int64_t time, const void *message, size_t message_bytes);
+const ckv_void_at *ckv_doc_void(const ckv_doc *doc, uint32_t change);
+const ckv_message_at *ckv_doc_message(const ckv_doc *doc, uint32_t change);
+int64_t ckv_doc_time(const ckv_doc *doc, uint32_t change);
+/* The past of these ids, themselves included. Unknown ones: CKV_ENOENT if strict, else left out. */
+CKV_NODISCARD ckv_status ckv_doc_version(ckv_doc *doc, const ckv_id32 *ids, size_t n, bool strict, ckv_past *out);
+bool ckv_doc_check(ckv_doc *doc, const char **why);
+
+#endif

@@ -1,0 +1,229 @@
+#include "doc/text.h"
+
+#include "doc/encode.h"
+#include "doc/state.h"
+
+static ckv_seq *seq_of(const ckv_doc *doc, uint32_t text) { return &doc->maps.containers.ptr[text].seq; }
+
+/* ---- what is pending */
+
+static ckv_status flush_insert(ckv_doc *doc)
+{
+    const ckv_pending p = doc->pending;
+    ckv_seq *s = seq_of(doc, p.text);
+    uint32_t left, right;
+    CKV_TRY(ckv_space_reserve(&doc->space, doc->log.n_items + p.n, 1));
+    CKV_TRY(ckv_oplog_reserve(&doc->log, 1));
+    CKV_TRY(ckv_journal_reserve(&doc->journal, 2));
+    const ckv_gap gap = ckv_seq_gap(&doc->space, s, p.pos);
+    ckv_seq_around(&doc->space, s, gap, &left, &right);
+    const uint32_t item = doc->log.n_items;
+    ckv_oplog_insert(&doc->log, p.text, p.n, left, right);
+    ckv_seq_insert(&doc->space, s, gap, item, p.n, &doc->journal);
+    return CKV_OK;
+}
+
+static ckv_status flush_delete(ckv_doc *doc)
+{
+    ckv_pending *p = &doc->pending;
+    ckv_seq *s = seq_of(doc, p->text);
+    const uint32_t change = ckv_doc_open_change(doc);
+    ckv_gap gap = ckv_seq_gap(&doc->space, s, p->pos);
+    while (p->n) { /* what is done is taken off p->n: a failure leaves the rest pending */
+        CKV_TRY(ckv_space_reserve(&doc->space, doc->log.n_items, 1));
+        CKV_TRY(ckv_oplog_reserve(&doc->log, 1));
+        CKV_TRY(ckv_journal_reserve(&doc->journal, 1));
+        uint32_t leaf = 0, slot = 0, left, item;
+        ckv_seq_around(&doc->space, s, gap, &left, &item);
+        const bool inside = !ckv_gap_is_start(gap) && gap.off < ckv_space_span(&doc->space, gap.leaf, gap.slot)->len;
+        if (!inside) {
+            CKV_MUST(ckv_seq_next(&doc->space, s, gap, &leaf, &slot));
+            const ckv_span *sp = ckv_space_span(&doc->space, leaf, slot);
+            if (sp->del) {
+                gap = (ckv_gap){leaf, slot, sp->len};
+                continue;
+            }
+        }
+        const uint32_t n = ckv_seq_delete(&doc->space, s, &gap, p->n, change, &doc->journal);
+        ckv_oplog_delete(&doc->log, p->text, item, n, doc->log.n_lv > doc->graph.ids.n_lv && !doc->after_mark);
+        doc->after_mark = false;
+        p->n -= n;
+    }
+    return CKV_OK;
+}
+
+ckv_status ckv_doc_flush(ckv_doc *doc)
+{
+    if (doc->pending.kind == 0) return CKV_OK;
+    if (doc->pending.kind == CKV_OP_INSERT) {
+        CKV_TRY(flush_insert(doc));
+        doc->after_mark = false;
+    } else {
+        CKV_TRY(flush_delete(doc));
+    }
+    doc->open_bytes += 24 + doc->pending.n;
+    doc->pending = (ckv_pending){0};
+    return CKV_OK;
+}
+
+/* ---- editing */
+
+size_t ckv_text_len(const ckv_doc *doc, uint32_t text)
+{
+    const ckv_pending *p = &doc->pending;
+    const size_t n = seq_of(doc, text)->visible;
+    if (p->kind == 0 || p->text != text) return n;
+    return p->kind == CKV_OP_INSERT ? n + p->n : n - p->n;
+}
+
+/* The greatest code point, or UINT32_MAX if there is a surrogate. */
+static uint32_t max_char(const void *chars, unsigned width, size_t n)
+{
+    uint32_t max = 127;
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t c = width == 1 ? ((const uint8_t *)chars)[i] : width == 2 ? ((const uint16_t *)chars)[i] : ((const uint32_t *)chars)[i];
+        if ((c & 0xfffff800u) == 0xd800) return UINT32_MAX;
+        if (c > max) max = c;
+    }
+    return max;
+}
+
+ckv_status ckv_text_insert(ckv_doc *doc, uint32_t text, size_t pos, const void *chars, unsigned width, size_t n)
+{
+    ckv_pending *p = &doc->pending;
+    if (pos > ckv_text_len(doc, text)) return CKV_ERANGE;
+    if (n == 0) return CKV_OK;
+    const uint32_t max = max_char(chars, width, n);
+    if (max == UINT32_MAX) return CKV_EVALUE;
+    const bool goes_on = p->kind == CKV_OP_INSERT && p->text == text && pos == (size_t)p->pos + p->n;
+    if (!goes_on) {
+        CKV_TRY(ckv_doc_flush(doc));
+        if (!ckv_maps_is_live(&doc->maps, text)) return CKV_ESTALE;
+    }
+    const size_t n_bytes = n * (max < 128 ? 1u : max < 0x800 ? 2u : max < 0x10000 ? 3u : 4u);
+    if (doc->open_bytes + p->n + n_bytes + 64 > CKV_MAX_BODY_BYTES) return CKV_ELIMIT;
+    if (doc->log.n_lv - doc->graph.ids.n_lv + p->n + n > CKV_MAX_OPS || doc->log.n_items + p->n + n >= UINT32_MAX / 4) return CKV_ELIMIT;
+    CKV_TRY(ckv_chars_reserve(&doc->log.chars, doc->log.n_items + p->n, (uint32_t)n, max));
+    ckv_chars_write(&doc->log.chars, doc->log.n_items + p->n, (uint32_t)n, chars, width);
+    if (!goes_on) *p = (ckv_pending){CKV_OP_INSERT, text, (uint32_t)pos, 0};
+    p->n += (uint32_t)n;
+    doc->open_bytes += n_bytes - n; /* the rest is counted with p->n */
+    return CKV_OK;
+}
+
+ckv_status ckv_text_delete(ckv_doc *doc, uint32_t text, size_t pos, size_t n)
+{
+    ckv_pending *p = &doc->pending;
+    const size_t len = ckv_text_len(doc, text);
+    if (pos > len || n > len - pos) return CKV_ERANGE;
+    if (n == 0) return CKV_OK;
+    const bool same = p->kind == CKV_OP_DELETE && p->text == text;
+    if (same && pos == p->pos) {
+        p->n += (uint32_t)n;
+        return CKV_OK;
+    }
+    if (same && pos + n == p->pos) {
+        p->pos = (uint32_t)pos;
+        p->n += (uint32_t)n;
+        return CKV_OK;
+    }
+    CKV_TRY(ckv_doc_flush(doc));
+    if (!ckv_maps_is_live(&doc->maps, text)) return CKV_ESTALE;
+    if (doc->log.n_lv - doc->graph.ids.n_lv + n > CKV_MAX_OPS) return CKV_ELIMIT;
+    *p = (ckv_pending){CKV_OP_DELETE, text, (uint32_t)pos, (uint32_t)n};
+    return CKV_OK;
+}
+
+/* ---- reading */
+
+/* Visible pieces of [start, start + n), in order. */
+typedef struct pieces {
+    const ckv_space *x;
+    uint32_t leaf, slot, off;
+    size_t left;
+} pieces;
+
+static pieces pieces_of(const ckv_doc *doc, uint32_t text, size_t start, size_t n)
+{
+    const ckv_seq *s = seq_of(doc, text);
+    ckv_gap g = ckv_seq_gap(&doc->space, s, (uint32_t)start);
+    if (ckv_gap_is_start(g)) g = (ckv_gap){s->first_leaf, 0, 0};
+    return (pieces){&doc->space, g.leaf, g.slot, g.off, n};
+}
+
+static bool next_piece(pieces *p, uint32_t *item, uint32_t *n)
+{
+    while (p->left) {
+        const ckv_leaf *l = &p->x->leaves.ptr[p->leaf];
+        if (p->slot >= l->n) {
+            p->leaf = l->next;
+            p->slot = p->off = 0;
+            continue;
+        }
+        const ckv_span *sp = &l->s[p->slot];
+        const uint32_t off = p->off;
+        p->slot++;
+        p->off = 0;
+        if (sp->del || off == sp->len) continue;
+        *item = sp->item + off;
+        *n = sp->len - off < p->left ? sp->len - off : (uint32_t)p->left;
+        p->left -= *n;
+        return true;
+    }
+    return false;
+}
+
+static ckv_status check_range(ckv_doc *doc, uint32_t text, size_t start, size_t n)
+{
+    CKV_TRY(ckv_doc_flush(doc));
+    const size_t len = ckv_text_len(doc, text);
+    return start > len || n > len - start ? CKV_ERANGE : CKV_OK;
+}
+
+ckv_status ckv_text_max_char(ckv_doc *doc, uint32_t text, size_t start, size_t n, uint32_t *out)
+{
+    CKV_TRY(check_range(doc, text, start, n));
+    *out = doc->log.chars.max_char;
+    if (*out < 128) return CKV_OK; /* nothing but ASCII was ever written */
+    pieces p = pieces_of(doc, text, start, n);
+    *out = 127;
+    for (uint32_t item, m; next_piece(&p, &item, &m);) {
+        const uint32_t max = ckv_chars_max(&doc->log.chars, item, m);
+        if (max > *out) *out = max;
+    }
+    return CKV_OK;
+}
+
+ckv_status ckv_text_read(ckv_doc *doc, uint32_t text, size_t start, size_t n, void *out, unsigned width)
+{
+    CKV_TRY(check_range(doc, text, start, n));
+    pieces p = pieces_of(doc, text, start, n);
+    size_t done = 0;
+    for (uint32_t item, m; next_piece(&p, &item, &m); done += m) {
+        ckv_chars_read(&doc->log.chars, item, m, (uint8_t *)out + done * width, width);
+    }
+    return CKV_OK;
+}
+
+ckv_status ckv_text_blame(ckv_doc *doc, uint32_t text, ckv_buf *out)
+{
+    CKV_TRY(ckv_doc_flush(doc));
+    const ckv_ids *ids = &doc->graph.ids;
+    pieces p = pieces_of(doc, text, 0, ckv_text_len(doc, text));
+    size_t pos = 0;
+    ckv_blame_run run = {0, 0, CKV_NO_CHANGE};
+    for (uint32_t item, n; next_piece(&p, &item, &n);) {
+        while (n) {
+            const uint32_t c = ckv_ids_change_of_item(ids, item), end = ckv_ids_item(ids, c + 1);
+            const uint32_t m = end - item < n ? end - item : n;
+            if (c != run.change) {
+                if (run.end > run.start) ckv_buf_bytes(out, &run, sizeof run);
+                run = (ckv_blame_run){pos, pos, c};
+            }
+            run.end = pos += m;
+            item += m, n -= m;
+        }
+    }
+    if (run.end > run.start) ckv_buf_bytes(out, &run, sizeof run);
+    return out->status;
+}

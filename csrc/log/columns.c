@@ -1,0 +1,320 @@
+#include "log/columns.h"
+
+#include <stdlib.h>
+
+#include "base/utf8.h"
+
+enum { KINDS, COUNTS, LANES, LEFT, RIGHT, TARGETS, HOLDERS, TEXT, MAPS };
+enum { CLASS_NONE, CLASS_OWN, CLASS_OTHER };
+
+static ckv_status make_cur(ckv_i64s *cur, size_t n_lanes)
+{
+    CKV_TRY(ckv_i64s_reserve(cur, n_lanes + 1));
+    while (cur->len <= n_lanes) ckv_i64s_put(cur, (ckv_i64s_item){0});
+    return CKV_OK;
+}
+
+static bool same_spot(ckv_spot a, ckv_spot b) { return a.lane == b.lane && (a.lane == CKV_NO_LANE || a.off == b.off); }
+
+/* ---- writing */
+
+ckv_status ckv_columns_out_init(ckv_columns_out *c, ckv_alloc a, ckv_buf *columns, size_t n_lanes)
+{
+    *c = (ckv_columns_out){.col = columns, .cur = {.a = a}};
+    return make_cur(&c->cur, n_lanes);
+}
+
+void ckv_columns_out_fini(ckv_columns_out *c) { ckv_i64s_fini(&c->cur); }
+
+static unsigned class_of(const ckv_columns_out *c, ckv_spot s)
+{
+    return s.lane == CKV_NO_LANE ? CLASS_NONE : s.lane == c->own ? CLASS_OWN : CLASS_OTHER;
+}
+
+static void put_spot(ckv_columns_out *c, unsigned column, ckv_spot s, int64_t base)
+{
+    if (s.lane == CKV_NO_LANE) return;
+    if (s.lane != c->own) ckv_buf_varint(&c->col[LANES], s.lane);
+    ckv_buf_zigzag(&c->col[column], s.off - base);
+}
+
+/* Writes the open run down. */
+static void flush(ckv_columns_out *c)
+{
+    ckv_column_op *r = &c->run;
+    int64_t *cur = &c->cur.ptr[0].v;
+    if (r->n == 0) return;
+    const unsigned a = class_of(c, r->left), b = class_of(c, r->right);
+    ckv_buf_u8(&c->col[KINDS], (uint8_t)(r->kind | a << 3 | b << 5 | (unsigned)c->rev << 7));
+    ckv_buf_varint(&c->col[COUNTS], r->n);
+    switch (r->kind) {
+    case CKV_OP_INSERT:
+        put_spot(c, LEFT, r->left, a ? cur[r->left.lane] : 0);
+        if (b) put_spot(c, RIGHT, r->right, a && r->left.lane == r->right.lane ? r->left.off : cur[r->right.lane]);
+        if (!a && !b) {
+            ckv_buf_varint(&c->col[HOLDERS], r->holder.lane == c->own ? 0 : 1 + r->holder.lane);
+            ckv_buf_zigzag(&c->col[HOLDERS], r->holder.off - cur[r->holder.lane]);
+        }
+        cur[c->own] = c->own_end - 1;
+        break;
+    case CKV_OP_DELETE:
+        put_spot(c, TARGETS, (ckv_spot){r->left.lane, r->left.off + r->n - 1}, cur[r->left.lane]);
+        cur[r->left.lane] = r->left.off - 1;
+        break;
+    case CKV_OP_SET:
+    case CKV_OP_UNSET:
+        if (a) put_spot(c, TARGETS, r->left, cur[r->left.lane]);
+        if (r->kind == CKV_OP_SET) cur[c->own] = c->own_end - 1;
+        break;
+    }
+    r->n = 0;
+}
+
+/* Whether op goes on where the open run ended; if so it is joined. */
+static bool join(ckv_columns_out *c, uint32_t own, int64_t own_off, const ckv_column_op *op, bool first)
+{
+    ckv_column_op *r = &c->run;
+    if (r->n == 0 || r->kind != op->kind || c->own != own || UINT32_MAX - r->n < op->n) return false;
+    if (op->kind == CKV_OP_INSERT) {
+        if (c->own_end != own_off || op->left.lane != own || op->left.off != own_off - 1 || !same_spot(r->right, op->right)) return false;
+        c->own_end += op->n;
+    } else if (op->kind == CKV_OP_DELETE) {
+        if (r->left.lane != op->left.lane || !first) return false;
+        if (!c->rev && r->left.off + r->n == op->left.off) {
+            /* upwards */
+        } else if (op->n == 1 && (c->rev || r->n == 1) && op->left.off + 1 == r->left.off) {
+            c->rev = true;
+            r->left.off--;
+        } else {
+            return false;
+        }
+    } else {
+        return false;
+    }
+    r->n += op->n;
+    return true;
+}
+
+void ckv_columns_put(ckv_columns_out *c, uint32_t own, int64_t own_off, const ckv_column_op *op, bool first)
+{
+    if (!join(c, own, own_off, op, first)) {
+        flush(c);
+        c->run = *op;
+        c->own = own;
+        c->own_end = own_off + (op->kind == CKV_OP_INSERT || op->kind == CKV_OP_SET ? op->n : 0);
+        c->rev = false;
+    }
+    if (op->kind == CKV_OP_INSERT) ckv_buf_bytes(&c->col[TEXT], op->bytes, op->n_bytes);
+    if (op->kind == CKV_OP_SET || op->kind == CKV_OP_UNSET) {
+        ckv_buf_blob(&c->col[MAPS], op->bytes, op->n_bytes);
+        ckv_buf_bytes(&c->col[MAPS], op->value, op->value_bytes);
+    }
+}
+
+void ckv_columns_end_slice(ckv_columns_out *c) { flush(c); }
+
+/* ---- reading */
+
+ckv_status ckv_columns_in_init(ckv_columns_in *c, ckv_alloc a, const ckv_rd *columns, size_t n_lanes)
+{
+    size_t n_chars;
+    uint32_t max;
+    *c = (ckv_columns_in){.cur = {.a = a}, .ops = {.a = a}, .table = ckv_buf_init(a)};
+    memcpy(c->col, columns, sizeof c->col);
+    const ckv_rd *text = &c->col[TEXT];
+    if (ckv_rd_left(text) && !ckv_utf8_valid(text->p, ckv_rd_left(text), &n_chars, &max)) return CKV_ECORRUPT;
+    c->ascii = !ckv_rd_left(text) || n_chars == ckv_rd_left(text);
+    return make_cur(&c->cur, n_lanes);
+}
+
+void ckv_columns_in_fini(ckv_columns_in *c)
+{
+    ckv_i64s_fini(&c->cur);
+    ckv_column_ops_fini(&c->ops);
+    ckv_buf_fini(&c->table);
+}
+
+bool ckv_columns_slice_done(const ckv_columns_in *c) { return c->left_in_run == 0; }
+
+bool ckv_columns_done(const ckv_columns_in *c)
+{
+    for (size_t i = 0; i < CKV_N_COLUMNS; i++) {
+        if (c->col[i].status != CKV_OK || c->col[i].p != c->col[i].end) return false;
+    }
+    return c->left_in_run == 0;
+}
+
+#define MAX_OFF (INT64_C(1) << 33)
+
+static bool get_lane(ckv_columns_in *c, unsigned class, uint32_t own, ckv_spot *s)
+{
+    *s = (ckv_spot){CKV_NO_LANE, 0};
+    if (class == CLASS_OWN) s->lane = own;
+    if (class != CLASS_OTHER) return class <= CLASS_OWN;
+    const uint64_t lane = ckv_rd_varint(&c->col[LANES]);
+    if (lane + 1 >= c->cur.len || lane == own) return false;
+    s->lane = (uint32_t)lane;
+    return true;
+}
+
+static bool get_off(ckv_rd *r, int64_t base, int64_t *off)
+{
+    const int64_t d = ckv_rd_zigzag(r);
+    if (r->status != CKV_OK || d < -MAX_OFF || d > MAX_OFF) return false;
+    *off = base + d;
+    return *off >= -1 && *off < MAX_OFF;
+}
+
+/* Reads the next run. */
+static bool next_run(ckv_columns_in *c, uint32_t own)
+{
+    ckv_column_op *r = &c->run;
+    int64_t *cur = &c->cur.ptr[0].v;
+    const uint8_t k = ckv_rd_u8(&c->col[KINDS]);
+    const uint64_t n = ckv_rd_upto(&c->col[COUNTS], UINT32_MAX - 1);
+    const unsigned a = k >> 3 & 3, b = k >> 5 & 3;
+    if (c->col[KINDS].status != CKV_OK || c->col[COUNTS].status != CKV_OK || n == 0) return false;
+    *r = (ckv_column_op){.kind = (ckv_op_kind)(k & 7), .n = (uint32_t)n, .holder = {CKV_NO_LANE, 0}};
+    c->rev = k >> 7;
+    c->left_in_run = r->n;
+    if (!get_lane(c, a, own, &r->left) || !get_lane(c, b, own, &r->right)) return false;
+    if ((c->rev && r->kind != CKV_OP_DELETE) || (b && r->kind != CKV_OP_INSERT)) return false;
+    switch (k & 7) {
+    case CKV_OP_INSERT:
+        if (a && !get_off(&c->col[LEFT], cur[r->left.lane], &r->left.off)) return false;
+        if (b && !get_off(&c->col[RIGHT], a && r->left.lane == r->right.lane ? r->left.off : cur[r->right.lane], &r->right.off)) return false;
+        if (!a && !b) {
+            const uint64_t lane = ckv_rd_varint(&c->col[HOLDERS]);
+            if (lane > c->cur.len - 1 || (lane && lane - 1 == own)) return false;
+            r->holder.lane = lane ? (uint32_t)lane - 1 : own;
+            if (!get_off(&c->col[HOLDERS], cur[r->holder.lane], &r->holder.off)) return false;
+        }
+        return true;
+    case CKV_OP_DELETE: {
+        int64_t last;
+        if (!a || !get_off(&c->col[TARGETS], cur[r->left.lane], &last) || last + 1 < (int64_t)r->n) return false;
+        r->left.off = last + 1 - r->n;
+        cur[r->left.lane] = r->left.off - 1;
+        return true;
+    }
+    case CKV_OP_SET:
+    case CKV_OP_UNSET:
+        r->bytes = ckv_rd_blob(&c->col[MAPS], &r->n_bytes);
+        if (r->kind == CKV_OP_SET) {
+            size_t skip;
+            r->value = c->col[MAPS].p;
+            ckv_rd_varint(&c->col[MAPS]);
+            ckv_rd_blob(&c->col[MAPS], &skip);
+            r->value_bytes = (size_t)(c->col[MAPS].p - r->value);
+        }
+        return r->n == 1 && c->col[MAPS].status == CKV_OK && (!a || get_off(&c->col[TARGETS], cur[r->left.lane], &r->left.off));
+    default: return false;
+    }
+}
+
+/* Cuts the next operation of at most `most` from the open run. */
+static bool cut(ckv_columns_in *c, uint32_t most, uint32_t own, int64_t *own_off, ckv_column_op *op)
+{
+    ckv_column_op *r = &c->run;
+    const uint32_t done = r->n - c->left_in_run, n = c->left_in_run < most ? c->left_in_run : most;
+    *op = *r;
+    op->n = n;
+    c->left_in_run -= n;
+    if (r->kind == CKV_OP_INSERT) {
+        ckv_rd *text = &c->col[TEXT];
+        op->n_bytes = c->ascii ? n : ckv_utf8_span(text->p, ckv_rd_left(text), n);
+        if (done) op->left = (ckv_spot){own, *own_off - 1}, op->holder.lane = CKV_NO_LANE;
+        op->bytes = ckv_rd_bytes(text, op->n_bytes);
+        if (!op->bytes) return false;
+    } else if (r->kind == CKV_OP_DELETE) {
+        op->left.off = c->rev ? r->left.off + c->left_in_run : r->left.off + done;
+    }
+    return true;
+}
+
+static uint32_t parent_with_lane(const ckv_column_change *change, uint32_t lane)
+{
+    uint32_t i = 0;
+    while (i < change->n_parents && change->parents[i] != lane) i++;
+    return i;
+}
+
+/* The names of lanes that need a table, sorted and once each. */
+static bool needs_table(const ckv_column_change *change, ckv_spot s)
+{
+    return s.lane != CKV_NO_LANE && s.lane != change->own && parent_with_lane(change, s.lane) == change->n_parents;
+}
+
+static void sort_table(ckv_buf *t)
+{
+    size_t n = t->len / 32, k = 0;
+    qsort(t->ptr, n, 32, ckv_id32_order);
+    for (size_t i = 0; i < n; i++) {
+        if (k && memcmp(t->ptr + 32 * (k - 1), t->ptr + 32 * i, 32) == 0) continue;
+        memmove(t->ptr + 32 * k++, t->ptr + 32 * i, 32);
+    }
+    t->len = 32 * k;
+}
+
+static bool name(const ckv_columns_in *c, const ckv_column_change *change, const ckv_id32 *lanes, ckv_spot s, int64_t own_off,
+                 ckv_ref *ref)
+{
+    *ref = (ckv_ref){CKV_REF_NONE, 0};
+    if (s.lane == CKV_NO_LANE) return true;
+    if (s.lane == change->own) {
+        const int64_t distance = own_off - s.off;
+        *ref = (ckv_ref){CKV_REF_OWN, (uint32_t)distance};
+        return distance >= 1 && distance < (int64_t)UINT32_MAX && s.off >= 0;
+    }
+    if (s.off < 0 || s.off >= (int64_t)UINT32_MAX) return false;
+    const uint32_t i = parent_with_lane(change, s.lane);
+    ref->value = (uint32_t)s.off;
+    ref->code = CKV_REF_PARENT + i;
+    if (i < change->n_parents) return true;
+    const uint8_t *p = bsearch(&lanes[s.lane], c->table.ptr, c->table.len / 32, 32, ckv_id32_order);
+    ref->code += (uint32_t)((size_t)(p - c->table.ptr) / 32);
+    return true;
+}
+
+ckv_status ckv_columns_body(ckv_columns_in *c, const ckv_column_change *change, const ckv_id32 *lanes, ckv_buf *out)
+{
+    int64_t off = *change->own_off;
+    c->ops.len = 0;
+    ckv_buf_clear(&c->table);
+    for (uint32_t left = change->n_ops; left;) {
+        ckv_column_op op;
+        if (c->left_in_run == 0 && !next_run(c, change->own)) return CKV_ECORRUPT;
+        if (!cut(c, left, change->own, &off, &op)) return CKV_ECORRUPT;
+        left -= op.n;
+        if (op.kind == CKV_OP_INSERT || op.kind == CKV_OP_SET) {
+            off += op.n;
+            if (c->left_in_run == 0) c->cur.ptr[change->own].v = off - 1;
+        }
+        CKV_TRY(ckv_column_ops_push(&c->ops, op));
+        const ckv_spot spots[3] = {op.left, op.right, op.holder};
+        for (int i = 0; i < 3; i++) {
+            if (needs_table(change, spots[i])) ckv_buf_bytes(&c->table, &lanes[spots[i].lane], 32);
+        }
+    }
+    if (c->table.status != CKV_OK) return c->table.status;
+    ckv_body_head head = change->head;
+    if (c->table.len) {
+        sort_table(&c->table);
+        head.lanes = (const ckv_id32 *)(const void *)c->table.ptr;
+        head.n_lanes = (uint32_t)(c->table.len / 32);
+    }
+    ckv_body_begin(out, &head);
+    off = *change->own_off;
+    for (size_t i = 0; i < c->ops.len; i++) {
+        const ckv_column_op *o = &c->ops.ptr[i];
+        ckv_body_op op = {.kind = o->kind, .n = o->n, .bytes = o->bytes, .n_bytes = o->n_bytes, .value_bytes = o->value, .n_value_bytes = o->value_bytes};
+        if (!name(c, change, lanes, o->left, off, &op.left) || !name(c, change, lanes, o->right, off, &op.right) ||
+            !name(c, change, lanes, o->holder, off, &op.holder)) {
+            return CKV_ECORRUPT;
+        }
+        ckv_body_put(out, &op);
+        if (o->kind == CKV_OP_INSERT || o->kind == CKV_OP_SET) off += o->n;
+    }
+    *change->own_off = off;
+    return out->status;
+}

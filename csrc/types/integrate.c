@@ -1,0 +1,185 @@
+#include "types/integrate.h"
+
+/* The depth of the item before a gap. */
+static uint32_t depth_at(const ckv_space *x, ckv_gap g)
+{
+    return ckv_gap_is_start(g) ? 0 : ckv_space_span(x, g.leaf, g.slot)->depth + g.off - 1;
+}
+
+static uint32_t item_at(const ckv_space *x, ckv_gap g) { return ckv_space_span(x, g.leaf, g.slot)->item + g.off - 1; }
+
+/* The gap behind the last item of the subtree of the item before g, which has depth d. Always the end of a span. */
+static ckv_gap subtree_end(ckv_space *x, const ckv_seq *s, ckv_gap g, uint32_t d)
+{
+    uint32_t leaf = g.leaf, slot = g.slot;
+    if (ckv_gap_is_start(g)) {
+        if (s->start_lo == 0) return g;
+        leaf = s->first_leaf, slot = 0;
+    }
+    CKV_MUST(ckv_seq_search(x, &leaf, &slot, true, CKV_LEAST_LO, d));
+    return (ckv_gap){leaf, slot, ckv_space_span(x, leaf, slot)->len};
+}
+
+/* The span whose first item begins the subtree of the first item of (leaf, slot), which has depth d. */
+static void subtree_begin(ckv_space *x, uint32_t *leaf, uint32_t *slot, uint32_t d)
+{
+    CKV_MUST(ckv_seq_search(x, leaf, slot, false, CKV_LEAST_HI, d));
+}
+
+/* The gap before a span. */
+static ckv_gap before_span(const ckv_space *x, uint32_t leaf, uint32_t slot)
+{
+    while (slot == 0) {
+        leaf = x->leaves.ptr[leaf].prev;
+        if (leaf == CKV_NONE) return CKV_GAP_START;
+        slot = x->leaves.ptr[leaf].n;
+    }
+    return (ckv_gap){leaf, slot - 1, ckv_space_span(x, leaf, slot - 1)->len};
+}
+
+/* Order of the new item and a sibling by id. Siblings are never of the same change. */
+static bool id_before(const ckv_author_view *v, uint32_t sibling)
+{
+    const uint32_t c = ckv_ids_change_of_item(&v->graph->ids, sibling);
+    const uint64_t clock = ckv_graph_clock(v->graph, c);
+    if (clock != v->clock) return v->clock < clock;
+    return ckv_id32_cmp(v->id, ckv_ids_at(&v->graph->ids, c)) < 0;
+}
+
+/* < 0 if right origin a stands before b; the end is last. */
+static int compare_right(const ckv_space *x, uint32_t a, uint32_t b)
+{
+    ckv_gap ga, gb;
+    if (a == b) return 0;
+    if (a == CKV_NONE) return 1;
+    if (b == CKV_NONE) return -1;
+    CKV_MUST(ckv_space_locate(x, a, &ga) && ckv_space_locate(x, b, &gb));
+    return ckv_seq_compare(x, ga, gb);
+}
+
+/* Right child of the item before p (depth d - 1), whose subtree ends at `end`. */
+static ckv_status place_right(ckv_space *x, ckv_seq *s, ckv_gap p, ckv_gap end, uint32_t d, uint32_t item, uint32_t n,
+                              uint32_t right, const ckv_author_view *v, ckv_journal *j)
+{
+    const bool inside = !ckv_gap_is_start(p) && p.off < ckv_space_span(x, p.leaf, p.slot)->len;
+    uint32_t n_before = 0, n_all = 0, prev = CKV_NONE; /* prev: the last sibling before us */
+    ckv_gap at = p;
+    bool passed = false;
+    for (;;) { /* at: the gap behind the subtree of the sibling seen last; its next sibling is the next span of depth <= d */
+        uint32_t sibling;
+        ckv_gap g;
+        if (n_all == 0 && inside) {
+            g = (ckv_gap){p.leaf, p.slot, p.off + 1};
+        } else {
+            uint32_t leaf, slot;
+            if (ckv_seq_compare(x, at, end) >= 0 || !ckv_seq_next(x, s, at, &leaf, &slot)) break;
+            if (!ckv_seq_search(x, &leaf, &slot, true, CKV_LEAST_DEPTH, d)) break;
+            g = (ckv_gap){leaf, slot, 1};
+            if (ckv_seq_compare(x, g, end) > 0) break;
+            CKV_ASSERT(ckv_space_span(x, leaf, slot)->depth == d);
+        }
+        sibling = item_at(x, g);
+        n_all++;
+        if (ckv_author_knows(v, sibling)) return CKV_EVOID;
+        if (!passed) {
+            const int c = compare_right(x, right, ckv_oplog_right(v->oplog, sibling));
+            passed = c > 0 || (c == 0 && id_before(v, sibling));
+            if (!passed) n_before++, prev = sibling;
+        }
+        at = subtree_end(x, s, g, d);
+    }
+    ckv_span span = {item, n, d, d, d, 0};
+    if (n_before == 0) { /* right behind p */
+        if (!ckv_gap_is_start(p)) ckv_seq_cut(x, s, &p);
+        if (n_all == 0) {
+            span.lo = ckv_gap_is_start(p) ? s->start_lo : ckv_space_span(x, p.leaf, p.slot)->lo;
+            ckv_seq_set_lo(x, s, p, CKV_INF, j);
+        }
+        at = p;
+    } else {
+        ckv_gap g;
+        CKV_MUST(ckv_space_locate(x, prev, &g));
+        at = subtree_end(x, s, g, d);
+        const uint32_t lo = ckv_space_span(x, at.leaf, at.slot)->lo;
+        span.lo = lo < d ? lo : d;
+        ckv_seq_set_lo(x, s, at, d, j);
+    }
+    ckv_journal_put(j, CKV_UNDO_INSERT, s->number, item, n, 0);
+    ckv_seq_put(x, s, at, span);
+    return CKV_OK;
+}
+
+/* Left child of the item before p (depth d - 1). */
+static ckv_status place_left(ckv_space *x, ckv_seq *s, ckv_gap p, uint32_t d, uint32_t item, uint32_t n,
+                             const ckv_author_view *v, ckv_journal *j)
+{
+    uint32_t n_all = 0, next = CKV_NONE; /* next: the first sibling behind us */
+    const uint32_t p_item = item_at(x, p);
+    if (p.off == 1) { /* only the first item of a span can have left children */
+        uint32_t leaf = p.leaf, slot = p.slot;
+        subtree_begin(x, &leaf, &slot, d - 1);
+        for (;;) {
+            CKV_MUST(ckv_seq_search(x, &leaf, &slot, true, CKV_LEAST_DEPTH, d)); /* p itself at the latest */
+            const ckv_gap g = {leaf, slot, 1};
+            const uint32_t sibling = item_at(x, g);
+            if (sibling == p_item) break;
+            CKV_ASSERT(ckv_space_span(x, leaf, slot)->depth == d);
+            n_all++;
+            if (ckv_author_knows(v, sibling)) return CKV_EVOID;
+            if (next == CKV_NONE && id_before(v, sibling)) next = sibling;
+            CKV_MUST(ckv_seq_next(x, s, subtree_end(x, s, g, d), &leaf, &slot));
+        }
+    }
+    ckv_span span = {item, n, d, d, d, 0};
+    ckv_gap at;
+    if (next == CKV_NONE) { /* right before p */
+        p.off--; /* the gap before it */
+        if (p.off == 0) {
+            at = before_span(x, p.leaf, p.slot);
+        } else {
+            ckv_seq_cut(x, s, &p);
+            at = p;
+        }
+        if (n_all == 0) {
+            uint32_t leaf = 0, slot = 0;
+            CKV_MUST(ckv_seq_next(x, s, at, &leaf, &slot));
+            span.hi = ckv_space_span(x, leaf, slot)->hi;
+            ckv_seq_set_hi(x, s, leaf, slot, CKV_INF, j);
+        }
+    } else {
+        ckv_gap g;
+        CKV_MUST(ckv_space_locate(x, next, &g));
+        uint32_t leaf = g.leaf, slot = g.slot;
+        subtree_begin(x, &leaf, &slot, d);
+        const uint32_t hi = ckv_space_span(x, leaf, slot)->hi;
+        span.hi = hi < d ? hi : d;
+        ckv_seq_set_hi(x, s, leaf, slot, d, j);
+        at = before_span(x, leaf, slot);
+    }
+    ckv_journal_put(j, CKV_UNDO_INSERT, s->number, item, n, 0);
+    ckv_seq_put(x, s, at, span);
+    return CKV_OK;
+}
+
+ckv_status ckv_integrate(ckv_space *x, ckv_seq *s, uint32_t item, uint32_t n, uint32_t left, uint32_t right,
+                         const ckv_author_view *v, ckv_journal *j)
+{
+    ckv_gap l = CKV_GAP_START, r = CKV_GAP_START;
+    uint32_t follows_left, follows;
+    if (left != CKV_NONE) CKV_MUST(ckv_space_locate(x, left, &l));
+    ckv_seq_around(x, s, l, &follows_left, &follows);
+    if (follows == right) { /* nothing stands between the origins, so nothing can be a sibling */
+        ckv_seq_insert(x, s, l, item, n, j);
+        return CKV_OK;
+    }
+    const uint32_t dl = depth_at(x, l);
+    const ckv_gap end = subtree_end(x, s, l, dl);
+    if (right != CKV_NONE) {
+        CKV_MUST(ckv_space_locate(x, right, &r));
+        if (ckv_seq_compare(x, l, r) < 0 && ckv_seq_compare(x, r, end) <= 0) {
+            return place_left(x, s, r, depth_at(x, r) + 1, item, n, v, j);
+        }
+    }
+    return place_right(x, s, l, end, dl + 1, item, n, right, v, j);
+}
+
