@@ -166,9 +166,7 @@ def made_up(seed: int, n_keystrokes: int = 100_000) -> Trace:
 def report(trace: Trace) -> bool:
     """Replay a trace in the ways there are, and print what each takes."""
     n_splices = sum(map(len, trace.txns))
-    print(
-        f"{trace.name}: {len(trace.txns):,} transactions, {n_splices:,} splices, {len(trace.end):,} characters"
-    )
+    print(f"{trace.name}: {len(trace.txns):,} transactions, {n_splices:,} splices, {len(trace.end):,} characters")
     if trace.parents is not None and trace.agents is not None:
         return concurrent(trace, trace.parents, trace.agents)
 

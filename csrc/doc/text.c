@@ -117,7 +117,8 @@ ckv_status ckv_text_delete(ckv_doc *doc, uint32_t text, size_t pos, size_t n)
     const size_t len = ckv_text_len(doc, text);
     if (pos > len || n > len - pos) return CKV_ERANGE;
     if (n == 0) return CKV_OK;
-    const bool same = p->kind == CKV_OP_DELETE && p->text == text;
+    const bool same = p->kind == CKV_OP_DELETE && p->text == text &&
+                      doc->log.n_lv - doc->graph.ids.n_lv + p->n + n <= CKV_MAX_OPS;
     if (same && pos == p->pos) {
         p->n += (uint32_t)n;
         return CKV_OK;

@@ -349,12 +349,36 @@ static int detached_splice(ckpy_text *t, Py_ssize_t pos, Py_ssize_t n_del, PyObj
     return result;
 }
 
+/* A change deletes at most 16 M characters; lone edits take half of that for one. */
+#define LONE_DELETED ((size_t)1 << 23)
+
+static int text_splice(ckpy_text *t, Py_ssize_t pos, Py_ssize_t n_del, PyObject *s);
+
+/* A lone deletion so long that it is several changes; leaves what is the last one's in *n_del. */
+static int delete_in_parts(ckpy_text *t, Py_ssize_t *pos, Py_ssize_t *n_del)
+{
+    size_t len;
+    if (ckpy_text_len(t, &len) < 0) return -1;
+    if (place(len, pos, *n_del) < 0) {
+        PyErr_SetString(PyExc_IndexError, "position out of range");
+        return -1;
+    }
+    while ((size_t)*n_del > LONE_DELETED) {
+        if (text_splice(t, *pos, (Py_ssize_t)LONE_DELETED, NULL) < 0) return -1;
+        *n_del -= (Py_ssize_t)LONE_DELETED;
+    }
+    return 0;
+}
+
 /* The one way in which everything but the fast path of insert() edits. s NULL: nothing to insert. */
 static int text_splice(ckpy_text *t, Py_ssize_t pos, Py_ssize_t n_del, PyObject *s)
 {
     ckpy_doc *d = t->doc;
     if (!d) return detached_splice(t, pos, n_del, s);
     if (s && ckpy_check_surrogates(s) < 0) return -1;
+    if ((size_t)n_del > LONE_DELETED && d->owner != PyThread_get_thread_ident() &&
+        delete_in_parts(t, &pos, &n_del) < 0)
+        return -1;
     const size_t n = s ? (size_t)PyUnicode_GET_LENGTH(s) : 0;
     const bool splits = n && ckpy_text_splits(s);
     int64_t ms = 0;
@@ -439,7 +463,7 @@ static PyObject *Text_insert(PyObject *op, PyObject *const *args, Py_ssize_t nar
                                 (unsigned)PyUnicode_KIND(s), (size_t)n);
             ckpy_edit_end(d, 16 + 4 * (size_t)n);
             if (status == CKV_OK) Py_RETURN_NONE;
-            if (status != CKV_ELIMIT) return raise_edit(d, status);
+            if (status != CKV_ELIMIT && status != CKV_ERANGE) return raise_edit(d, status);
         }
     }
     PyObject *content = content_arg(self, s, "insert");
@@ -663,22 +687,33 @@ static PyObject *Text_splices(PyObject *op, PyObject *iterable)
 /* So many characters of four bytes fit a change of lone edits. */
 #define LONE_WIDE (((size_t)CKPY_LONE_BYTES - 4096) / 4)
 
-/* One edit, its insertion in parts of LONE_WIDE that are changes of their own if the edit is a lone one. */
+/* Closes the open change of lone edits between two parts of an edit. */
+static ckv_status next_change(ckv_doc *core, int64_t ms, ckv_mark *mark)
+{
+    uint32_t change;
+    ckv_doc_unmark(core, *mark);
+    const ckv_status closed = ckv_doc_commit(core, ms, NULL, 0, &change);
+    CKV_TRY(ckv_doc_mark(core, mark));
+    return closed;
+}
+
+/* One edit; what is too much for a change is done in parts, each a change of its own, if the edit is a lone one. */
 static ckv_status apply_edit(ckpy_text *t, const ckpy_edit *e, const uint32_t *new, bool lone,
                              int64_t ms, ckv_mark *mark)
 {
     ckv_doc *core = t->doc->core;
-    if (e->n_del) CKV_TRY(ckv_text_delete(core, t->container, e->old_pos, e->n_del));
+    const bool split_del = lone && e->n_del > LONE_DELETED,
+               split_ins = lone && e->n_ins > LONE_WIDE;
+    for (size_t left = e->n_del; left;) {
+        const size_t n = split_del && left > LONE_DELETED ? LONE_DELETED : left;
+        if (split_del) CKV_TRY(next_change(core, ms, mark));
+        CKV_TRY(ckv_text_delete(core, t->container, e->old_pos, n));
+        left -= n;
+    }
+    if (split_del) CKV_TRY(next_change(core, ms, mark));
     for (size_t off = 0; off < e->n_ins;) {
-        size_t n = e->n_ins - off;
-        if (lone && e->n_ins > LONE_WIDE) {
-            uint32_t change;
-            if (n > LONE_WIDE) n = LONE_WIDE;
-            ckv_doc_unmark(core, *mark);
-            const ckv_status closed = ckv_doc_commit(core, ms, NULL, 0, &change);
-            CKV_TRY(ckv_doc_mark(core, mark));
-            CKV_TRY(closed);
-        }
+        const size_t left = e->n_ins - off, n = split_ins && left > LONE_WIDE ? LONE_WIDE : left;
+        if (split_ins) CKV_TRY(next_change(core, ms, mark));
         CKV_TRY(
             ckv_text_insert(core, t->container, e->old_pos + off, new + e->new_pos + off, 4, n));
         off += n;
@@ -732,7 +767,7 @@ static PyObject *Text_update(PyObject *op, PyObject *arg)
         const size_t n = (size_t)PyUnicode_GET_LENGTH(content);
         Py_UCS4 *chars = PyUnicode_AsUCS4Copy(content);
         int64_t ms = 0;
-        if (chars && (n <= LONE_WIDE || ckpy_doc_now(d, &ms) == 0) && ckpy_edit_begin(d) == 0) {
+        if (chars && ckpy_doc_now(d, &ms) == 0 && ckpy_edit_begin(d) == 0) {
             ckv_status s = CKV_ESTALE;
             int again;
             do {

@@ -365,6 +365,11 @@ def test_inner_block_goes_with_the_outer():
     assert doc == {} and doc.changes() == []
 
 
+class DocWithMore(ck.Doc):
+    other: ck.Doc
+    bundle: bytes
+
+
 CLOSING = {
     "heads": lambda doc: doc.heads,
     "root": lambda doc: doc.root,
@@ -386,11 +391,7 @@ CLOSING = {
 
 @pytest.mark.parametrize("name", CLOSING)
 def test_closing_calls_are_refused_inside_a_block(name):
-    class Doc(ck.Doc):
-        other: ck.Doc
-        bundle: bytes
-
-    doc = Doc()
+    doc = DocWithMore()
     doc["t"] = ck.Text("x")
     doc.other, doc.bundle = ck.Doc(id=doc.id), doc.export()
     with doc.change():
@@ -483,6 +484,8 @@ def test_long_text_is_stored_in_parts():
     assert doc["t"] is t and len(t) == 20 << 20 and len(doc.changes()) > 15
     t.update("y" * (18 << 20))
     assert t == "y" * (18 << 20)
+    t[1:-1] = "z"
+    assert t == "yzy" and ck.Doc.load(doc.save()) == doc
 
 
 # ---- exchange
@@ -590,7 +593,8 @@ def test_fork_of_the_past():
 def test_copy_is_a_fork():
     doc = ck.Doc()
     doc["t"] = ck.Text("x")
-    for twin in (copy.copy(doc), copy.deepcopy(doc)):
+    for make in (copy.copy, copy.deepcopy):
+        twin = make(doc)
         assert twin == doc and twin.id == doc.id and twin is not doc and twin["t"] is not doc["t"]
         twin["t"] += "y"
         doc["n"] = 1

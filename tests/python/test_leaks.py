@@ -134,11 +134,13 @@ def test_blocks_do_not_drift(story):
     for _ in range(50):
         story()
     best = 10**9
-    for _ in range(3):
+    for _ in range(20):  # caches of Python's own fill for a while; a leak never ends
         before = blocks()
         for _ in range(200):
             story()
         best = min(best, blocks() - before)
+        if best < 20:
+            break
     assert best < 20
 
 
