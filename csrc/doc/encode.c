@@ -24,7 +24,8 @@ void ckv_namer_init(ckv_namer *n, ckv_doc *doc, uint32_t lane, uint32_t prev, co
                      .n_parents = n_parents,
                      .past = &doc->scratch,
                      .lanes = ckv_buf_init(doc->env.alloc),
-                     .changes = ckv_buf_init(doc->env.alloc)};
+                     .changes = ckv_buf_init(doc->env.alloc),
+                     .deletes = {.a = doc->env.alloc}};
     if (prev != CKV_NONE) {
         n->own_branch = ckv_graph_branch(&doc->graph, prev, &seq);
         n->own_off = ckv_chain_items(&doc->graph, prev);
@@ -36,6 +37,7 @@ void ckv_namer_fini(ckv_namer *n)
 {
     ckv_buf_fini(&n->lanes);
     ckv_buf_fini(&n->changes);
+    ckv_canon_ops_fini(&n->deletes);
 }
 
 static ckv_status past_ready(ckv_namer *n)
@@ -111,29 +113,28 @@ ckv_status ckv_name_item(ckv_namer *n, uint32_t item, uint32_t made, ckv_ref *re
 void ckv_canon_init(ckv_canon *c, ckv_namer *names, uint32_t lv0, uint32_t lv1)
 {
     *c = (ckv_canon){.names = names, .lv = lv0, .lv1 = lv1};
+    names->deletes.len = 0;
     if (lv0 < lv1) c->run = ckv_oplog_at_lv(&names->doc->log, lv0);
 }
 
-/* Cuts the next piece of one chain from a DELETE, as {target, n, item, branch, off}. */
-static ckv_status next_piece(ckv_canon *c, ckv_canon_op *op)
+/* Cuts the first piece of one chain from a DELETE of [item, item + left), as {target, n, item, branch, off}. */
+static ckv_status first_piece(const ckv_canon *c, uint32_t item, uint32_t left, ckv_canon_op *op)
 {
     const ckv_graph *g = &c->names->doc->graph;
-    uint32_t len = c->del_left;
-    *op = (ckv_canon_op){.kind = CKV_OP_DELETE, .item = c->del_item, .branch = CKV_NONE};
-    if (c->del_item < c->names->item0) {
-        op->branch = ckv_lanes_place(&g->lanes, c->del_item, g->ids.n_items, &op->off, &len);
-        if (len > c->names->item0 - c->del_item) len = c->names->item0 - c->del_item;
+    uint32_t len = left;
+    *op = (ckv_canon_op){.kind = CKV_OP_DELETE, .item = item, .branch = CKV_NONE};
+    if (item < c->names->item0) {
+        op->branch = ckv_lanes_place(&g->lanes, item, g->ids.n_items, &op->off, &len);
+        if (len > c->names->item0 - item) len = c->names->item0 - item;
     }
-    CKV_TRY(ckv_name_item(c->names, c->del_item, c->made, &op->target));
+    CKV_TRY(ckv_name_item(c->names, item, c->made, &op->target));
     if (op->target.code >= CKV_REF_PARENT + c->names->n_parents && op->branch != CKV_NONE) {
         /* a table of changes names items inside one change */
-        const uint32_t change = ckv_ids_change_of_item(&g->ids, c->del_item), end = ckv_ids_item(&g->ids, change + 1);
+        const uint32_t change = ckv_ids_change_of_item(&g->ids, item), end = ckv_ids_item(&g->ids, change + 1);
         const ckv_lane *lane = ckv_lanes_of_branch(&g->lanes, op->branch);
-        if (lane->n_branches > 1 && len > end - c->del_item) len = end - c->del_item;
+        if (lane->n_branches > 1 && len > end - item) len = end - item;
     }
-    op->n = len < c->del_left ? len : c->del_left;
-    c->del_item += op->n;
-    c->del_left -= op->n;
+    op->n = len < left ? len : left;
     return CKV_OK;
 }
 
@@ -163,56 +164,56 @@ static bool join_deletes(ckv_canon_op *a, const ckv_canon_op *b)
     return false;
 }
 
+/* Gathers the DELETEs that stand in a row from c->lv on: pieces of one chain each, joined until nothing touches its neighbour. */
+static ckv_status gather_deletes(ckv_canon *c)
+{
+    const ckv_oplog *log = &c->names->doc->log;
+    ckv_canon_ops *v = &c->names->deletes;
+    v->len = c->next_delete = 0;
+    for (; c->lv < c->lv1 && log->ops.ptr[c->run].kind == CKV_OP_DELETE; c->run++) {
+        const ckv_op *o = &log->ops.ptr[c->run];
+        const uint32_t end = o->lv + ckv_oplog_len(log, c->run), to = end < c->lv1 ? end : c->lv1;
+        uint32_t item = o->item + (c->lv - o->lv);
+        for (uint32_t left = to - c->lv; left;) {
+            ckv_canon_op piece;
+            CKV_TRY(first_piece(c, item, left, &piece));
+            item += piece.n;
+            left -= piece.n;
+            CKV_TRY(ckv_canon_ops_push(v, piece));
+            while (v->len > 1 && join_deletes(&v->ptr[v->len - 2], &v->ptr[v->len - 1])) v->len--;
+        }
+        c->lv = to;
+    }
+    return CKV_OK;
+}
+
 bool ckv_canon_next(ckv_canon *c, ckv_canon_op *op, ckv_status *status)
 {
     const ckv_oplog *log = &c->names->doc->log;
     *status = CKV_OK;
-    for (;;) {
-        if (c->del_left) {
-            ckv_canon_op piece;
-            *status = next_piece(c, &piece);
-            if (*status != CKV_OK) return false;
-            if (c->has_held && join_deletes(&c->held, &piece)) continue;
-            const bool out = c->has_held;
-            *op = c->held;
-            c->held = piece;
-            c->has_held = true;
-            if (out) return true;
-            continue;
-        }
-        const ckv_op *o = c->lv < c->lv1 ? &log->ops.ptr[c->run] : NULL;
-        if (o && o->kind == CKV_OP_DELETE) {
-            const uint32_t end = o->lv + ckv_oplog_len(log, c->run), to = end < c->lv1 ? end : c->lv1;
-            c->del_item = o->item + (c->lv - o->lv);
-            c->del_left = to - c->lv;
+    if (c->next_delete == c->names->deletes.len) {
+        if (c->lv == c->lv1) return false;
+        const ckv_op *o = &log->ops.ptr[c->run];
+        if (o->kind != CKV_OP_DELETE) {
+            const uint32_t end = o->lv + ckv_oplog_len(log, c->run), to = end < c->lv1 ? end : c->lv1, k = c->lv - o->lv;
+            const ckv_container *holder = &c->names->doc->maps.containers.ptr[o->holder];
+            *op = (ckv_canon_op){.kind = (ckv_op_kind)o->kind, .n = to - c->lv, .item = o->item, .left = holder->item, .right = CKV_NO_ITEM, .holder = CKV_NO_ITEM, .key = o->a, .value_off = o->b};
+            if (o->kind == CKV_OP_INSERT) {
+                op->item = o->item + k;
+                op->left = k ? op->item - 1 : o->a;
+                op->right = o->b;
+                if (op->left == CKV_NO_ITEM && op->right == CKV_NO_ITEM) op->holder = holder->item;
+            }
             c->lv = to;
             c->run++;
-            continue;
-        }
-        if (c->has_held) {
-            *op = c->held;
-            c->has_held = false;
+            if (o->kind != CKV_OP_UNSET) c->made += op->n;
             return true;
         }
-        if (!o) return false;
-        const uint32_t end = o->lv + ckv_oplog_len(log, c->run), to = end < c->lv1 ? end : c->lv1, k = c->lv - o->lv;
-        const ckv_container *holder = &c->names->doc->maps.containers.ptr[o->holder];
-        *op = (ckv_canon_op){.kind = (ckv_op_kind)o->kind, .n = to - c->lv, .left = holder->item, .right = CKV_NO_ITEM, .holder = CKV_NO_ITEM};
-        if (o->kind == CKV_OP_INSERT) {
-            op->item = o->item + k;
-            op->left = k ? op->item - 1 : o->a;
-            op->right = o->b;
-            if (op->left == CKV_NO_ITEM && op->right == CKV_NO_ITEM) op->holder = holder->item;
-        } else {
-            op->item = o->item;
-            op->key = o->a;
-            op->value_off = o->b;
-        }
-        c->lv = to;
-        c->run++;
-        if (o->kind != CKV_OP_UNSET) c->made += op->n;
-        return true;
+        *status = gather_deletes(c);
+        if (*status != CKV_OK) return false;
     }
+    *op = c->names->deletes.ptr[c->next_delete++];
+    return true;
 }
 
 /* ---- bodies */
@@ -235,7 +236,6 @@ static ckv_status put_ops(ckv_namer *n, uint32_t lv0, uint32_t lv1, ckv_buf *out
     ckv_canon_init(&c, n, lv0, lv1);
     for (uint32_t made = 0; ckv_canon_next(&c, &o, &s); made = c.made) {
         ckv_body_op op = {.kind = o.kind, .n = o.n};
-        /* `made` counts before this operation; a held DELETE may come out late, but makes none. */
         const uint32_t before = o.kind == CKV_OP_INSERT || o.kind == CKV_OP_SET ? c.made - o.n : made;
         switch (o.kind) {
         case CKV_OP_INSERT:

@@ -8,6 +8,19 @@
 #include "doc/state.h"
 #include "log/body.h"
 
+/* An operation, joined and cut as the canonical form wants it. */
+typedef struct ckv_canon_op {
+    ckv_op_kind kind;
+    uint32_t n;
+    uint32_t item;        /* INSERT, SET: the first made; DELETE: the first deleted */
+    uint32_t left, right; /* INSERT: items; SET, UNSET: left is the map's item, CKV_NO_ITEM for the root */
+    uint32_t holder;      /* INSERT: item of the text */
+    uint32_t key, value_off; /* SET, UNSET: slot, offset */
+    ckv_ref target;       /* DELETE: the name of its first item */
+    uint32_t branch, off; /* DELETE: its place */
+} ckv_canon_op;
+CKV_VEC(ckv_canon_ops, ckv_canon_op);
+
 typedef struct ckv_namer {
     ckv_doc *doc;
     uint32_t lane;         /* own */
@@ -22,6 +35,7 @@ typedef struct ckv_namer {
     bool past_ready;
     ckv_buf lanes, changes; /* the table, ids */
     bool sorted;
+    ckv_canon_ops deletes; /* scratch of ckv_canon */
 } ckv_namer;
 
 /* Of change number c (closed), or of the one that is about to be made after prev and parents. Must be ended with fini. */
@@ -33,25 +47,12 @@ uint32_t ckv_chain_items(const ckv_graph *g, uint32_t change);
 /* Appends the body of operations [lv0, lv1), whose items begin with item0. */
 CKV_NODISCARD ckv_status ckv_encode_body(ckv_namer *n, uint32_t lv0, uint32_t lv1, const ckv_body_head *head, ckv_buf *out);
 
-/* The operations of a change one by one, joined and cut as the canonical form wants them. */
-typedef struct ckv_canon_op {
-    ckv_op_kind kind;
-    uint32_t n;
-    uint32_t item;        /* INSERT, SET: the first made; DELETE: the first deleted */
-    uint32_t left, right; /* INSERT: items; SET, UNSET: left is the map's item, CKV_NO_ITEM for the root */
-    uint32_t holder;      /* INSERT: item of the text */
-    uint32_t key, value_off; /* SET, UNSET: slot, offset */
-    ckv_ref target;       /* DELETE: the name of its first item */
-    uint32_t branch, off; /* DELETE: its place */
-} ckv_canon_op;
-
+/* The operations of a change one by one. */
 typedef struct ckv_canon {
     ckv_namer *names;
     size_t run;
     uint32_t lv, lv1, made;
-    uint32_t del_item, del_left; /* rest of the DELETE run that is being cut */
-    ckv_canon_op held;     /* a DELETE that may grow */
-    bool has_held;
+    size_t next_delete; /* in names->deletes: DELETEs in a row, joined as far as they touch */
 } ckv_canon;
 
 void ckv_canon_init(ckv_canon *c, ckv_namer *names, uint32_t lv0, uint32_t lv1);
