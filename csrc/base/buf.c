@@ -29,13 +29,6 @@ bool ckv_buf_reserve(ckv_buf *b, size_t n)
     return b->status == CKV_OK;
 }
 
-void ckv_buf_bytes(ckv_buf *b, const void *p, size_t n)
-{
-    if (n == 0 || !ckv_buf_reserve(b, n)) return;
-    memcpy(b->ptr + b->len, p, n);
-    b->len += n;
-}
-
 void ckv_buf_blob(ckv_buf *b, const void *p, size_t n)
 {
     ckv_buf_varint(b, n);

@@ -22,7 +22,6 @@ void ckv_buf_fini(ckv_buf *b);
 void ckv_buf_clear(ckv_buf *b); /* forget the content, keep the memory */
 /* Room for n more bytes. False, with `status` set: no memory. */
 bool ckv_buf_reserve(ckv_buf *b, size_t n);
-void ckv_buf_bytes(ckv_buf *b, const void *p, size_t n);
 void ckv_buf_blob(ckv_buf *b, const void *p, size_t n); /* length, then the bytes */
 void ckv_buf_u64le(ckv_buf *b, uint64_t v);
 void ckv_buf_u32le(ckv_buf *b, uint32_t v);
@@ -52,6 +51,13 @@ static inline size_t ckv_varint_size(uint64_t v)
 static inline void ckv_buf_u8(ckv_buf *b, uint8_t v)
 {
     if (b->len < b->cap || ckv_buf_reserve(b, 1)) b->ptr[b->len++] = v;
+}
+
+static inline void ckv_buf_bytes(ckv_buf *b, const void *p, size_t n)
+{
+    if (n == 0 || (b->cap - b->len < n && !ckv_buf_reserve(b, n))) return;
+    memcpy(b->ptr + b->len, p, n);
+    b->len += n;
 }
 
 static inline void ckv_buf_varint(ckv_buf *b, uint64_t v)

@@ -194,16 +194,7 @@ static ckv_status apply_delete(judge *j, const ckv_body_op *op, uint32_t made, b
             CKV_TRY(ckv_oplog_reserve(&doc->log, 1));
             CKV_TRY(ckv_journal_reserve(&doc->journal, 1));
             ckv_seq *s = &doc->maps.containers.ptr[text].seq;
-            gap.off--; /* the gap before the item */
-            if (gap.off == 0) {
-                while (gap.slot == 0 && gap.leaf != CKV_NONE) {
-                    gap.leaf = doc->space.leaves.ptr[gap.leaf].prev;
-                    gap.slot = gap.leaf == CKV_NONE ? 0 : doc->space.leaves.ptr[gap.leaf].n;
-                }
-                if (gap.leaf == CKV_NONE) gap = CKV_GAP_START;
-                else gap.slot--, gap.off = ckv_space_span(&doc->space, gap.leaf, gap.slot)->len;
-            }
-            const uint32_t n = ckv_seq_delete(&doc->space, s, &gap, len, change, &doc->journal);
+            const uint32_t n = ckv_seq_delete(&doc->space, s, gap, len, change, &doc->journal);
             ckv_oplog_delete(&doc->log, text, item, n, !first);
             first = false;
             item += n;

@@ -27,6 +27,7 @@ ckv_status ckv_doc_new(ckv_doc **out, const ckv_env *env, const ckv_identity *id
                    .message_bytes = ckv_buf_init(a),
                    .voids = {.a = a},
                    .void_bodies = ckv_buf_init(a),
+                   .body = ckv_buf_init(a),
                    .own_lane = CKV_NONE};
     if (!d->env.random) d->env.random = ckv_random_bytes;
     if (doc_id) {
@@ -37,7 +38,10 @@ ckv_status ckv_doc_new(ckv_doc **out, const ckv_env *env, const ckv_identity *id
         d->env.random(d->env.random_ctx, d->founder_nonce, sizeof d->founder_nonce);
         d->id = ckv_founded_doc_id(&d->founder, d->founder_nonce);
     }
-    const ckv_status status = ckv_maps_init(&d->maps, a, secret + 8, CKV_KIND_MAP);
+    ckv_status status = ckv_maps_init(&d->maps, a, secret + 8, CKV_KIND_MAP);
+    d->names = ckv_resize(a, NULL, 0, sizeof *d->names);
+    if (d->names) ckv_namer_init(d->names, d);
+    else status = CKV_ENOMEM;
     if (status != CKV_OK) {
         ckv_doc_free(d);
         return status;
@@ -63,6 +67,9 @@ void ckv_doc_free(ckv_doc *d)
     ckv_buf_fini(&d->message_bytes);
     ckv_void_ats_fini(&d->voids);
     ckv_buf_fini(&d->void_bodies);
+    ckv_buf_fini(&d->body);
+    if (d->names) ckv_namer_fini(d->names);
+    ckv_release(a, d->names, sizeof *d->names);
     ckv_identity_wipe(&d->identity);
     ckv_release(a, d, sizeof *d);
 }
@@ -293,12 +300,11 @@ static ckv_status make_change(ckv_doc *doc, uint32_t lv1, const ckv_body_head *h
     const uint32_t n_parents = foreign_heads(doc, parents), prev = own_tip(doc);
     const uint32_t n_ops = lv1 - g->ids.n_lv, n_items = n_ops ? doc->log.n_items - g->ids.n_items : 0;
     const uint32_t branch = ckv_lanes_lane(&g->lanes, doc->own_lane)->first_branch;
-    ckv_namer names;
-    ckv_buf body = ckv_buf_init(doc->env.alloc);
-    ckv_namer_init(&names, doc, doc->own_lane, prev, parents, n_parents, g->ids.n_items);
-    ckv_status s = ckv_encode_body(&names, g->ids.n_lv, lv1, head, &body);
-    ckv_namer_fini(&names);
-    if (s == CKV_OK && body.len > CKV_MAX_BODY_BYTES) s = CKV_ELIMIT;
+    ckv_buf *const body = &doc->body;
+    ckv_namer_of(doc->names, doc->own_lane, prev, parents, n_parents, g->ids.n_items);
+    ckv_buf_clear(body);
+    ckv_status s = ckv_encode_body(doc->names, g->ids.n_lv, lv1, head, body);
+    if (s == CKV_OK && body->len > CKV_MAX_BODY_BYTES) s = CKV_ELIMIT;
     if (s == CKV_OK) s = ckv_past_of(&doc->past, g, prev, parents, n_parents);
     if (s == CKV_OK) s = ckv_graph_reserve(g, branch, n_parents, &doc->past);
     if (s == CKV_OK) s = ckv_doc_reserve_notes(doc, head->message_bytes);
@@ -307,24 +313,24 @@ static ckv_status make_change(ckv_doc *doc, uint32_t lv1, const ckv_body_head *h
         ckv_id32 parent_ids[CKV_MAX_PARENTS], hash, id;
         uint8_t bytes[CKV_HEADER_MAX_BYTES];
         for (uint32_t i = 0; i < n_parents; i++) parent_ids[i] = *ckv_ids_at(&g->ids, parents[i]);
-        ckv_header h = {.n_ops = n_ops, .body_len = (uint32_t)body.len, .has_prev = prev != CKV_NONE, .n_parents = n_parents, .parents = parent_ids};
+        ckv_header h = {.n_ops = n_ops, .body_len = (uint32_t)body->len, .has_prev = prev != CKV_NONE, .n_parents = n_parents, .parents = parent_ids};
         if (prev != CKV_NONE) {
             h.prev = *ckv_ids_at(&g->ids, prev);
             h.seq = ckv_lanes_branch(&g->lanes, branch)->n_seq;
         }
-        if (body.len <= CKV_INLINE_BODY_BYTES) {
-            h.body = body.ptr;
+        if (body->len <= CKV_INLINE_BODY_BYTES) {
+            h.body = body->ptr;
         } else {
-            hash = ckv_body_hash(body.ptr, body.len);
+            hash = ckv_body_hash(body->ptr, body->len);
             h.body_hash = &hash;
         }
         ckv_digest_change(&id, &ckv_lanes_lane(&g->lanes, doc->own_lane)->id, bytes, ckv_header_write(bytes, &h));
         const uint32_t c = ckv_graph_append(g, doc->own_lane, branch, prev, parents, n_parents, &doc->past, &id, n_ops, n_items);
         ckv_doc_note(doc, c, head->time, head->message, head->message_bytes);
         doc->root_valid = false;
-        sign_in_time(doc, branch, h.seq, &id, body.len);
+        sign_in_time(doc, branch, h.seq, &id, body->len);
     }
-    ckv_buf_fini(&body);
+    if (body->cap > CKV_RUN_BYTES) ckv_buf_fini(body);
     return s;
 }
 

@@ -9,28 +9,14 @@ uint32_t ckv_chain_items(const ckv_graph *g, uint32_t change)
 {
     uint32_t seq;
     const uint32_t b = ckv_graph_branch(g, change, &seq);
+    if (ckv_lanes_branch(&g->lanes, b)->tip == change) return ckv_lanes_branch(&g->lanes, b)->off_end;
     return ckv_lanes_off_before(&g->lanes, b, ckv_ids_item(&g->ids, change + 1));
 }
 
-void ckv_namer_init(ckv_namer *n, ckv_doc *doc, uint32_t lane, uint32_t prev, const uint32_t *parents, uint32_t n_parents, uint32_t item0)
+void ckv_namer_init(ckv_namer *n, ckv_doc *doc)
 {
-    uint32_t seq;
-    *n = (ckv_namer){.doc = doc,
-                     .lane = lane,
-                     .prev = prev,
-                     .own_branch = CKV_NONE,
-                     .item0 = item0,
-                     .parents = parents,
-                     .n_parents = n_parents,
-                     .past = &doc->scratch,
-                     .lanes = ckv_buf_init(doc->env.alloc),
-                     .changes = ckv_buf_init(doc->env.alloc),
-                     .deletes = {.a = doc->env.alloc}};
-    if (prev != CKV_NONE) {
-        n->own_branch = ckv_graph_branch(&doc->graph, prev, &seq);
-        n->own_off = ckv_chain_items(&doc->graph, prev);
-    }
-    for (uint32_t i = 0; i < n_parents; i++) n->parent_branch[i] = ckv_graph_branch(&doc->graph, parents[i], &seq);
+    const ckv_alloc a = doc->env.alloc;
+    *n = (ckv_namer){.doc = doc, .past = &doc->scratch, .lanes = ckv_buf_init(a), .changes = ckv_buf_init(a), .deletes = {.a = a}, .text = ckv_buf_init(a)};
 }
 
 void ckv_namer_fini(ckv_namer *n)
@@ -38,6 +24,39 @@ void ckv_namer_fini(ckv_namer *n)
     ckv_buf_fini(&n->lanes);
     ckv_buf_fini(&n->changes);
     ckv_canon_ops_fini(&n->deletes);
+    ckv_buf_fini(&n->text);
+}
+
+void ckv_namer_of(ckv_namer *n, uint32_t lane, uint32_t prev, const uint32_t *parents, uint32_t n_parents, uint32_t item0)
+{
+    uint32_t seq;
+    n->lane = lane;
+    n->prev = prev;
+    n->own_branch = CKV_NONE;
+    n->own_off = 0;
+    n->item0 = item0;
+    n->parents = parents;
+    n->n_parents = n_parents;
+    n->past_ready = n->sorted = false;
+    ckv_buf_clear(&n->lanes);
+    ckv_buf_clear(&n->changes);
+    if (prev != CKV_NONE) {
+        n->own_branch = ckv_graph_branch(&n->doc->graph, prev, &seq);
+        n->own_off = ckv_chain_items(&n->doc->graph, prev);
+    }
+    for (uint32_t i = 0; i < n_parents; i++) n->parent_branch[i] = ckv_graph_branch(&n->doc->graph, parents[i], &seq);
+}
+
+void ckv_namer_next(ckv_namer *n, uint32_t branch, uint32_t prev, uint32_t n_items, uint32_t item0)
+{
+    n->prev = prev;
+    n->own_branch = branch;
+    n->own_off += n_items;
+    n->item0 = item0;
+    n->n_parents = 0;
+    n->past_ready = n->sorted = false;
+    ckv_buf_clear(&n->lanes);
+    ckv_buf_clear(&n->changes);
 }
 
 static ckv_status past_ready(ckv_namer *n)
@@ -114,7 +133,12 @@ void ckv_canon_init(ckv_canon *c, ckv_namer *names, uint32_t lv0, uint32_t lv1)
 {
     *c = (ckv_canon){.names = names, .lv = lv0, .lv1 = lv1};
     names->deletes.len = 0;
-    if (lv0 < lv1) c->run = ckv_oplog_at_lv(&names->doc->log, lv0);
+    if (lv0 == lv1) return;
+    const ckv_oplog *log = &names->doc->log; /* changes are mostly asked for in order: the run is where the last one ended */
+    for (c->run = names->run_hint; c->run < log->ops.len && c->run < names->run_hint + 2; c->run++) {
+        if (log->ops.ptr[c->run].lv <= lv0 && lv0 < log->ops.ptr[c->run].lv + ckv_oplog_len(log, c->run)) return;
+    }
+    c->run = ckv_oplog_at_lv(log, lv0);
 }
 
 /* Cuts the first piece of one chain from a DELETE of [item, item + left), as {target, n, item, branch, off}. */
@@ -183,6 +207,7 @@ static ckv_status gather_deletes(ckv_canon *c)
             while (v->len > 1 && join_deletes(&v->ptr[v->len - 2], &v->ptr[v->len - 1])) v->len--;
         }
         c->lv = to;
+        c->names->run_hint = c->run;
     }
     return CKV_OK;
 }
@@ -205,7 +230,7 @@ bool ckv_canon_next(ckv_canon *c, ckv_canon_op *op, ckv_status *status)
                 if (op->left == CKV_NO_ITEM && op->right == CKV_NO_ITEM) op->holder = holder->item;
             }
             c->lv = to;
-            c->run++;
+            c->names->run_hint = c->run++;
             if (o->kind != CKV_OP_UNSET) c->made += op->n;
             return true;
         }
@@ -280,9 +305,8 @@ static void sort_ids(ckv_buf *t)
 ckv_status ckv_encode_body(ckv_namer *n, uint32_t lv0, uint32_t lv1, const ckv_body_head *head, ckv_buf *out)
 {
     const size_t start = out->len;
-    ckv_buf text = ckv_buf_init(out->a);
     ckv_body_begin(out, head);
-    ckv_status s = put_ops(n, lv0, lv1, out, &text);
+    ckv_status s = put_ops(n, lv0, lv1, out, &n->text);
     if (s == CKV_OK && n->lanes.len + n->changes.len) { /* once more, now that the table is known */
         sort_ids(&n->lanes);
         sort_ids(&n->changes);
@@ -294,8 +318,7 @@ ckv_status ckv_encode_body(ckv_namer *n, uint32_t lv0, uint32_t lv1, const ckv_b
         with.n_changes = (uint32_t)(n->changes.len / 32);
         out->len = start;
         ckv_body_begin(out, &with);
-        s = put_ops(n, lv0, lv1, out, &text);
+        s = put_ops(n, lv0, lv1, out, &n->text);
     }
-    ckv_buf_fini(&text);
     return s;
 }

@@ -21,7 +21,7 @@ typedef struct ckv_canon_op {
 } ckv_canon_op;
 CKV_VEC(ckv_canon_ops, ckv_canon_op);
 
-typedef struct ckv_namer {
+typedef struct ckv_namer { /* big: keep one for many changes */
     ckv_doc *doc;
     uint32_t lane;         /* own */
     uint32_t prev;         /* change, CKV_NONE */
@@ -36,11 +36,16 @@ typedef struct ckv_namer {
     ckv_buf lanes, changes; /* the table, ids */
     bool sorted;
     ckv_canon_ops deletes; /* scratch of ckv_canon */
+    ckv_buf text;          /* scratch */
+    size_t run_hint;       /* where the last change asked for ended in the log */
 } ckv_namer;
 
-/* Of change number c (closed), or of the one that is about to be made after prev and parents. Must be ended with fini. */
-void ckv_namer_init(ckv_namer *n, ckv_doc *doc, uint32_t lane, uint32_t prev, const uint32_t *parents, uint32_t n_parents, uint32_t item0);
+void ckv_namer_init(ckv_namer *n, ckv_doc *doc);
 void ckv_namer_fini(ckv_namer *n);
+/* Names are from now on those of a change after prev and parents, a closed one or the one that is about to be made. */
+void ckv_namer_of(ckv_namer *n, uint32_t lane, uint32_t prev, const uint32_t *parents, uint32_t n_parents, uint32_t item0);
+/* The same for the change right behind `prev` in one segment, that is without parents, when names were those of prev, which made n_items. */
+void ckv_namer_next(ckv_namer *n, uint32_t branch, uint32_t prev, uint32_t n_items, uint32_t item0);
 /* Where the items of the chain that ends in change c end. */
 uint32_t ckv_chain_items(const ckv_graph *g, uint32_t change);
 

@@ -33,6 +33,10 @@ typedef struct export {
     ckv_columns_out columns;
     ckv_column_ops ops;
     ckv_buf text;
+    ckv_namer names;
+    size_t piece;  /* hint for extents */
+    uint32_t last; /* the change whose names `names` has, CKV_NONE */
+    ckv_extent last_extent;
     /* pairs of value and repeat that are still growing */
     uint64_t n_ops, n_ops_times, n_parents, n_parents_times, skip;
     ckv_buf parent_refs;
@@ -181,23 +185,22 @@ static ckv_status collect(export *e, ckv_namer *n, uint32_t lv0, uint32_t lv1)
     return s != CKV_OK ? s : e->text.status;
 }
 
-static void put_columns(export *e, chain_out *chain, const ckv_namer *n, uint32_t c, uint32_t n_ops, const uint32_t *parents, uint32_t n_parents)
+static void put_columns(export *e, chain_out *chain, const ckv_namer *n, uint32_t segment, uint32_t c, uint32_t n_ops)
 {
     ckv_doc *doc = e->doc;
     const ckv_graph *g = &doc->graph;
     in_slice(e, chain, false, n->own_off);
     repeat(&e->sections[CKV_SEC_N_OPS], &e->n_ops, &e->n_ops_times, n_ops);
-    repeat(&e->sections[CKV_SEC_PARENTS], &e->n_parents, &e->n_parents_times, n_parents);
-    const uint32_t segment = ckv_graph_segment_of(g, c);
+    repeat(&e->sections[CKV_SEC_PARENTS], &e->n_parents, &e->n_parents_times, n->n_parents);
     const uint32_t ordinal = e->ordinal.ptr[segment] + (c - e->first.ptr[segment]);
-    for (uint32_t i = 0; i < n_parents; i++) {
-        const uint32_t s = ckv_graph_segment_of(g, parents[i]);
-        if (e->first.ptr[s] != CKV_NONE && parents[i] >= e->first.ptr[s]) {
-            const uint32_t p = e->ordinal.ptr[s] + (parents[i] - e->first.ptr[s]);
+    for (uint32_t i = 0; i < n->n_parents; i++) {
+        const uint32_t parent = n->parents[i], s = ckv_graph_segment_of(g, parent);
+        if (e->first.ptr[s] != CKV_NONE && parent >= e->first.ptr[s]) {
+            const uint32_t p = e->ordinal.ptr[s] + (parent - e->first.ptr[s]);
             ckv_buf_varint(&e->parent_refs, (uint64_t)(ordinal - p) << 1 | 1);
         } else {
             ckv_buf_varint(&e->outside, lane_index(e, ckv_lanes_branch(&g->lanes, n->parent_branch[i])->lane));
-            ckv_buf_bytes(&e->outside, ckv_ids_at(&g->ids, parents[i]), 32);
+            ckv_buf_bytes(&e->outside, ckv_ids_at(&g->ids, parent), 32);
             ckv_buf_varint(&e->parent_refs, (uint64_t)e->n_outside++ << 1);
         }
     }
@@ -246,26 +249,35 @@ static ckv_status put_raw(export *e, chain_out *chain, uint32_t c, bool with_bod
     return s;
 }
 
-static ckv_status put_change(export *e, chain_out *chain, uint32_t c, bool with_body)
+/* Points `names` at a change; in a segment the names of the change before only move on. */
+static void name_change(export *e, uint32_t branch, uint32_t segment, uint32_t c)
 {
-    ckv_doc *doc = e->doc;
-    const ckv_graph *g = &doc->graph;
-    ckv_namer n;
-    uint32_t n_parents;
-    const uint32_t *parents = ckv_graph_parents(g, c, &n_parents);
-    ckv_namer_init(&n, doc, ckv_lanes_branch(&g->lanes, chain->branch)->lane, ckv_graph_prev(g, c), parents, n_parents, ckv_ids_item(&g->ids, c));
-    ckv_status s = CKV_EVOID;
-    bool columns = with_body && ckv_doc_void(doc, c) == NULL;
-    for (uint32_t i = 0; i < n_parents; i++) columns &= ckv_lanes_of_branch(&g->lanes, n.parent_branch[i])->n_branches == 1;
-    const uint32_t lv0 = ckv_ids_lv(&g->ids, c), lv1 = ckv_ids_lv(&g->ids, c + 1);
-    if (columns) s = collect(e, &n, lv0, lv1);
-    if (s == CKV_OK) {
-        put_columns(e, chain, &n, c, lv1 - lv0, parents, n_parents);
-    } else if (s == CKV_EVOID) {
-        s = put_raw(e, chain, c, with_body);
+    const ckv_graph *g = &e->doc->graph;
+    const ckv_segment *s = &g->segments.ptr[segment];
+    const ckv_extent extent = ckv_ids_extent(&g->ids, c, &e->piece);
+    if (e->last != CKV_NONE && e->last + 1 == c && c > s->start) {
+        ckv_namer_next(&e->names, branch, e->last, e->last_extent.n_items, extent.item);
+    } else {
+        ckv_namer_of(&e->names, ckv_lanes_branch(&g->lanes, branch)->lane, c > s->start ? c - 1 : s->prev, g->parents.ptr + s->parents, c > s->start ? 0 : s->n_parents, extent.item);
     }
-    ckv_namer_fini(&n);
-    return s;
+    e->last = c;
+    e->last_extent = extent;
+}
+
+static ckv_status put_change(export *e, chain_out *chain, uint32_t segment, uint32_t c)
+{
+    const ckv_graph *g = &e->doc->graph;
+    if (e->doc->voids.len && ckv_doc_void(e->doc, c)) return put_raw(e, chain, c, true);
+    name_change(e, chain->branch, segment, c);
+    const ckv_namer *n = &e->names;
+    bool columns = true;
+    for (uint32_t i = 0; i < n->n_parents; i++) columns &= ckv_lanes_of_branch(&g->lanes, n->parent_branch[i])->n_branches == 1;
+    const uint32_t lv0 = e->last_extent.lv, n_ops = e->last_extent.n_ops;
+    const ckv_status s = columns ? collect(e, &e->names, lv0, lv0 + n_ops) : CKV_EVOID;
+    if (s == CKV_EVOID) return put_raw(e, chain, c, true);
+    CKV_TRY(s);
+    put_columns(e, chain, n, segment, c, n_ops);
+    return CKV_OK;
 }
 
 /* ---- signatures */
@@ -380,13 +392,13 @@ static ckv_status put_all(export *e, const ckv_past *until)
                 lane_index(e, ckv_lanes_branch(&g->lanes, seg->branch)->lane);
                 if (s != CKV_OK) break;
             }
-            s = put_change(e, chain, c, true);
+            s = put_change(e, chain, i, c);
         }
     }
     /* Headers that lead from the last exported change of a branch to a signature. */
     for (size_t b = 0; b < e->chains.len && s == CKV_OK; b++) {
         chain_out *chain = &e->chains.ptr[b];
-        for (uint32_t k = 0; k < chain->n_cover && s == CKV_OK; k++) s = put_change(e, chain, ckv_graph_at(g, chain->branch, chain->seq_b + k), false);
+        for (uint32_t k = 0; k < chain->n_cover && s == CKV_OK; k++) s = put_raw(e, chain, ckv_graph_at(g, chain->branch, chain->seq_b + k), false);
     }
     end_slice(e);
     /* Chains in order of their numbers. */
@@ -472,6 +484,8 @@ ckv_status ckv_doc_export(ckv_doc *doc, const ckv_id32 *since, size_t n_since, c
     ckv_past from = ckv_past_init(a), to = ckv_past_init(a);
     for (size_t i = 0; i < CKV_N_SECTIONS; i++) e.sections[i] = ckv_buf_init(a);
     e.columns.cur.a = a;
+    e.last = CKV_NONE;
+    ckv_namer_init(&e.names, doc);
     ckv_status s = until ? ckv_doc_version(doc, until, n_until, true, &to) : CKV_OK;
     if (s == CKV_OK) s = ckv_doc_version(doc, since, n_since, false, &from);
     if (s == CKV_OK) s = select_changes(&e, until ? &to : NULL, &from);
@@ -490,6 +504,7 @@ ckv_status ckv_doc_export(ckv_doc *doc, const ckv_id32 *since, size_t n_since, c
     ckv_columns_out_fini(&e.columns);
     ckv_column_ops_fini(&e.ops);
     ckv_buf_fini(&e.text);
+    ckv_namer_fini(&e.names);
     ckv_buf_fini(&e.parent_refs);
     return s;
 }

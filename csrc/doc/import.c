@@ -559,6 +559,10 @@ static ckv_status admit_item(import *m, item_in *item, const chain_in *chain, co
 {
     ckv_doc *doc = m->doc;
     lane_in *lane = &m->lanes.ptr[chain->lane];
+    if (item->change == CKV_NONE) { /* this very bundle may have brought it: twice, or by releasing what waited */
+        if (lane->number == CKV_NONE) lane->number = ckv_lanes_find(&doc->graph.lanes, &lane->id);
+        CKV_TRY(is_here(m, item));
+    }
     const ckv_signature signature = item->signature == CKV_NONE ? (ckv_signature){{0}} : signature_at(m, item->signature);
     if (item->change != CKV_NONE) { /* known; a new signature on it is welcome where none covers it */
         m->report->known++;

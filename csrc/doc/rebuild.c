@@ -15,7 +15,8 @@ ckv_status ckv_rebuild_change(ckv_doc *doc, uint32_t change, uint8_t *header, si
     } else {
         const ckv_body_head head = {.time = info.time, .message = info.message, .message_bytes = info.message_bytes};
         ckv_namer names;
-        ckv_namer_init(&names, doc, ckv_lanes_find(&g->lanes, info.lane), ckv_graph_prev(g, change), info.parents, info.n_parents, ckv_ids_item(&g->ids, change));
+        ckv_namer_init(&names, doc);
+        ckv_namer_of(&names, ckv_lanes_find(&g->lanes, info.lane), ckv_graph_prev(g, change), info.parents, info.n_parents, ckv_ids_item(&g->ids, change));
         const ckv_status s = ckv_encode_body(&names, ckv_ids_lv(&g->ids, change), ckv_ids_lv(&g->ids, change + 1), &head, body);
         ckv_namer_fini(&names);
         CKV_TRY(s);

@@ -61,6 +61,9 @@ struct ckv_doc {
     ckv_past past, scratch;
     ckv_inbox inbox;
 
+    struct ckv_namer *names; /* owned: names of the change that is being made */
+    ckv_buf body;            /* its bytes; scratch */
+
     ckv_time_runs times;
     ckv_message_ats messages;
     ckv_buf message_bytes;

@@ -28,23 +28,13 @@ static ckv_status flush_delete(ckv_doc *doc)
     ckv_pending *p = &doc->pending;
     ckv_seq *s = seq_of(doc, p->text);
     const uint32_t change = ckv_doc_open_change(doc);
-    ckv_gap gap = ckv_seq_gap(&doc->space, s, p->pos);
     while (p->n) { /* what is done is taken off p->n: a failure leaves the rest pending */
         CKV_TRY(ckv_space_reserve(&doc->space, doc->log.n_items, 1));
         CKV_TRY(ckv_oplog_reserve(&doc->log, 1));
         CKV_TRY(ckv_journal_reserve(&doc->journal, 1));
-        uint32_t leaf = 0, slot = 0, left, item;
-        ckv_seq_around(&doc->space, s, gap, &left, &item);
-        const bool inside = !ckv_gap_is_start(gap) && gap.off < ckv_space_span(&doc->space, gap.leaf, gap.slot)->len;
-        if (!inside) {
-            CKV_MUST(ckv_seq_next(&doc->space, s, gap, &leaf, &slot));
-            const ckv_span *sp = ckv_space_span(&doc->space, leaf, slot);
-            if (sp->del) {
-                gap = (ckv_gap){leaf, slot, sp->len};
-                continue;
-            }
-        }
-        const uint32_t n = ckv_seq_delete(&doc->space, s, &gap, p->n, change, &doc->journal);
+        const ckv_gap gap = ckv_seq_gap(&doc->space, s, p->pos + 1); /* behind the first visible item to go */
+        const uint32_t item = ckv_space_span(&doc->space, gap.leaf, gap.slot)->item + gap.off - 1;
+        const uint32_t n = ckv_seq_delete(&doc->space, s, gap, p->n, change, &doc->journal);
         ckv_oplog_delete(&doc->log, p->text, item, n, doc->log.n_lv > doc->graph.ids.n_lv && !doc->after_mark);
         doc->after_mark = false;
         p->n -= n;

@@ -8,19 +8,22 @@
 #include "base/alloc.h"
 #include "base/check.h"
 
+/* A .c file that makes a vector need not call all of it: clang would warn. */
+#define CKV_MADE __attribute__((unused))
+
 #define CKV_VEC(name, T)                                                                           \
     typedef struct name {                                                                          \
         ckv_alloc a;                                                                               \
         T *ptr; /* owned */                                                                        \
         size_t len, cap;                                                                           \
     } name;                                                                                        \
-    static inline void name##_fini(name *v)                                                        \
+    CKV_MADE static inline void name##_fini(name *v)                                               \
     {                                                                                              \
         ckv_release(v->a, v->ptr, v->cap * sizeof(T));                                             \
         *v = (name){.a = v->a};                                                                    \
     }                                                                                              \
     /* Room for n more. */                                                                         \
-    CKV_NODISCARD static inline ckv_status name##_reserve(name *v, size_t n)                       \
+    CKV_NODISCARD CKV_MADE static inline ckv_status name##_reserve(name *v, size_t n)              \
     {                                                                                              \
         if (CKV_LIKELY(v->cap - v->len >= n)) return CKV_OK;                                       \
         if (n > SIZE_MAX / 2 - v->len) return CKV_ELIMIT;                                          \
@@ -30,14 +33,14 @@
         return s;                                                                                  \
     }                                                                                              \
     /* Room was reserved. */                                                                       \
-    static inline void name##_put(name *v, T item) { v->ptr[v->len++] = item; }                    \
-    CKV_NODISCARD static inline ckv_status name##_push(name *v, T item)                            \
+    CKV_MADE static inline void name##_put(name *v, T item) { v->ptr[v->len++] = item; }           \
+    CKV_NODISCARD CKV_MADE static inline ckv_status name##_push(name *v, T item)                   \
     {                                                                                              \
         CKV_TRY(name##_reserve(v, 1));                                                             \
         v->ptr[v->len++] = item;                                                                   \
         return CKV_OK;                                                                             \
     }                                                                                              \
-    static inline T *name##_last(name *v) { return v->len ? &v->ptr[v->len - 1] : NULL; }          \
+    CKV_MADE static inline T *name##_last(name *v) { return v->len ? &v->ptr[v->len - 1] : NULL; } \
     struct name##_needs_semicolon
 
 CKV_VEC(ckv_u32s, uint32_t);

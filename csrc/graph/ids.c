@@ -61,6 +61,18 @@ uint32_t ckv_ids_change_of_lv(const ckv_ids *x, uint32_t lv)
     return p->change + (lv - p->lv) / p->d_lv;
 }
 
+ckv_extent ckv_ids_extent(const ckv_ids *x, uint32_t change, size_t *piece)
+{
+    size_t i = *piece;
+    if (i + 1 < x->pieces.len && x->pieces.ptr[i + 1].change <= change) i++;
+    const bool here = i < x->pieces.len && x->pieces.ptr[i].change <= change && (i + 1 == x->pieces.len || change < x->pieces.ptr[i + 1].change);
+    const ckv_piece *p = x->pieces.ptr + i;
+    if (!here) LAST_PIECE(x, change, change, &p);
+    *piece = (size_t)(p - x->pieces.ptr);
+    const uint32_t k = change - p->change;
+    return (ckv_extent){p->lv + k * p->d_lv, p->item + k * p->d_item, p->d_lv, p->d_item};
+}
+
 ckv_status ckv_ids_find(ckv_ids *x, const ckv_id32 *id, uint32_t *change)
 {
     const uint32_t n = ckv_ids_n(x);

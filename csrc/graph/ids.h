@@ -45,6 +45,11 @@ uint32_t ckv_ids_lv(const ckv_ids *x, uint32_t change);   /* first lv of a chang
 uint32_t ckv_ids_item(const ckv_ids *x, uint32_t change); /* likewise */
 uint32_t ckv_ids_change_of_item(const ckv_ids *x, uint32_t item);
 uint32_t ckv_ids_change_of_lv(const ckv_ids *x, uint32_t lv);
+/* Where a change begins and how much it makes. *piece: where the last answer stood, 0 to begin; asking in order costs O(1). */
+typedef struct ckv_extent {
+    uint32_t lv, item, n_ops, n_items;
+} ckv_extent;
+ckv_extent ckv_ids_extent(const ckv_ids *x, uint32_t change, size_t *piece);
 /* CKV_ENOENT. May build the index, hence not const. */
 CKV_NODISCARD ckv_status ckv_ids_find(ckv_ids *x, const ckv_id32 *id, uint32_t *change);
 

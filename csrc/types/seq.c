@@ -454,11 +454,14 @@ void ckv_seq_insert(ckv_space *x, ckv_seq *s, ckv_gap gap, uint32_t item, uint32
     ckv_seq_put(x, s, gap, (ckv_span){item, n, end_depth + 1, end_depth + 1, end_lo, 0});
 }
 
-uint32_t ckv_seq_delete(ckv_space *x, ckv_seq *s, ckv_gap *gap, uint32_t n, uint32_t change, ckv_journal *j)
+uint32_t ckv_seq_delete(ckv_space *x, ckv_seq *s, ckv_gap gap, uint32_t n, uint32_t change, ckv_journal *j)
 {
-    ckv_seq_cut(x, s, gap);
-    uint32_t leaf = 0, slot = 0;
-    CKV_MUST(ckv_seq_next(x, s, *gap, &leaf, &slot));
+    uint32_t leaf = gap.leaf, slot = gap.slot;
+    if (gap.off > 1) {
+        gap.off--;
+        ckv_seq_cut(x, s, &gap);
+        CKV_MUST(ckv_seq_next(x, s, gap, &leaf, &slot));
+    }
     if (ckv_space_span(x, leaf, slot)->len > n) {
         ckv_gap end = {leaf, slot, n};
         ckv_seq_cut(x, s, &end);
@@ -474,7 +477,6 @@ uint32_t ckv_seq_delete(ckv_space *x, ckv_seq *s, ckv_gap *gap, uint32_t n, uint
         if (!last || last->rest != sp->del || last->change != change) ckv_deleteds_put(&x->deletes, (ckv_deleted){sp->del, change});
         sp->del = CKV_DEL_MANY | (uint32_t)(x->deletes.len - 1);
     }
-    *gap = (ckv_gap){leaf, slot, sp->len};
     return sp->len;
 }
 

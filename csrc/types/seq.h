@@ -122,8 +122,8 @@ void ckv_seq_set_hi(ckv_space *x, ckv_seq *s, uint32_t leaf, uint32_t slot, uint
 void ckv_seq_set_lo(ckv_space *x, ckv_seq *s, ckv_gap at, uint32_t lo, ckv_journal *j); /* at the start: start_lo */
 /* Places items [item, item + n) between two that are neighbours: behind `gap`, before what follows. Nothing can stand beside them. */
 void ckv_seq_insert(ckv_space *x, ckv_seq *s, ckv_gap gap, uint32_t item, uint32_t n, ckv_journal *j);
-/* Deletes at most n items from `gap` on, all in one span; returns how many. The gap moves behind them. */
-uint32_t ckv_seq_delete(ckv_space *x, ckv_seq *s, ckv_gap *gap, uint32_t n, uint32_t change, ckv_journal *j);
+/* Deletes at most n items, beginning with the one before `gap` and all in its span; returns how many. */
+uint32_t ckv_seq_delete(ckv_space *x, ckv_seq *s, ckv_gap gap, uint32_t n, uint32_t change, ckv_journal *j);
 void ckv_seq_undo(ckv_space *x, ckv_seq *s, const ckv_undo *u);
 
 /* The change that deleted, and the rest of them: while (del) { change = ckv_del_first(x, &del); ... } */
