@@ -325,9 +325,9 @@ def tell(kind: str, pen: Pen, replica: Replica) -> Lie:
     return Lie(kind, verdict, items[-1].id, pen.bundle(*items, lane=lane))
 
 
-def stage(seed: int) -> tuple[Replica, Pen]:
+def stage(seed: int, doc_id: bytes | None = None) -> tuple[Replica, Pen]:
     """A document fit for every lie, and the pen that will tell them."""
-    doc_id = Author(seed).random.randbytes(32)
+    doc_id = doc_id or Author(seed).random.randbytes(32)
     replica = Replica(doc_id)
     pens = [Author(seed + k).pen(doc_id) for k in range(3)]
     draft = pens[0].draft(replica)
