@@ -73,7 +73,7 @@ typedef struct ckv_rd {
     ckv_status status;
 } ckv_rd;
 
-static inline ckv_rd ckv_rd_init(const uint8_t *p, size_t n) { return (ckv_rd){p, p + n, CKV_OK}; }
+static inline ckv_rd ckv_rd_init(const uint8_t *p, size_t n) { return (ckv_rd){p, n ? p + n : p, CKV_OK}; } /* p may be NULL */
 static inline size_t ckv_rd_left(const ckv_rd *r) { return (size_t)(r->end - r->p); }
 /* All read, nothing wrong. */
 static inline bool ckv_rd_done(const ckv_rd *r) { return r->status == CKV_OK && r->p == r->end; }

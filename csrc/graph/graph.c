@@ -97,7 +97,7 @@ ckv_status ckv_graph_reserve(ckv_graph *g, uint32_t branch, uint32_t n_parents, 
     CKV_TRY(ckv_ids_reserve(&g->ids));
     CKV_TRY(ckv_lanes_reserve(&g->lanes, branch));
     CKV_TRY(ckv_segments_reserve(&g->segments, 1));
-    CKV_TRY(ckv_u32s_reserve(&g->parents, n_parents));
+    CKV_TRY(ckv_u32s_reserve(&g->parents, n_parents + 1)); /* + 1: never NULL */
     CKV_TRY(ckv_past_entries_reserve(&g->entries, past->touched.len));
     return ckv_u32s_reserve(&g->heads, 1);
 }
