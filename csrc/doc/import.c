@@ -21,15 +21,15 @@ typedef struct lane_in {
 enum { ITEM_UNSIGNED, ITEM_ACCEPTED, ITEM_REFUSED, ITEM_OMITTED };
 
 typedef struct item_in { /* one change */
-    ckv_id32 id, prev;
-    uint32_t chain, next; /* next of the same chain, or CKV_NONE */
+    ckv_id32 id;
+    uint32_t chain, next, before; /* neighbours in the same chain, or CKV_NONE */
     uint32_t seq, n_ops, body_len;
     size_t body;          /* offset in `bodies` (columns), or in the raw section */
     uint32_t parents;     /* first of n_parents ids in `parents` */
     uint32_t signature;   /* index, or CKV_NONE */
     uint32_t change;      /* its number once it is here */
     uint8_t n_parents, state;
-    bool raw, has_prev;
+    bool raw, has_prev, cut; /* cut: at or behind a break of its chain */
     const char *why;      /* of a refused one */
 } item_in;
 
@@ -37,7 +37,8 @@ typedef struct chain_in {
     uint32_t lane, first, last, n; /* items */
     uint32_t seq;                  /* of the next change in columns */
     int64_t off;
-    ckv_id32 prev;
+    ckv_id32 prev;                 /* of the next change */
+    ckv_id32 first_prev;           /* of its first */
     bool started, broken, was_raw;
     uint32_t sigs, n_sigs; /* in `sig_at`, positions in the chain */
     const char *why;
@@ -238,7 +239,6 @@ static ckv_status read_column_change(import *m, change_columns *cols, chain_in *
     }
     item->seq = chain->seq;
     item->has_prev = chain->seq > 0;
-    item->prev = chain->prev;
     item->n_ops = (uint32_t)n_ops;
     item->body = m->bodies.len;
     const ckv_status s = ckv_columns_body(&m->columns, &change, m->lane_ids.ptr, &m->bodies);
@@ -248,7 +248,7 @@ static ckv_status read_column_change(import *m, change_columns *cols, chain_in *
 
     uint8_t bytes[CKV_HEADER_MAX_BYTES];
     ckv_id32 hash;
-    ckv_header h = {.seq = item->seq, .n_ops = item->n_ops, .body_len = item->body_len, .has_prev = item->has_prev, .prev = item->prev, .n_parents = (uint32_t)n_parents, .parents = m->parents.ptr + item->parents, .body = m->bodies.ptr + item->body};
+    ckv_header h = {.seq = item->seq, .n_ops = item->n_ops, .body_len = item->body_len, .has_prev = item->has_prev, .prev = chain->prev, .n_parents = (uint32_t)n_parents, .parents = m->parents.ptr + item->parents, .body = m->bodies.ptr + item->body};
     if (h.body_len > CKV_INLINE_BODY_BYTES) {
         hash = ckv_body_hash(h.body, len);
         h.body_hash = &hash;
@@ -276,17 +276,17 @@ static ckv_status read_raw_change(import *m, chain_in *chain, item_in *item)
     ckv_digest_change(&item->id, &m->lanes.ptr[chain->lane].id, header, n_header);
     if (!ckv_header_read(&h, header, n_header, &decodes, &item->why)) item->state = ITEM_REFUSED;
     if (!decodes) {
-        chain->broken = true; /* nothing can be linked to it */
+        item->cut = chain->broken = true; /* nothing can be linked to it */
         chain->why = "behind a change whose header does not parse";
         return CKV_OK;
     }
     item->seq = h.seq;
     item->has_prev = h.has_prev;
-    item->prev = h.prev;
-    if (chain->started && (h.seq != chain->seq || (h.has_prev && !ckv_id32_eq(&h.prev, &chain->prev)) || h.has_prev != (chain->seq > 0))) {
+    if (!chain->started) chain->prev = h.prev;
+    if (chain->started && (h.seq != chain->seq || (chain->seq == 0 && chain->n) || (h.has_prev && !ckv_id32_eq(&h.prev, &chain->prev)) || h.has_prev != (chain->seq > 0))) {
         item->state = ITEM_REFUSED;
         item->why = "does not follow the change before it in its chain";
-        chain->broken = true;
+        item->cut = chain->broken = true;
         chain->why = item->why;
         return CKV_OK;
     }
@@ -342,6 +342,7 @@ static ckv_status read_items(import *m)
     }
     CKV_TRY(open_parents(m, &cols, n_columns));
     CKV_TRY(items_in_reserve(&m->items, (size_t)n_changes));
+    CKV_TRY(ckv_id32s_reserve(&m->parents, 1)); /* never NULL */
     while (slices->p < slices->end) {
         const uint32_t chain_no = (uint32_t)ckv_rd_varint(slices);
         const uint8_t form = ckv_rd_u8(slices);
@@ -355,11 +356,12 @@ static ckv_status read_items(import *m)
         if (chain->n + (uint64_t)n > UINT32_MAX) return malformed(m, "bundle: slices");
         for (; n; n--) {
             const uint32_t ordinal = (uint32_t)m->items.len;
-            item_in item = {.chain = chain_no, .next = CKV_NONE, .signature = CKV_NONE, .change = CKV_NONE};
-            if (columns && chain->seq == UINT32_MAX) return malformed(m, "bundle: slices");
+            item_in item = {.chain = chain_no, .next = CKV_NONE, .before = chain->last, .signature = CKV_NONE, .change = CKV_NONE};
+            if (columns && (chain->seq > CKV_MAX_SEQ || (chain->seq == 0 && chain->n))) return malformed(m, "bundle: slices");
             const bool was_broken = chain->broken;
             CKV_TRY(columns ? read_column_change(m, &cols, chain, &item, ordinal) : read_raw_change(m, chain, &item));
-            if (was_broken) item.state = ITEM_REFUSED, item.why = chain->why;
+            if (chain->n == 0) chain->first_prev = chain->prev;
+            if (was_broken) item.state = ITEM_REFUSED, item.why = chain->why, item.cut = true;
             chain->started = true;
             chain->prev = item.id;
             chain->seq = item.seq + 1;
@@ -445,7 +447,7 @@ static ckv_status verify_chain(import *m, const chain_in *c)
         if (from == CKV_NONE) from = i;
         if (k >= c->n_sigs || m->sig_at.ptr[c->sigs + k] != at) continue;
         const uint32_t sig = c->sigs + k++;
-        if (broken || !lane->good || (item->state == ITEM_REFUSED && item->why == c->why && c->broken)) {
+        if (broken || !lane->good || item->cut) {
             broken = true;
             continue;
         }
@@ -581,7 +583,7 @@ static ckv_status admit_item(import *m, item_in *item, const chain_in *chain, co
                        .lane = &lane->id,
                        .author = &lane->author,
                        .nonce = lane->nonce,
-                       .header = {.seq = item->seq, .n_ops = item->n_ops, .body_len = item->body_len, .has_prev = item->has_prev, .prev = item->prev, .n_parents = item->n_parents, .parents = m->parents.ptr + item->parents},
+                       .header = {.seq = item->seq, .n_ops = item->n_ops, .body_len = item->body_len, .has_prev = item->has_prev, .prev = before ? before->id : chain->first_prev, .n_parents = item->n_parents, .parents = m->parents.ptr + item->parents},
                        .body = m->bodies.ptr ? m->bodies.ptr + item->body : (const uint8_t *)"",
                        .signature = item->signature == CKV_NONE ? NULL : &signature,
                        .lane_no = lane->number,
@@ -598,24 +600,16 @@ static ckv_status admit_item(import *m, item_in *item, const chain_in *chain, co
 
 static ckv_status admit_all(import *m)
 {
-    ckv_u32s before = {.a = m->doc->env.alloc}; /* the change before, chain by chain */
-    ckv_status s = ckv_u32s_reserve(&before, m->chains.len);
-    if (s == CKV_OK) {
-        for (size_t i = 0; i < m->chains.len; i++) ckv_u32s_put(&before, CKV_NONE);
-    }
-    for (size_t i = 0; i < m->items.len && s == CKV_OK; i++) {
+    for (size_t i = 0; i < m->items.len; i++) {
         item_in *item = &m->items.ptr[i];
         const chain_in *chain = &m->chains.ptr[item->chain];
-        const uint32_t b = before.ptr[item->chain];
         if (item->state == ITEM_REFUSED && item->change == CKV_NONE) {
-            s = report_refusal(m, &item->id, kind_of(item->why), item->why);
+            CKV_TRY(report_refusal(m, &item->id, kind_of(item->why), item->why));
         } else if (item->state == ITEM_ACCEPTED || item->change != CKV_NONE) {
-            s = admit_item(m, item, chain, b == CKV_NONE ? NULL : &m->items.ptr[b]);
+            CKV_TRY(admit_item(m, item, chain, item->before == CKV_NONE ? NULL : &m->items.ptr[item->before]));
         }
-        before.ptr[item->chain] = (uint32_t)i;
     }
-    ckv_u32s_fini(&before);
-    return s;
+    return CKV_OK;
 }
 
 /* ---- the whole */

@@ -19,12 +19,15 @@ void ckv_lvindex_fini(ckv_lvindex *x)
 ckv_status ckv_lvindex_reserve(ckv_lvindex *x, uint32_t items, size_t n)
 {
     CKV_TRY(ckv_hmap_reserve(&x->places, n));
-    size_t want = ((size_t)items + 63) / 64;
-    for (size_t k = 0; k < CKV_LVINDEX_LEVELS; k++, want = (want + 63) / 64) {
-        if (CKV_LIKELY(want <= x->words[k])) continue;
+    if (CKV_LIKELY(items <= x->words[0] * 64)) return CKV_OK;
+    size_t want[CKV_LVINDEX_LEVELS];
+    want[0] = ((size_t)items + 63) / 64;
+    for (size_t k = 1; k < CKV_LVINDEX_LEVELS; k++) want[k] = (2 * want[k - 1] + 63) / 64; /* level 0 may double */
+    for (size_t k = CKV_LVINDEX_LEVELS; k-- > 0;) { /* level 0 last: its size says that all have room */
+        if (want[k] <= x->words[k]) continue;
         void *p = x->bits[k];
         size_t cap = x->words[k];
-        CKV_TRY(ckv_grow(x->places.a, &p, &cap, want, 8));
+        CKV_TRY(ckv_grow(x->places.a, &p, &cap, want[k], 8));
         x->bits[k] = p;
         memset(x->bits[k] + x->words[k], 0, (cap - x->words[k]) * 8);
         x->words[k] = cap;

@@ -16,14 +16,14 @@ static ckv_status broken(ckv_body *b, const char *why)
     return CKV_EVOID;
 }
 
-/* Ascending ids; NULL and r broken if they are not. */
-static const uint8_t *id_list(ckv_rd *r, uint32_t *n)
+/* A list of ids; *ascend becomes false if they do not. */
+static const uint8_t *id_list(ckv_rd *r, uint32_t *n, bool *ascend)
 {
     const size_t count = ckv_rd_count(r, 32);
     const uint8_t *p = ckv_rd_bytes(r, count * 32);
     *n = p ? (uint32_t)count : 0;
     for (size_t i = 1; p && i < count; i++) {
-        if (memcmp(p + 32 * (i - 1), p + 32 * i, 32) >= 0) ckv_rd_fail(r, CKV_ECORRUPT);
+        if (memcmp(p + 32 * (i - 1), p + 32 * i, 32) >= 0) *ascend = false;
     }
     return p;
 }
@@ -57,20 +57,23 @@ ckv_status ckv_body_open(ckv_body *b, const uint8_t *bytes, size_t n_bytes, uint
     const uint64_t flags = ckv_rd_varint(r);
     size_t n_chars;
     uint32_t max;
+    bool message_valid = true, table_valid = true;
     if (r->status != CKV_OK) return broken(b, "body: flags do not parse");
     if (flags & ~(uint64_t)(FLAG_MESSAGE | FLAG_TABLE)) return b->status = CKV_ELATER;
     b->time = ckv_rd_zigzag(r);
     if (flags & FLAG_MESSAGE) {
         b->message = ckv_rd_blob(r, &b->message_bytes);
-        if (!b->message || !ckv_utf8_valid(b->message, b->message_bytes, &n_chars, &max)) return broken(b, "body: message does not parse");
+        message_valid = b->message && ckv_utf8_valid(b->message, b->message_bytes, &n_chars, &max);
     }
     if (flags & FLAG_TABLE) {
-        b->lanes = id_list(r, &b->n_lanes);
-        b->changes = id_list(r, &b->n_changes);
-        if (b->n_lanes + b->n_changes == 0) ckv_rd_fail(r, CKV_ECORRUPT);
+        b->lanes = id_list(r, &b->n_lanes, &table_valid);
+        b->changes = id_list(r, &b->n_changes, &table_valid);
+        if (b->n_lanes + b->n_changes == 0) table_valid = false;
     }
     if (r->status != CKV_OK) return broken(b, "body: head does not parse");
-    return b->status = has_later(*r) ? CKV_ELATER : CKV_OK;
+    if (has_later(*r)) return b->status = CKV_ELATER; /* whatever else may be wrong */
+    if (!message_valid) return broken(b, "body: message is not UTF-8");
+    return table_valid ? CKV_OK : broken(b, "body: the table is empty or does not ascend");
 }
 
 static ckv_ref read_ref(ckv_body *b, ckv_rd *r)

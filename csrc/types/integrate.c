@@ -161,25 +161,22 @@ static ckv_status place_left(ckv_space *x, ckv_seq *s, ckv_gap p, uint32_t d, ui
     return CKV_OK;
 }
 
-ckv_status ckv_integrate(ckv_space *x, ckv_seq *s, uint32_t item, uint32_t n, uint32_t left, uint32_t right,
-                         const ckv_author_view *v, ckv_journal *j)
+ckv_status ckv_integrate(ckv_space *x, ckv_seq *s, uint32_t item, uint32_t n, ckv_gap left, uint32_t right,
+                         const ckv_author_view *v, ckv_journal *j, const char **why)
 {
-    ckv_gap l = CKV_GAP_START, r = CKV_GAP_START;
-    uint32_t follows_left, follows;
-    if (left != CKV_NONE) CKV_MUST(ckv_space_locate(x, left, &l));
-    ckv_seq_around(x, s, l, &follows_left, &follows);
+    uint32_t left_item, follows;
+    ckv_seq_around(x, s, left, &left_item, &follows);
     if (follows == right) { /* nothing stands between the origins, so nothing can be a sibling */
-        ckv_seq_insert(x, s, l, item, n, j);
+        ckv_seq_insert(x, s, left, item, n, j);
         return CKV_OK;
     }
-    const uint32_t dl = depth_at(x, l);
-    const ckv_gap end = subtree_end(x, s, l, dl);
-    if (right != CKV_NONE) {
-        CKV_MUST(ckv_space_locate(x, right, &r));
-        if (ckv_seq_compare(x, l, r) < 0 && ckv_seq_compare(x, r, end) <= 0) {
-            return place_left(x, s, r, depth_at(x, r) + 1, item, n, v, j);
-        }
-    }
-    return place_right(x, s, l, end, dl + 1, item, n, right, v, j);
+    ckv_gap r = CKV_GAP_START;
+    *why = "rule 14: an insert's origins are in two sequences";
+    if (right != CKV_NONE && (!ckv_space_locate(x, right, &r) || x->leaves.ptr[r.leaf].seq != s->number)) return CKV_EVOID;
+    *why = "rule 14: an insert's place had a child in its causal past";
+    const uint32_t d = depth_at(x, left);
+    const ckv_gap end = subtree_end(x, s, left, d);
+    const bool below = right != CKV_NONE && ckv_seq_compare(x, left, r) < 0 && ckv_seq_compare(x, r, end) <= 0;
+    if (below) return place_left(x, s, r, depth_at(x, r) + 1, item, n, v, j);
+    return place_right(x, s, left, end, d + 1, item, n, right, v, j);
 }
-
