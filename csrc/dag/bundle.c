@@ -49,9 +49,9 @@ static ckv_status fail(ckv_err *err, size_t offset, const char *text)
     return CKV_ECORRUPT;
 }
 
-ckv_status ckv_bundle_open(ckv_bundle *b, ckv_alloc a, const uint8_t *data, size_t n_bytes, ckv_err *err)
+ckv_status ckv_bundle_peek(const uint8_t *data, size_t n_bytes, ckv_bundle_head *head, ckv_rd *rest, ckv_err *err)
 {
-    *b = (ckv_bundle){.payload = ckv_buf_init(a)};
+    *head = (ckv_bundle_head){.has_founder = false};
     if (n_bytes < 4 || memcmp(data, MAGIC, 3) != 0) return fail(err, 0, "not a bundle");
     if (data[3] != VERSION) return fail(err, 3, "a bundle of another version");
     if (n_bytes < 4 + 32 + 1 + 1 + 1 + 8) return fail(err, n_bytes, "bundle: cut short");
@@ -59,18 +59,27 @@ ckv_status ckv_bundle_open(ckv_bundle *b, ckv_alloc a, const uint8_t *data, size
     ckv_rd tail = ckv_rd_init(data + body, 8);
     if (ckv_rd_u64le(&tail) != ckv_hash64(data, body)) return fail(err, body, "bundle: checksum does not match");
     ckv_rd r = ckv_rd_init(data + 4, body - 4);
-    memcpy(&b->head.doc, ckv_rd_bytes(&r, 32), 32);
+    memcpy(&head->doc, ckv_rd_bytes(&r, 32), 32);
     const uint8_t founder = ckv_rd_u8(&r);
     if (founder > 1) return fail(err, 36, "bundle: founder");
     if (founder) {
         const uint8_t *key = ckv_rd_bytes(&r, 32), *nonce = ckv_rd_bytes(&r, 16);
         if (!nonce) return fail(err, 37, "bundle: founder");
-        b->head.has_founder = true;
-        memcpy(&b->head.founder, key, 32);
-        memcpy(b->head.nonce, nonce, 16);
-        const ckv_id32 id = ckv_founded_doc_id(&b->head.founder, nonce);
-        if (!ckv_id32_eq(&id, &b->head.doc)) return fail(err, 37, "bundle: the document id is not the founder's");
+        head->has_founder = true;
+        memcpy(&head->founder, key, 32);
+        memcpy(head->nonce, nonce, 16);
+        const ckv_id32 id = ckv_founded_doc_id(&head->founder, nonce);
+        if (!ckv_id32_eq(&id, &head->doc)) return fail(err, 37, "bundle: the document id is not the founder's");
     }
+    *rest = r;
+    return CKV_OK;
+}
+
+ckv_status ckv_bundle_open(ckv_bundle *b, ckv_alloc a, const uint8_t *data, size_t n_bytes, ckv_err *err)
+{
+    ckv_rd r = {0};
+    *b = (ckv_bundle){.payload = ckv_buf_init(a)};
+    CKV_TRY(ckv_bundle_peek(data, n_bytes, &b->head, &r, err));
     const uint8_t codec = ckv_rd_u8(&r);
     const uint64_t raw_len = ckv_rd_varint(&r);
     if (r.status != CKV_OK || codec > 1) return fail(err, (size_t)(r.p - data), "bundle: packing");

@@ -6,6 +6,7 @@
  *
  * An error status takes everything back: graph, log, state, inbox (I: no trace).
  */
+#include "base/utf8.h"
 #include "dag/bundle.h"
 #include "doc/admit.h"
 #include "doc/exchange.h"
@@ -234,7 +235,9 @@ static ckv_status read_column_change(import *m, change_columns *cols, chain_in *
     }
     if (cols->skip_known && cols->skip-- == 0) {
         change.head.message = (const char *)ckv_rd_blob(cols->messages, &change.head.message_bytes);
-        if (!change.head.message) return malformed(m, "bundle: messages");
+        size_t n_chars;
+        uint32_t max;
+        if (!change.head.message || !ckv_utf8_valid((const uint8_t *)change.head.message, change.head.message_bytes, &n_chars, &max)) return malformed(m, "bundle: messages");
         cols->skip_known = false;
     }
     item->seq = chain->seq;
@@ -636,6 +639,28 @@ static void report_clear(ckv_report *report)
     report->known = 0;
 }
 
+/* A copy that was refused (unsigned, say) of a change that is here, or waits, was known. */
+static ckv_status settle_refusals(import *m)
+{
+    ckv_buf *refused = &m->report->refused;
+    size_t kept = 0;
+    for (size_t i = 0; i < refused->len; i += sizeof(ckv_refusal)) {
+        ckv_refusal r;
+        uint32_t change;
+        memcpy(&r, refused->ptr + i, sizeof r);
+        const ckv_status s = ckv_ids_find(&m->doc->graph.ids, &r.id, &change);
+        if (s != CKV_OK && s != CKV_ENOENT) return s;
+        if (s == CKV_OK || ckv_inbox_find(&m->doc->inbox, &r.id) != CKV_HMAP_NONE) {
+            m->report->known++;
+            continue;
+        }
+        memmove(refused->ptr + kept, refused->ptr + i, sizeof r);
+        kept += sizeof r;
+    }
+    refused->len = kept;
+    return CKV_OK;
+}
+
 /* A change that was put to wait and then released by the same bundle was applied, not waiting. */
 static void settle_report(import *m)
 {
@@ -653,11 +678,11 @@ static void settle_report(import *m)
 
 ckv_status ckv_bundle_doc_id(const uint8_t *data, size_t n_bytes, ckv_id32 *out, ckv_err *err)
 {
-    ckv_bundle b;
-    const ckv_status s = ckv_bundle_open(&b, ckv_alloc_libc, data, n_bytes, err);
-    if (s == CKV_OK) *out = b.head.doc;
-    ckv_bundle_fini(&b);
-    return s;
+    ckv_bundle_head head;
+    ckv_rd rest;
+    CKV_TRY(ckv_bundle_peek(data, n_bytes, &head, &rest, err));
+    *out = head.doc;
+    return CKV_OK;
 }
 
 /* Opens the frame and reads all; no signature is looked at. */
@@ -746,6 +771,7 @@ ckv_status ckv_doc_apply(ckv_doc *doc, const uint8_t *data, size_t n_bytes, ckv_
         if (doc->journal.on++ == 0) doc->journal.log.len = 0;
         at.journal = doc->journal.log.len;
         s = admit_all(&m);
+        if (s == CKV_OK) s = settle_refusals(&m);
         if (s == CKV_OK) {
             settle_report(&m);
             ckv_inbox_settle(&doc->inbox);

@@ -173,6 +173,8 @@ static bool next_run(ckv_columns_in *c, uint32_t own)
     const uint8_t k = ckv_rd_u8(&c->col[KINDS]);
     const uint64_t n = ckv_rd_upto(&c->col[COUNTS], UINT32_MAX - 1);
     const unsigned a = k >> 3 & 3, b = k >> 5 & 3;
+    size_t n_chars;
+    uint32_t max;
     if (c->col[KINDS].status != CKV_OK || c->col[COUNTS].status != CKV_OK || n == 0) return false;
     *r = (ckv_column_op){.kind = (ckv_op_kind)(k & 7), .n = (uint32_t)n, .holder = {CKV_NO_LANE, 0}};
     c->rev = k >> 7;
@@ -200,6 +202,7 @@ static bool next_run(ckv_columns_in *c, uint32_t own)
     case CKV_OP_SET:
     case CKV_OP_UNSET:
         r->bytes = ckv_rd_blob(&c->col[MAPS], &r->n_bytes);
+        if (!r->bytes || !ckv_utf8_valid(r->bytes, r->n_bytes, &n_chars, &max)) return false;
         if (r->kind == CKV_OP_SET) {
             size_t skip;
             r->value = c->col[MAPS].p;
@@ -283,7 +286,11 @@ ckv_status ckv_columns_body(ckv_columns_in *c, const ckv_column_change *change, 
     ckv_buf_clear(&c->table);
     for (uint32_t left = change->n_ops; left;) {
         ckv_column_op op;
-        if (c->left_in_run == 0 && !next_run(c, change->own)) return CKV_ECORRUPT;
+        if (c->left_in_run == 0) {
+            if (!next_run(c, change->own)) return CKV_ECORRUPT;
+            const ckv_column_op *r = &c->run;
+            if (r->kind == CKV_OP_DELETE && r->left.lane == change->own && r->left.off + r->n > off) return CKV_ECORRUPT; /* not made yet */
+        }
         if (!cut(c, left, change->own, &off, &op)) return CKV_ECORRUPT;
         left -= op.n;
         if (op.kind == CKV_OP_INSERT || op.kind == CKV_OP_SET) {

@@ -1,11 +1,14 @@
-/* obj_report.c -- Report: what apply() did. Immutable; made once from the core's report. */
+/* obj_report.c -- Report: what apply() did. Immutable; made once from the core's report.
+ *
+ * `applied` may hold every id of a history that was loaded, so its tuple is made when somebody looks. */
 #include "py/convert.h"
 #include "py/errors.h"
 
 #include <structmember.h>
 
 typedef struct ckpy_report {
-    PyObject_HEAD PyObject *applied, *void_, *waiting, *refused; /* owned tuples */
+    PyObject_HEAD PyObject *ids;     /* owned bytes: the applied ids, one behind the other */
+    PyObject *void_, *waiting, *refused; /* owned tuples */
     unsigned long long known;
 } ckpy_report;
 
@@ -36,7 +39,8 @@ PyObject *ckpy_report_new(ckpy_state *st, const ckv_report *report)
     ckpy_report *self = REPORT(st->Report->tp_alloc(st->Report, 0));
     if (!self) return NULL;
     self->known = report->known;
-    if (!(self->applied = ckpy_id_buf_tuple(&report->applied)) ||
+    if (!(self->ids = PyBytes_FromStringAndSize((const char *)report->applied.ptr,
+                                                (Py_ssize_t)report->applied.len)) ||
         !(self->void_ = ckpy_id_buf_tuple(&report->voided)) ||
         !(self->waiting = ckpy_id_buf_tuple(&report->waiting)) ||
         !(self->refused = refusals(st, &report->refused)))
@@ -54,7 +58,7 @@ static int Report_traverse(PyObject *op, visitproc visit, void *arg)
 static int Report_clear(PyObject *op)
 {
     ckpy_report *self = REPORT(op);
-    Py_CLEAR(self->applied);
+    Py_CLEAR(self->ids);
     Py_CLEAR(self->void_);
     Py_CLEAR(self->waiting);
     Py_CLEAR(self->refused);
@@ -72,7 +76,7 @@ static void Report_dealloc(PyObject *op)
 
 static int Report_bool(PyObject *op)
 {
-    return PyTuple_GET_SIZE(REPORT(op)->applied) > 0 || PyTuple_GET_SIZE(REPORT(op)->void_) > 0;
+    return PyBytes_GET_SIZE(REPORT(op)->ids) > 0 || PyTuple_GET_SIZE(REPORT(op)->void_) > 0;
 }
 
 static PyObject *Report_repr(PyObject *op)
@@ -80,13 +84,32 @@ static PyObject *Report_repr(PyObject *op)
     const ckpy_report *self = REPORT(op);
     return PyUnicode_FromFormat(
         "<Report %zd applied, %zd void, %zd waiting, %zd refused, %llu known>",
-        PyTuple_GET_SIZE(self->applied), PyTuple_GET_SIZE(self->void_),
+        PyBytes_GET_SIZE(self->ids) / 32, PyTuple_GET_SIZE(self->void_),
         PyTuple_GET_SIZE(self->waiting), PyTuple_GET_SIZE(self->refused), self->known);
 }
 
+static PyObject *Report_applied(PyObject *op, void *closure)
+{
+    (void)closure;
+    PyObject *ids = REPORT(op)->ids;
+    const Py_ssize_t n = PyBytes_GET_SIZE(ids) / 32;
+    PyObject *out = PyTuple_New(n);
+    for (Py_ssize_t i = 0; out && i < n; i++) {
+        PyObject *id = PyBytes_FromStringAndSize(PyBytes_AS_STRING(ids) + 32 * i, 32);
+        if (!id)
+            Py_CLEAR(out);
+        else
+            PyTuple_SET_ITEM(out, i, id);
+    }
+    return out;
+}
+
+static PyGetSetDef Report_getset[] = {
+    {"applied", Report_applied, NULL, "Ids of what this call made applied. Makes a new tuple.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
 static PyMemberDef Report_members[] = {
-    {"applied", T_OBJECT_EX, offsetof(ckpy_report, applied), READONLY,
-     "Ids of what this call made applied."},
     {"void", T_OBJECT_EX, offsetof(ckpy_report, void_), READONLY,
      "Ids of what is stored without effect."},
     {"waiting", T_OBJECT_EX, offsetof(ckpy_report, waiting), READONLY,
@@ -112,6 +135,7 @@ static PyType_Slot Report_slots[] = {
     {Py_tp_clear, Report_clear},
     {Py_tp_repr, Report_repr},
     {Py_tp_members, Report_members},
+    {Py_tp_getset, Report_getset},
     {Py_nb_bool, Report_bool},
     {0, NULL},
 };
