@@ -186,8 +186,9 @@ def report(trace: Trace) -> bool:
     row("one call a keystroke, one open change", took, n_splices)
 
     doc, text = fresh()
+    splices = [splice for txn in trace.txns for splice in txn]
     began = time.perf_counter()
-    text.splices(splice for txn in trace.txns for splice in txn)
+    text.splices(splices)
     row("one call for all", time.perf_counter() - began, n_splices)
     right = text == trace.end and right
 
@@ -217,6 +218,7 @@ def concurrent(trace: Trace, parents: list[list[int]], agents: list[int]) -> boo
     origin["text"] = Text(trace.start)
     origin.commit()
     replicas: dict[int, Doc] = {}
+    seen: dict[tuple[int, int], bytes] = {}  # (reader, writer) -> the last change of the writer that came to the reader
     heads: list[bytes] = []
     began = time.perf_counter()
     for txn, before, agent in zip(trace.txns, parents, agents, strict=True):
@@ -224,8 +226,11 @@ def concurrent(trace: Trace, parents: list[list[int]], agents: list[int]) -> boo
         if doc is None:
             doc = replicas[agent] = origin.fork()
         for i in before:
+            road = agent, agents[i]
             if agents[i] != agent:
-                doc.apply(replicas[agents[i]].export(doc.heads, [heads[i]]))
+                since = [seen[road]] if road in seen else origin.heads
+                doc.apply(replicas[agents[i]].export(since, [heads[i]]))
+                seen[road] = heads[i]
         doc["text"].splices(txn)
         change = doc.commit()
         heads.append(change.id if change else doc.heads[-1])
