@@ -1,4 +1,4 @@
-/* hash64.h -- XXH3, behind its only door: checksums against accidents, and hash tables that no stranger can fill. */
+/* hash64.h -- XXH3, behind its only door: checksums against accidents. Not for keys that a stranger chooses. */
 #ifndef CKV_BASE_HASH64_H
 #define CKV_BASE_HASH64_H
 

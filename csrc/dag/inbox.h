@@ -6,7 +6,7 @@
  *
  *     I1  bytes is the sum over entries that are there; a lane's bytes likewise
  *     I2  by_id and by_missing know every entry that is there; `later` ones miss nothing
- *     cost: O(1) expected; eviction O(entries)
+ *     cost: O(1) expected; beyond a lane's limit O(entries) for each one added, beyond the document's O(entries^2)
  */
 #ifndef CKV_DAG_INBOX_H
 #define CKV_DAG_INBOX_H

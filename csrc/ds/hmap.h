@@ -1,4 +1,4 @@
-/* hmap.h -- u32 -> u32 and the search behind "which entry has this 64-bit fingerprint?".
+/* hmap.h -- u32 -> u32 and the search behind "which entry has this fingerprint?".
  *
  * Open addressing, linear probing, at most half full. Keys are spread by a secret odd multiplier, so that nobody outside can
  * choose keys that collide. The map keeps (key, value); the caller of `ckv_hmap_probe` compares what a value stands for.

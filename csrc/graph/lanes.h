@@ -33,7 +33,7 @@ typedef struct ckv_branch {
     uint32_t off0, off_end;
     uint32_t tip;         /* change; CKV_NONE never, a branch is not empty */
     uint32_t next;        /* of the same lane, or CKV_NONE */
-    ckv_u32s segments;    /* of graph/causal */
+    ckv_u32s segments;    /* indexes into ckv_graph.segments */
     ckv_u32s runs;        /* indexes into ckv_lanes.runs */
     ckv_signed_ats signatures; /* ascending in seq */
 } ckv_branch;

@@ -22,7 +22,7 @@ typedef struct ckv_slot {
 CKV_VEC(ckv_slots, ckv_slot);
 
 typedef struct ckv_container {
-    uint32_t tag;   /* CKV_KIND_ of the replica */
+    uint32_t tag;   /* CKV_KIND_, doc/doc.h */
     uint32_t item;  /* of the SET that made it; CKV_NO_ITEM: the root */
     uint32_t lv, slot;
     bool gone; /* its making was rolled back */

@@ -9,7 +9,7 @@
  *     hi   the topmost depth whose subtree begins at the span's first item,  INF: none
  *     lo   the topmost depth whose subtree ends at the span's last item,     INF: none
  * so that the first and last item of any subtree are found by a search for the nearest hi or lo that is small enough.
- * ALGORITHMS: docs/adr/0003-place-by-the-tree.md. All sequences of a document share one store of leaves and nodes.
+ * How: docs/adr/0003-place-by-the-tree.md. All sequences of a document share one store of leaves and nodes.
  *
  *     I1  node widths are the sums of what is below; leaves are linked in order; all at one depth
  *     I2  a node's minima are right, or its dirty bit is set, and then also those on the path above
