@@ -4,9 +4,16 @@
  * whatever goes can be delivered again. An apply that fails must leave no trace, so entries that are released or evicted are only marked
  * until `settle`, and come back with `revert`.
  *
- *     I1  bytes is the sum over entries that are there; a lane's bytes likewise
- *     I2  by_id and by_missing know every entry that is there; `later` ones miss nothing
- *     cost: O(1) expected; beyond a lane's limit O(entries) for each one added, beyond the document's O(entries^2)
+ *     by_id       id -> letter
+ *     by_missing  missing id -> the first of a list of letters, linked through waiter_before and waiter_next
+ *     accounts    one for each lane that has letters here: its bytes, and a pairing heap of its letters with the greatest seq on top
+ *     ranking     a binary heap of accounts with the most bytes on top
+ *
+ *     I1  bytes is the sum over entries that are here; an account's bytes likewise
+ *     I2  by_id and the lists know every entry that is here; `later` ones miss nothing
+ *     I3  no letter of a heap has a greater seq than the one above it; no account of the ranking more bytes
+ *     I4  touched lists what is new or gone since the last settle or revert, once
+ *     cost: O(1) expected, an eviction O(log n) amortised; settle and revert O(what was touched)
  */
 #ifndef CKV_DAG_INBOX_H
 #define CKV_DAG_INBOX_H
@@ -25,16 +32,32 @@ typedef struct ckv_letter {
     uint32_t header_bytes, body_bytes, seq;
     uint8_t state;     /* 0: free, 1: here, 2: released or evicted in the running apply */
     bool is_new;       /* came with the running apply */
+    bool is_touched;   /* its place stands in `touched` */
     bool later;        /* waits for a newer version, not for a change */
     bool has_signature;
     ckv_signature signature;
+    uint32_t account;
+    uint32_t child, before, next;         /* in its account's heap; before: the parent or the sibling that points here */
+    uint32_t waiter_before, waiter_next;  /* in the list of those who miss the same */
 } ckv_letter;
 CKV_VEC(ckv_letters, ckv_letter);
+
+typedef struct ckv_account {
+    ckv_id32 lane;
+    size_t bytes;
+    uint32_t top;  /* letter; CKV_HMAP_NONE: the account is free */
+    uint32_t rank; /* in the ranking; of a free one the next free one */
+} ckv_account;
+CKV_VEC(ckv_accounts, ckv_account);
 
 typedef struct ckv_inbox {
     ckv_letters letters;
     ckv_u32s unused; /* places of freed letters */
-    ckv_hmap by_id, by_missing;
+    ckv_u32s touched;
+    ckv_accounts accounts;
+    ckv_u32s ranking;
+    uint32_t free_account; /* CKV_HMAP_NONE: none */
+    ckv_hmap by_id, by_missing, by_lane;
     uint64_t secret;
     size_t bytes, n_waiting, n_later;
     uint64_t evicted;
@@ -46,7 +69,7 @@ void ckv_inbox_fini(ckv_inbox *x);
 /* Takes a copy of header and body. May evict others, or end with the newcomer itself evicted: *kept tells. */
 CKV_NODISCARD ckv_status ckv_inbox_add(ckv_inbox *x, const ckv_letter *l, const uint8_t *header, const uint8_t *body, bool *kept);
 uint32_t ckv_inbox_find(const ckv_inbox *x, const ckv_id32 *id); /* CKV_HMAP_NONE */
-/* The next letter that misses id, after *at (SIZE_MAX to begin). */
+/* The next letter that misses id, after letter *at (SIZE_MAX to begin). */
 uint32_t ckv_inbox_waiter(const ckv_inbox *x, const ckv_id32 *id, size_t *at);
 /* Takes a letter out; its bytes stay readable until settle. */
 void ckv_inbox_release(ckv_inbox *x, uint32_t letter);
