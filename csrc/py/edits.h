@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "base/buf.h"
+#include "replica/crdtkv.h"
 
 /* old[old_pos, old_pos + n_del) becomes new[new_pos, new_pos + n_ins). */
 typedef struct ckpy_edit {
