@@ -280,7 +280,7 @@ static ckv_status enter_void(judge *j, ckv_judgement *out)
 {
     ckv_doc *doc = j->doc;
     const size_t off = doc->void_bodies.len;
-    ckv_buf_bytes(&doc->void_bodies, j->c->body, j->c->header.body_len);
+    if (ckv_buf_reserve(&doc->void_bodies, 1)) ckv_buf_bytes(&doc->void_bodies, j->c->body, j->c->header.body_len); /* never NULL */
     if (doc->void_bodies.status != CKV_OK) {
         const ckv_status s = doc->void_bodies.status;
         doc->void_bodies.status = CKV_OK;

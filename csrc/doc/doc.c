@@ -83,7 +83,7 @@ ckv_status ckv_doc_reserve_notes(ckv_doc *doc, size_t message_bytes)
     CKV_TRY(ckv_time_runs_reserve(&doc->times, 1));
     CKV_TRY(ckv_message_ats_reserve(&doc->messages, 1));
     CKV_TRY(ckv_void_ats_reserve(&doc->voids, 1));
-    if (message_bytes && !ckv_buf_reserve(&doc->message_bytes, message_bytes)) {
+    if (!ckv_buf_reserve(&doc->message_bytes, message_bytes + 1)) { /* + 1: never NULL */
         const ckv_status s = doc->message_bytes.status;
         doc->message_bytes.status = CKV_OK;
         return s;
@@ -418,7 +418,6 @@ void ckv_doc_change(const ckv_doc *doc, uint32_t change, ckv_change_info *out)
     memcpy(out->parents, parents, n * sizeof *parents);
     if (m) {
         out->message = (const char *)doc->message_bytes.ptr + m->off;
-        if (!out->message) out->message = "";
         out->message_bytes = m->n_bytes;
     }
 }
