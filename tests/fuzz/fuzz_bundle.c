@@ -94,9 +94,10 @@ static void show(ckv_doc *doc, ckv_buf *out)
         }
         const size_t n = ckv_text_len(doc, v.container);
         ckv_buf_varint(out, n);
-        CKV_MUST(ckv_buf_reserve(out, 4 * n + 1));
-        CKV_MUST(ckv_text_read(doc, v.container, 0, n, out->ptr + out->len, 4) == CKV_OK);
-        out->len += 4 * n;
+        ckv_buf text = ckv_buf_init(ckv_alloc_libc);
+        CKV_MUST(ckv_buf_reserve(&text, 4 * n + 1) && ckv_text_read(doc, v.container, 0, n, text.ptr, 4) == CKV_OK);
+        ckv_buf_bytes(out, text.ptr, 4 * n);
+        ckv_buf_fini(&text);
     }
 }
 
