@@ -260,19 +260,28 @@ ckv_status ckv_past_add(ckv_past *p, const ckv_graph *g, uint32_t change)
         if (c < p->allin) continue;
         const ckv_segment *s = &g->segments.ptr[ckv_graph_segment_of(g, c)];
         const uint32_t seq = s->seq0 + (c - s->start);
-        if (p->n[s->branch] > seq) continue;
+        const uint32_t before = p->n[s->branch]; /* in already, with all behind */
+        if (before > seq) continue;
         raise_to(p, s->branch, seq + 1);
-        if (s->allin > p->allin) p->allin = s->allin;
-        if (s->entries != CKV_NONE) {
-            for (uint32_t i = 0; i < s->n_entries; i++) {
-                const ckv_past_entry *e = &g->entries.ptr[s->entries + i];
-                raise_to(p, e->branch, e->n);
+        for (;;) { /* back along the branch, to a segment that has its entries */
+            if (s->allin > p->allin) p->allin = s->allin;
+            if (s->entries != CKV_NONE) {
+                for (uint32_t i = 0; i < s->n_entries; i++) {
+                    const ckv_past_entry *e = &g->entries.ptr[s->entries + i];
+                    raise_to(p, e->branch, e->n);
+                }
+                break;
             }
-            continue;
+            CKV_TRY(ckv_u32s_reserve(&p->todo, s->n_parents + 1));
+            for (uint32_t i = 0; i < s->n_parents; i++) ckv_u32s_put(&p->todo, g->parents.ptr[s->parents + i]);
+            if (s->prev == CKV_NONE || s->seq0 <= before) break;
+            const ckv_segment *const former = &g->segments.ptr[ckv_graph_segment_of(g, s->prev)];
+            if (former->branch != s->branch) {
+                ckv_u32s_put(&p->todo, s->prev);
+                break;
+            }
+            s = former;
         }
-        CKV_TRY(ckv_u32s_reserve(&p->todo, s->n_parents + 1));
-        if (s->prev != CKV_NONE) ckv_u32s_put(&p->todo, s->prev);
-        for (uint32_t i = 0; i < s->n_parents; i++) ckv_u32s_put(&p->todo, g->parents.ptr[s->parents + i]);
     }
     return CKV_OK;
 }
