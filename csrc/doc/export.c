@@ -179,7 +179,7 @@ static ckv_status collect(export *e, ckv_namer *n, uint32_t lv0, uint32_t lv1)
             op.n_bytes = doc->maps.slots.ptr[o.key].key_bytes;
             break;
         }
-        if (!ok) return CKV_EVOID;
+        if (!ok) return e->text.status == CKV_OK ? CKV_EVOID : e->text.status;
         CKV_TRY(ckv_column_ops_push(&e->ops, op));
     }
     return s != CKV_OK ? s : e->text.status;
