@@ -5,22 +5,21 @@ The reader checks what the page calls malformed, and nothing that concerns one c
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field, replace
 
 import xxhash
 import zstandard
 
-from .body import Insert, Set, parse_body
 from .columns import ColumnChange, Columns, Run, Slice, read_change, write_columns
 from .wire import (
     INLINE,
+    MAX_SEQ,
     Broken,
     Header,
-    Later,
     Malformed,
     Reader,
     Refused,
-    Void,
     blob,
     change_id_of,
     founded_doc_id,
@@ -32,6 +31,7 @@ from .wire import (
 MAGIC = b"CKB\x01"
 REFERRED, OPENED, STATED = 0, 1, 2
 IN_HEADER, APART, OMITTED = 0, 1, 2
+COLUMNS, RAW, BEHIND_RAW = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -183,11 +183,11 @@ def read_payload(doc_id: bytes, sections: dict[int, bytes]) -> list[Chain]:
 
     reader, slices = section(3), []
     while not reader.done():
-        which, raw, n = reader.varint(), reader.flag(), reader.varint()
-        if which >= len(starts) or n == 0:
+        which, form, n = reader.varint(), reader.u8(), reader.varint()
+        if which >= len(starts) or form > BEHIND_RAW or n == 0:
             raise Malformed("slice")
-        slices.append((which, raw, n))
-    total = sum(n for _, _, n in slices)
+        slices.append((which, form, n, reader.varint() if form == BEHIND_RAW else 0))
+    total = sum(n for _, _, n, _ in slices)
     if total > 1024 * (len(starts) + sum(len(start.signed) for start in starts)):
         raise Malformed("more changes than signatures can cover")
 
@@ -195,22 +195,31 @@ def read_payload(doc_id: bytes, sections: dict[int, bytes]) -> list[Chain]:
     outside = [(lane_index(reader), reader.take(32)) for _ in range(counted(reader))]
     reader.end()
 
-    columns = Columns(sections, sum(n for _, raw, n in slices if not raw), [lane.id for lane in lanes])
+    columns = Columns(sections, sum(n for _, form, n, _ in slices if form != RAW), [lane.id for lane in lanes])
     raw_items = section(10)
     chains = [Chain(lanes[start.lane]) for start in starts]
     places: dict[int, Slice] = {}
+    forms: dict[int, int] = {}  # of the last slice of a chain
     made: list[tuple[int, bytes]] = []  # lane index and id of each ordinal
     n_columns = 0
-    for which, raw, n in slices:
+    for which, form, n, base in slices:
         start, lane, items = starts[which], chains[which].lane, chains[which].items
-        if not items and start.columns == raw:
+        if which not in forms and form != (COLUMNS if start.columns else RAW):
             raise Malformed("the chain begins in the other form")
         here = places.setdefault(which, Slice(start.lane, start.seq, start.prev, start.base))
+        if which in forms and form != RAW and (form == BEHIND_RAW) != (forms[which] == RAW):
+            raise Malformed("columns behind raw changes say where they begin, and only they")
+        if form == BEHIND_RAW:
+            here.next_item = base
+        forms[which] = form
         run: Run | None = None
         for _ in range(n):
-            if raw:
+            if form == RAW:
                 item = read_raw(lane, raw_items)
+                go_on_behind(here, item)
             else:
+                if here.seq > MAX_SEQ:
+                    raise Malformed("a seq overflows")
                 parents = []
                 for inside, number in columns.parents():
                     if (inside and not 1 <= number <= len(made)) or (not inside and number >= len(outside)):
@@ -221,8 +230,6 @@ def read_payload(doc_id: bytes, sections: dict[int, bytes]) -> list[Chain]:
                 item = item_of(lane, header, body)
                 n_columns += 1
             here.seq, here.prev = here.seq + 1, item.id
-            if raw:
-                go_on_behind(here, item)
             items.append(item)
             made.append((start.lane, item.id))
         if run:
@@ -260,14 +267,9 @@ def read_raw(lane: Lane, reader: Reader) -> Item:
 
 
 def go_on_behind(at: Slice, item: Item) -> None:
-    """Columns behind a raw change of their chain go on from its seq and its items, as if it were not void."""
-    try:
-        header = parse_header(item.header)
-        at.seq = header.seq + 1
-        body = parse_body(item.body or header.body_ref, len(header.parents))
-    except (Refused, Void, Later):
-        return
-    at.next_item += sum(len(op.text) if isinstance(op, Insert) else isinstance(op, Set) for op in body.ops)
+    """Columns behind a raw change of their chain go on from its seq; behind one without, all is refused anyway."""
+    with contextlib.suppress(Refused):
+        at.seq = parse_header(item.header).seq
 
 
 # Writing

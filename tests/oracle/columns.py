@@ -78,8 +78,13 @@ class Columns:
             raise Broken("no such lane")
         return number
 
-    def run(self, own: int) -> Run:
-        """The next run, of the lane `own`."""
+    def other(self, number: int, own: int) -> int:
+        if number == own:
+            raise Broken("the own lane as if it were another")
+        return self.lane(number)
+
+    def run(self, own: int, next_item: int) -> Run:
+        """The next run, of the lane `own`, whose next item would be `next_item`."""
         byte = self.at[11].u8()
         kind, left, right, rev = byte & 7, byte >> 3 & 3, byte >> 5 & 3, byte >> 7
         if kind not in (INSERT, DELETE, SET, UNSET) or left == 3 or right == 3:
@@ -90,20 +95,23 @@ class Columns:
         if run.n == 0 or (run.n != 1 and kind in (SET, UNSET)):
             raise Broken("no such count")
         lane_of = {NO: -1, OWN: own}
-        left_lane = lane_of[left] if left != OTHER else self.lane(self.at[13].varint())
-        right_lane = lane_of[right] if right != OTHER else self.lane(self.at[13].varint())
+        left_lane = lane_of[left] if left != OTHER else self.other(self.at[13].varint(), own)
+        right_lane = lane_of[right] if right != OTHER else self.other(self.at[13].varint(), own)
+        last = None
         if kind == INSERT:
             self.read_insert(run, own, left_lane, right_lane)
         elif kind == DELETE:
-            last = self.cur[left_lane] + self.at[16].zigzag()
-            run.first = self.place(left_lane, last - run.n + 1)
-            self.cur[left_lane] = last - run.n
+            last = self.place(left_lane, self.cur[left_lane] + self.at[16].zigzag())
+            run.first = self.place(left_lane, last[1] - run.n + 1)
+            self.cur[left_lane] = last[1] - run.n
         else:
             if left != NO:
                 run.first = self.place(left_lane, self.cur[left_lane] + self.at[16].zigzag())
             run.key = self.at[19].str()
             if kind == SET:
                 run.tag, run.value = self.at[19].varint(), self.at[19].blob()
+        if any(at and at[0] == own and at[1] >= next_item for at in (run.left, run.right, run.holder, run.first, last)):
+            raise Broken("an own item that is not made yet")
         return run
 
     def read_insert(self, run: Run, own: int, left: int, right: int) -> None:
@@ -114,7 +122,7 @@ class Columns:
             run.right = self.place(right, base + self.at[15].zigzag())
         if left < 0 and right < 0:
             number = self.at[17].varint()
-            lane = own if number == 0 else self.lane(number - 1)
+            lane = own if number == 0 else self.other(number - 1, own)
             run.holder = self.place(lane, self.cur[lane] + self.at[17].zigzag())
         if run.n > len(self.text):
             raise Broken("text is too short")
@@ -150,8 +158,6 @@ def read_change(
             return None
         lane, offset = place
         if lane == at.own:
-            if offset >= at.next_item:
-                raise Broken("an own item that is not made yet")
             return Own(at.next_item - offset)
         for i, (parent_lane, _) in enumerate(parents):
             if parent_lane == lane:
@@ -161,7 +167,7 @@ def read_change(
     n_ops = todo = columns.n_ops[ordinal]
     ops: list[Op] = []
     while todo:
-        run = run or columns.run(at.own)
+        run = run or columns.run(at.own, at.next_item)
         k = min(todo, run.n)
         if run.kind == INSERT:
             ops.append(Insert(ref(run.left), ref(run.right), ref(run.holder), run.text[:k]))
