@@ -173,10 +173,9 @@ static ckv_status apply_insert(judge *j, const ckv_body_op *op, uint32_t made)
     return CKV_OK;
 }
 
-static ckv_status apply_delete(judge *j, const ckv_body_op *op, uint32_t made, bool first)
+static ckv_status apply_delete(judge *j, const ckv_body_op *op, uint32_t made)
 {
     ckv_doc *doc = j->doc;
-    uint32_t text = CKV_NONE;
     const uint32_t change = ckv_ids_n(&doc->graph.ids);
     for (uint32_t done = 0; done < op->n;) {
         uint32_t item, len;
@@ -185,9 +184,7 @@ static ckv_status apply_delete(judge *j, const ckv_body_op *op, uint32_t made, b
         while (len) {
             ckv_gap gap;
             if (!ckv_space_locate(&doc->space, item, &gap)) return wrong(j, "rule 14: a delete names what is no character");
-            const uint32_t here = doc->space.leaves.ptr[gap.leaf].seq;
-            if (text == CKV_NONE) text = here;
-            if (here != text) return wrong(j, "rule 14: a delete spans two texts");
+            const uint32_t text = doc->space.leaves.ptr[gap.leaf].seq; /* a range may pass from one text into another */
             for (uint32_t del = ckv_space_span(&doc->space, gap.leaf, gap.slot)->del; del;) {
                 const uint32_t by = ckv_del_next(&doc->space, &del);
                 if (by >= change || ckv_past_has(j->view.past, &doc->graph, by)) return wrong(j, "rule 14: a delete names what was deleted in its causal past");
@@ -197,8 +194,7 @@ static ckv_status apply_delete(judge *j, const ckv_body_op *op, uint32_t made, b
             CKV_TRY(ckv_journal_reserve(&doc->journal, 1));
             ckv_seq *s = &doc->maps.containers.ptr[text].seq;
             const uint32_t n = ckv_seq_delete(&doc->space, s, gap, len, change, &doc->journal);
-            ckv_oplog_delete(&doc->log, text, item, n, !first);
-            first = false;
+            ckv_oplog_delete(&doc->log, text, item, n, doc->graph.ids.n_lv);
             item += n;
             len -= n;
         }
@@ -248,11 +244,10 @@ static ckv_status apply_body(judge *j)
 {
     ckv_body *b = &j->body;
     ckv_body_op op;
-    bool first = true;
-    for (uint32_t made = 0; ckv_body_next(b, &op); made = b->n_items, first = false) {
+    for (uint32_t made = 0; ckv_body_next(b, &op); made = b->n_items) {
         switch (op.kind) {
         case CKV_OP_INSERT: CKV_TRY(apply_insert(j, &op, made)); break;
-        case CKV_OP_DELETE: CKV_TRY(apply_delete(j, &op, made, first)); break;
+        case CKV_OP_DELETE: CKV_TRY(apply_delete(j, &op, made)); break;
         case CKV_OP_SET:
         case CKV_OP_UNSET: CKV_TRY(apply_key(j, &op, made)); break;
         }

@@ -345,6 +345,7 @@ ckv_status ckv_doc_commit(ckv_doc *doc, int64_t time_ms, const char *message, si
     CKV_TRY(make_change(doc, doc->log.n_lv, &head));
     *change = ckv_ids_n(&doc->graph.ids) - 1;
     doc->open_bytes = 0;
+    doc->joins_since = doc->log.n_lv;
     return CKV_OK;
 }
 
@@ -355,7 +356,7 @@ ckv_status ckv_doc_mark(ckv_doc *doc, ckv_mark *mark)
     CKV_TRY(ckv_doc_flush(doc));
     if (doc->journal.on == 0) doc->journal.log.len = 0;
     doc->journal.on++;
-    doc->after_mark = true;
+    doc->joins_since = doc->log.n_lv;
     *mark = (ckv_mark){doc->journal.log.len, doc->log.n_lv, doc->log.n_items, doc->open_bytes};
     return CKV_OK;
 }
@@ -382,7 +383,7 @@ void ckv_doc_rollback(ckv_doc *doc, ckv_mark mark)
     ckv_doc_undo_to(doc, mark.journal);
     ckv_oplog_truncate(&doc->log, mark.n_lv, mark.n_items);
     doc->open_bytes = mark.open_bytes;
-    doc->after_mark = true;
+    doc->joins_since = mark.n_lv;
     doc->journal.on--;
 }
 

@@ -74,7 +74,7 @@ struct ckv_doc {
     ckv_pending pending;
     size_t open_bytes;       /* about the size of the open body */
     size_t open_key_bytes;
-    bool after_mark;         /* the next operation must not join the one before it */
+    uint32_t joins_since;    /* runs that began before this lv are of an earlier change, or behind a mark */
     uint32_t unsigned_changes; /* of the own lane since its last signature */
     size_t unsigned_bytes;
     uint64_t n_verified;

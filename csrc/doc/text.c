@@ -28,6 +28,7 @@ static ckv_status flush_delete(ckv_doc *doc)
     ckv_pending *p = &doc->pending;
     ckv_seq *s = seq_of(doc, p->text);
     const uint32_t change = ckv_doc_open_change(doc);
+    const uint32_t since = doc->joins_since > doc->graph.ids.n_lv ? doc->joins_since : doc->graph.ids.n_lv;
     while (p->n) { /* what is done is taken off p->n: a failure leaves the rest pending */
         CKV_TRY(ckv_space_reserve(&doc->space, doc->log.n_items, 1));
         CKV_TRY(ckv_oplog_reserve(&doc->log, 1));
@@ -35,8 +36,7 @@ static ckv_status flush_delete(ckv_doc *doc)
         const ckv_gap gap = ckv_seq_gap(&doc->space, s, p->pos + 1); /* behind the first visible item to go */
         const uint32_t item = ckv_space_span(&doc->space, gap.leaf, gap.slot)->item + gap.off - 1;
         const uint32_t n = ckv_seq_delete(&doc->space, s, gap, p->n, change, &doc->journal);
-        ckv_oplog_delete(&doc->log, p->text, item, n, doc->log.n_lv > doc->graph.ids.n_lv && !doc->after_mark);
-        doc->after_mark = false;
+        ckv_oplog_delete(&doc->log, p->text, item, n, since);
         p->n -= n;
     }
     return CKV_OK;
@@ -47,7 +47,6 @@ ckv_status ckv_doc_flush(ckv_doc *doc)
     if (doc->pending.kind == 0) return CKV_OK;
     if (doc->pending.kind == CKV_OP_INSERT) {
         CKV_TRY(flush_insert(doc));
-        doc->after_mark = false;
     } else {
         CKV_TRY(flush_delete(doc));
     }

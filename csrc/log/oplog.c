@@ -60,13 +60,13 @@ void ckv_oplog_insert(ckv_oplog *x, uint32_t holder, uint32_t n, uint32_t left, 
     x->n_items += n;
 }
 
-void ckv_oplog_delete(ckv_oplog *x, uint32_t holder, uint32_t item, uint32_t n, bool same_change)
+void ckv_oplog_delete(ckv_oplog *x, uint32_t holder, uint32_t item, uint32_t n, uint32_t since)
 {
     ckv_op *last = ckv_ops_last(&x->ops);
     x->n_lv += n;
     if (last && last->kind == CKV_OP_DELETE && last->holder == holder) {
         if (last->item + (x->n_lv - n - last->lv) == item) return;
-        if (same_change && item + n == last->item) {
+        if (last->lv >= since && item + n == last->item) {
             last->item = item;
             return;
         }

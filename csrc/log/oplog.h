@@ -52,8 +52,8 @@ uint32_t ckv_oplog_right(const ckv_oplog *x, uint32_t item);
 /* Each needs ckv_oplog_reserve (and for text ckv_chars_reserve, for values room in `values`) before. They return nothing that can fail. */
 CKV_NODISCARD ckv_status ckv_oplog_reserve(ckv_oplog *x, size_t n_runs);
 void ckv_oplog_insert(ckv_oplog *x, uint32_t holder, uint32_t n, uint32_t left, uint32_t right);
-/* same_change: the run before belongs to the same change, so that touching ranges become one. */
-void ckv_oplog_delete(ckv_oplog *x, uint32_t holder, uint32_t item, uint32_t n, bool same_change);
+/* A range below the last one joins it too, if that began at or after operation `since`, the first of this change or block. */
+void ckv_oplog_delete(ckv_oplog *x, uint32_t holder, uint32_t item, uint32_t n, uint32_t since);
 void ckv_oplog_set(ckv_oplog *x, uint32_t holder, uint32_t key, uint32_t value_off);
 void ckv_oplog_unset(ckv_oplog *x, uint32_t holder, uint32_t key);
 /* Back to how it was with n_lv operations and n_items items. */

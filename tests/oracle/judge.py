@@ -87,19 +87,15 @@ class Judge:
             if where == where_now and (end == start_now or end_now == start):
                 raise Void("two ranges that are one")
         gone = {item for item, _ in self.seen.deletes}
-        texts = set()
         for k in range(op.n):
             item = self.naming.resolve(step(op.first, k))
             if item not in self.seen.chars:
                 raise Void("DELETE of what is no code point")
             if item in gone:
                 raise Void("DELETE of what is deleted")
-            texts.add(self.seen.chars[item].text)
             self.out.deletes.append((item, self.change.id))
             self.seen.deletes.append((item, self.change.id))
         self.item(op.first)
-        if len(texts) != 1:
-            raise Void("DELETE in two Texts")
 
     def write(self, op: Set | Unset) -> None:
         if op.map is not None:
