@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Splice", "Trace", "find", "made_up", "made_up_concurrent", "read"]
+__all__ = ["Splice", "Trace", "find", "joined", "made_up", "made_up_concurrent", "read"]
 
 Splice = tuple[int, int, str]
 
@@ -56,6 +56,30 @@ def read(path: Path) -> Trace:
         agents = [txn["agent"] for txn in data["txns"]]
         return Trace(name, data.get("startContent", ""), data["endContent"], txns, parents, agents)
     return Trace(name, data["startContent"], data["endContent"], txns)
+
+
+def joined(trace: Trace) -> Trace:
+    """The same history with as few transactions as the merges allow: one ends where somebody else saw it, or its author merged."""
+    if trace.parents is None or trace.agents is None:
+        return Trace(trace.name, trace.start, trace.end, [[splice for txn in trace.txns for splice in txn]])
+    children: list[list[int]] = [[] for _ in trace.txns]
+    for i, before in enumerate(trace.parents):
+        for parent in before:
+            children[parent].append(i)
+    number: list[int] = []  # of the joined transaction that holds each one
+    txns: list[list[Splice]] = []
+    parents: list[list[int]] = []
+    agents: list[int] = []
+    for i, (txn, before, agent) in enumerate(zip(trace.txns, trace.parents, trace.agents, strict=True)):
+        if len(before) == 1 and trace.agents[before[0]] == agent and children[before[0]] == [i]:
+            number.append(number[before[0]])
+            txns[number[i]] += txn
+        else:
+            number.append(len(txns))
+            txns.append(list(txn))
+            parents.append([number[parent] for parent in before])
+            agents.append(agent)
+    return Trace(trace.name, trace.start, trace.end, txns, parents, agents)
 
 
 def made_up(seed: int, n_keystrokes: int = 100_000) -> Trace:
