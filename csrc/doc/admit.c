@@ -194,7 +194,7 @@ static ckv_status apply_delete(judge *j, const ckv_body_op *op, uint32_t made)
             CKV_TRY(ckv_journal_reserve(&doc->journal, 1));
             ckv_seq *s = &doc->maps.containers.ptr[text].seq;
             const uint32_t n = ckv_seq_delete(&doc->space, s, gap, len, change, &doc->journal);
-            ckv_oplog_delete(&doc->log, text, item, n, doc->graph.ids.n_lv);
+            ckv_oplog_delete(&doc->log, text, item, n, UINT32_MAX); /* in the order in which they are signed: pieces of one chain ascend */
             item += n;
             len -= n;
         }

@@ -200,8 +200,9 @@ class Replica(Graph):
 
     @property
     def missing(self) -> tuple[bytes, ...]:
-        """What the waiting changes name and is neither here nor waiting itself (what is for a later version is not here)."""
-        return tuple(sorted({id for change in self.waiting.values() for id in change.ancestors} - {*self.changes, *self.waiting}))
+        """What the waiting changes name and is neither here nor waiting. What is for a later version is not here."""
+        named = {id for change in self.waiting.values() for id in change.ancestors}
+        return tuple(sorted(named - {*self.changes, *self.waiting}))
 
     @property
     def root(self) -> bytes:
