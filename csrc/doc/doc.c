@@ -349,6 +349,22 @@ ckv_status ckv_doc_commit(ckv_doc *doc, int64_t time_ms, const char *message, si
     return CKV_OK;
 }
 
+void ckv_doc_leave_lane(ckv_doc *doc)
+{
+    doc->own_lane = CKV_NONE;
+    doc->unsigned_changes = 0;
+    doc->unsigned_bytes = 0;
+}
+
+ckv_status ckv_doc_go_on_with_lane(ckv_doc *doc, const ckv_id32 *lane)
+{
+    const uint32_t l = ckv_lanes_find(&doc->graph.lanes, lane);
+    if (l == CKV_NONE || !ckv_id32_eq(&ckv_lanes_lane(&doc->graph.lanes, l)->author, &doc->identity.public_key)) return CKV_ENOENT;
+    ckv_doc_leave_lane(doc);
+    doc->own_lane = l;
+    return CKV_OK;
+}
+
 /* ---- blocks */
 
 ckv_status ckv_doc_mark(ckv_doc *doc, ckv_mark *mark)

@@ -75,6 +75,12 @@ typedef struct ckv_change_info {
     bool is_signed;          /* covered by a signature that is here */
 } ckv_change_info;
 
+/* The next change opens a new lane. For a process that was forked: parent and child must not go on with the same one. */
+void ckv_doc_leave_lane(ckv_doc *doc);
+/* The next change goes on with a lane that is here already. That is lying, unless nobody else does: for tests and demonstrations.
+ * CKV_ENOENT: no such lane, or not of this document's identity. */
+CKV_NODISCARD ckv_status ckv_doc_go_on_with_lane(ckv_doc *doc, const ckv_id32 *lane);
+
 uint32_t ckv_doc_n_changes(const ckv_doc *doc);
 void ckv_doc_change(const ckv_doc *doc, uint32_t change, ckv_change_info *out);
 CKV_NODISCARD ckv_status ckv_doc_find(ckv_doc *doc, const ckv_id32 *id, uint32_t *change); /* CKV_ENOENT */

@@ -11,6 +11,9 @@ CKV_NODISCARD ckv_status ckv_bundle_doc_id(const uint8_t *data, size_t n_bytes, 
 CKV_NODISCARD ckv_status ckv_doc_export(ckv_doc *doc, const ckv_id32 *since, size_t n_since, const ckv_id32 *until,
                                         size_t n_until, ckv_buf *out);
 
+/* What both have: for each branch of doc the last change that peer has too, appended to out. For export(since) to that peer. */
+CKV_NODISCARD ckv_status ckv_doc_common(ckv_doc *doc, ckv_doc *peer, ckv_buf *out /* of ckv_id32 */);
+
 typedef enum ckv_refusal_kind { /* which exception class stands for it */
     CKV_REFUSED_DECODE,
     CKV_REFUSED_SIGNATURE,

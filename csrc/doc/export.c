@@ -462,19 +462,55 @@ ckv_status ckv_doc_version(ckv_doc *doc, const ckv_id32 *ids, size_t n, bool str
     return CKV_OK;
 }
 
+static bool put_number(uint32_t change, void *out)
+{
+    ckv_buf_bytes(out, &change, sizeof change);
+    return true;
+}
+
 ckv_status ckv_doc_select(ckv_doc *doc, const ckv_id32 *since, size_t n_since, const ckv_id32 *until, size_t n_until, ckv_buf *out)
 {
     ckv_past a = ckv_past_init(doc->env.alloc), b = ckv_past_init(doc->env.alloc);
     ckv_status s = until ? ckv_doc_version(doc, until, n_until, true, &a) : CKV_OK;
     if (s == CKV_OK) s = ckv_doc_version(doc, since, n_since, false, &b);
-    for (uint32_t i = 0; s == CKV_OK && i < doc->graph.segments.len; i++) {
-        const uint32_t from = ckv_past_in_segment(&b, &doc->graph, i);
-        const uint32_t to = until ? ckv_past_in_segment(&a, &doc->graph, i) : i + 1 < doc->graph.segments.len ? doc->graph.segments.ptr[i + 1].start : ckv_ids_n(&doc->graph.ids);
-        for (uint32_t c = from; c < to; c++) ckv_buf_bytes(out, &c, sizeof c);
+    if (s == CKV_OK) {
+        ckv_bits *bits = ckv_past_minus(until ? &a : NULL, &b, &doc->graph);
+        if (bits) ckv_bits_each(bits, put_number, out);
+        else s = CKV_ENOMEM;
+        ckv_bits_free(bits);
     }
     ckv_past_fini(&a);
     ckv_past_fini(&b);
     return s == CKV_OK ? out->status : s;
+}
+
+/* Whether peer has the change at (branch, seq). */
+static ckv_status peer_has(const ckv_doc *doc, ckv_doc *peer, uint32_t branch, uint32_t seq, bool *has)
+{
+    uint32_t c;
+    const ckv_status s = ckv_ids_find(&peer->graph.ids, ckv_ids_at(&doc->graph.ids, ckv_graph_at(&doc->graph, branch, seq)), &c);
+    *has = s == CKV_OK;
+    return s == CKV_ENOENT ? CKV_OK : s;
+}
+
+ckv_status ckv_doc_common(ckv_doc *doc, ckv_doc *peer, ckv_buf *out)
+{
+    const ckv_lanes *lanes = &doc->graph.lanes;
+    for (uint32_t b = 0; b < lanes->branches.len; b++) {
+        const ckv_branch *br = ckv_lanes_branch(lanes, b);
+        uint32_t lo = br->seq0, hi = br->n_seq; /* what peer has of a branch is a prefix of it: it has all ancestors */
+        bool has;
+        CKV_TRY(peer_has(doc, peer, b, hi - 1, &has));
+        if (has) lo = hi;
+        while (lo < hi) {
+            const uint32_t mid = lo + (hi - lo) / 2;
+            CKV_TRY(peer_has(doc, peer, b, mid, &has));
+            if (has) lo = mid + 1;
+            else hi = mid;
+        }
+        if (lo > br->seq0) ckv_buf_bytes(out, ckv_ids_at(&doc->graph.ids, ckv_graph_at(&doc->graph, b, lo - 1)), 32);
+    }
+    return out->status;
 }
 
 ckv_status ckv_doc_export(ckv_doc *doc, const ckv_id32 *since, size_t n_since, const ckv_id32 *until, size_t n_until, ckv_buf *out)
