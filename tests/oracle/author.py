@@ -50,7 +50,6 @@ class Draft:
         self.seen = replica.everything(self.naming.past)
         self.clock = 1 + max((replica.changes[id].clock for id in self.naming.past), default=0)
         self.ops: list[Op] = []
-        self.deleting: ItemId | None = None  # the Text of the last DELETE
         self.n_made = 0
 
     # What is there to edit
@@ -110,11 +109,8 @@ class Draft:
             left, parent, side = id, id, "R"
 
     def delete_item(self, item: ItemId) -> None:
-        first, before, char = self.name(item), self.ops[-1] if self.ops else None, self.seen.chars.get(item)
-        if char and first and before and join(before, Delete(first, 1)) and char.text != self.deleting:
-            return  # two Texts in ranges that touch: there is no way to write that
-        self.deleting = char.text if char else None
         self.seen.deletes.append((item, DRAFT))
+        first = self.name(item)
         assert first is not None
         self.ops.append(Delete(first, 1))
         while len(self.ops) > 1:
