@@ -27,6 +27,8 @@ ckv_status ckv_doc_new(ckv_doc **out, const ckv_env *env, const ckv_identity *id
                    .message_bytes = ckv_buf_init(a),
                    .voids = {.a = a},
                    .void_bodies = ckv_buf_init(a),
+                   .covers = {.a = a},
+                   .cover_headers = ckv_buf_init(a),
                    .body = ckv_buf_init(a),
                    .own_lane = CKV_NONE};
     if (!d->env.random) d->env.random = ckv_random_bytes;
@@ -67,6 +69,8 @@ void ckv_doc_free(ckv_doc *d)
     ckv_buf_fini(&d->message_bytes);
     ckv_void_ats_fini(&d->voids);
     ckv_buf_fini(&d->void_bodies);
+    ckv_covers_fini(&d->covers);
+    ckv_buf_fini(&d->cover_headers);
     ckv_buf_fini(&d->body);
     if (d->names) ckv_namer_fini(d->names);
     ckv_release(a, d->names, sizeof *d->names);
@@ -124,6 +128,18 @@ const ckv_message_at *ckv_doc_message(const ckv_doc *doc, uint32_t change)
     size_t i;
     LOWER(doc->messages, change, i);
     return i < doc->messages.len && doc->messages.ptr[i].change == change ? &doc->messages.ptr[i] : NULL;
+}
+
+const ckv_cover *ckv_doc_cover(const ckv_doc *doc, uint32_t branch, uint32_t seq)
+{
+    size_t lo = 0, hi = doc->covers.len;
+    while (lo < hi) {
+        const size_t mid = (lo + hi) / 2;
+        const ckv_cover *c = &doc->covers.ptr[mid];
+        if (c->branch < branch || (c->branch == branch && c->seq < seq)) lo = mid + 1;
+        else hi = mid;
+    }
+    return lo < doc->covers.len && doc->covers.ptr[lo].branch == branch ? &doc->covers.ptr[lo] : NULL;
 }
 
 int64_t ckv_doc_time(const ckv_doc *doc, uint32_t change)
@@ -431,7 +447,7 @@ void ckv_doc_change(const ckv_doc *doc, uint32_t change, ckv_change_info *out)
                              .n_parents = n,
                              .time = ckv_doc_time(doc, change),
                              .void_reason = v ? v->reason : NULL,
-                             .is_signed = ckv_lanes_covered(&g->lanes, b, seq)};
+                             .is_signed = ckv_lanes_covered(&g->lanes, b, seq) || ckv_doc_cover(doc, b, seq)};
     memcpy(out->parents, parents, n * sizeof *parents);
     if (m) {
         out->message = (const char *)doc->message_bytes.ptr + m->off;

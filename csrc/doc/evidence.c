@@ -160,9 +160,10 @@ static ckv_status make_side(ckv_doc *doc, const ckv_id32 *id, ckv_proof_side *si
     CKV_TRY(ckv_ids_find(&doc->graph.ids, id, &change));
     const uint32_t branch = ckv_graph_branch(&doc->graph, change, &seq);
     const ckv_signed_at *at = nearest(doc, branch, seq, &on);
-    if (!at) return CKV_ENOENT; /* an own lane, not published yet: no evidence */
-    side->signature = at->signature;
-    const uint32_t last = at->seq;
+    const ckv_cover *cover = at ? NULL : ckv_doc_cover(doc, branch, seq);
+    if (!at && !cover) return CKV_ENOENT; /* an own lane, not published yet: no evidence */
+    const uint32_t last = at ? at->seq : cover->seq;
+    side->signature = at ? at->signature : cover->signature;
     ckv_buf body = ckv_buf_init(doc->env.alloc);
     ckv_status s = CKV_OK;
     for (; seq <= last && s == CKV_OK; seq++) {
@@ -170,6 +171,10 @@ static ckv_status make_side(ckv_doc *doc, const ckv_id32 *id, ckv_proof_side *si
         size_t n;
         s = ckv_rebuild_change(doc, ckv_graph_at(&doc->graph, on, seq), header, &n, &body);
         if (s == CKV_OK) ckv_buf_blob(&side->headers, header, n), side->n++;
+    }
+    if (s == CKV_OK && cover) {
+        ckv_buf_bytes(&side->headers, doc->cover_headers.ptr + cover->off, cover->n_bytes);
+        side->n += cover->n;
     }
     ckv_buf_fini(&body);
     return s == CKV_OK ? side->headers.status : s;

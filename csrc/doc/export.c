@@ -15,7 +15,8 @@ typedef struct chain_out { /* one branch */
     uint32_t seq_a, seq_b;   /* exported: [seq_a, seq_b) */
     uint32_t n;              /* changes written */
     bool first_raw, last_raw;
-    uint32_t n_cover;
+    uint32_t n_cover;        /* headers behind seq_b that lead to a signature */
+    const ckv_cover *kept;   /* and behind those, headers of changes that are not here; NULL: none */
 } chain_out;
 CKV_VEC(chains_out, chain_out);
 
@@ -28,6 +29,7 @@ typedef struct export {
     uint32_t n_lanes, n_outside, n_chains;
     ckv_buf outside;
     chains_out chains;     /* by branch */
+    ckv_u32s by_number;    /* number of a chain -> branch */
     ckv_u32s ordinal;      /* segment -> ordinal of its first exported change */
     ckv_u32s first;        /* segment -> its first exported change */
     ckv_columns_out columns;
@@ -297,7 +299,12 @@ static ckv_status cover(export *e, chain_out *chain)
         ckv_sign_change(&s, &doc->identity, &doc->id, &l->id, seq, ckv_ids_at(&doc->graph.ids, tip));
         return ckv_lanes_sign(lanes, chain->branch, seq, &s);
     }
-    if (at) chain->n_cover = at->seq - seq;
+    if (at) {
+        chain->n_cover = at->seq - seq;
+        return CKV_OK;
+    }
+    chain->kept = ckv_doc_cover(doc, chain->branch, seq);
+    if (chain->kept) chain->n_cover = chain->kept->seq - seq;
     return CKV_OK;
 }
 
@@ -305,17 +312,35 @@ static ckv_status put_signatures(export *e, const chain_out *chain, ckv_buf *out
 {
     const ckv_lanes *lanes = &e->doc->graph.lanes;
     const uint32_t end = chain->seq_b + chain->n_cover;
-    uint32_t n = 0, last = chain->seq_a;
-    for (const ckv_signed_at *s = ckv_lanes_signature(lanes, chain->branch, chain->seq_a); s && s->seq < end; s = ckv_lanes_signature(lanes, chain->branch, s->seq + 1)) n++;
+    const ckv_signed_at *first = ckv_lanes_signature(lanes, chain->branch, chain->seq_a), *s = first;
+    uint32_t n = chain->kept != NULL, next = chain->seq_a; /* next: behind the signature before */
+    const ckv_signed_ats *all = &ckv_lanes_branch(lanes, chain->branch)->signatures;
+    const ckv_signed_at *const stop = all->ptr + all->len;
+    for (; s && s < stop && s->seq < end; s++) n++;
     ckv_buf_varint(out, n);
-    bool first = true;
-    for (const ckv_signed_at *s = ckv_lanes_signature(lanes, chain->branch, chain->seq_a); s && s->seq < end; s = ckv_lanes_signature(lanes, chain->branch, s->seq + 1)) {
-        ckv_buf_varint(out, first ? s->seq - last : s->seq - last - 1);
+    for (s = first; s && s < stop && s->seq < end; s++) {
+        ckv_buf_varint(out, s->seq - next);
         ckv_buf_bytes(&e->sections[CKV_SEC_SIGNATURES], s->signature.b, CKV_SIGNATURE_BYTES);
-        last = s->seq;
-        first = false;
+        next = s->seq + 1;
+    }
+    if (chain->kept) {
+        ckv_buf_varint(out, end + chain->kept->n - 1 - next);
+        ckv_buf_bytes(&e->sections[CKV_SEC_SIGNATURES], chain->kept->signature.b, CKV_SIGNATURE_BYTES);
     }
     return out->status;
+}
+
+/* Headers of changes that are not here, which lead to a signature. */
+static void put_kept(export *e, chain_out *chain)
+{
+    ckv_rd r = ckv_rd_init(e->doc->cover_headers.ptr + chain->kept->off, chain->kept->n_bytes);
+    for (uint32_t k = 0; k < chain->kept->n; k++) {
+        size_t n;
+        const uint8_t *header = ckv_rd_blob(&r, &n);
+        in_slice(e, chain, true, 0);
+        ckv_buf_blob(&e->sections[CKV_SEC_RAW], header, n);
+        ckv_buf_u8(&e->sections[CKV_SEC_RAW], 2);
+    }
 }
 
 /* Letters of a later version go along: raw chains of their own. */
@@ -354,6 +379,7 @@ static ckv_status select_changes(export *e, const ckv_past *until, const ckv_pas
     CKV_TRY(ckv_u32s_reserve(&e->ordinal, g->segments.len));
     CKV_TRY(ckv_u32s_reserve(&e->first, g->segments.len));
     CKV_TRY(chains_out_reserve(&e->chains, g->lanes.branches.len));
+    CKV_TRY(ckv_u32s_reserve(&e->by_number, g->lanes.branches.len));
     CKV_TRY(ckv_u32s_reserve(&e->lane_of, g->lanes.lanes.len));
     CKV_TRY(ckv_u32s_reserve(&e->has_changes, g->lanes.lanes.len));
     for (size_t i = 0; i < g->lanes.lanes.len; i++) ckv_u32s_put(&e->lane_of, CKV_NONE), ckv_u32s_put(&e->has_changes, 0);
@@ -388,6 +414,7 @@ static ckv_status put_all(export *e, const ckv_past *until)
         for (uint32_t c = e->first.ptr[i]; c < end && s == CKV_OK; c++) {
             if (chain->number == CKV_NONE) {
                 chain->number = e->n_chains++;
+                ckv_u32s_put(&e->by_number, seg->branch); /* room for all branches */
                 s = cover(e, chain);
                 lane_index(e, ckv_lanes_branch(&g->lanes, seg->branch)->lane);
                 if (s != CKV_OK) break;
@@ -399,27 +426,24 @@ static ckv_status put_all(export *e, const ckv_past *until)
     for (size_t b = 0; b < e->chains.len && s == CKV_OK; b++) {
         chain_out *chain = &e->chains.ptr[b];
         for (uint32_t k = 0; k < chain->n_cover && s == CKV_OK; k++) s = put_raw(e, chain, ckv_graph_at(g, chain->branch, chain->seq_b + k), false);
+        if (chain->kept && s == CKV_OK) put_kept(e, chain);
     }
     end_slice(e);
     /* Chains in order of their numbers. */
     for (uint32_t number = 0, n = e->n_chains; number < n && s == CKV_OK; number++) {
-        for (size_t b = 0; b < e->chains.len; b++) {
-            const chain_out *c = &e->chains.ptr[b];
-            if (c->number != number) continue;
-            const ckv_branch *br = ckv_lanes_branch(&g->lanes, c->branch);
-            ckv_buf_varint(&chains, e->lane_of.ptr[br->lane]);
-            const uint32_t first = ckv_graph_at(g, c->branch, c->seq_a), prev = ckv_graph_prev(g, first);
-            if (c->first_raw) {
-                ckv_buf_u8(&chains, 0);
-            } else {
-                ckv_buf_u8(&chains, 1);
-                ckv_buf_varint(&chains, c->seq_a);
-                ckv_buf_varint(&chains, prev == CKV_NONE ? 0 : ckv_chain_items(g, prev));
-                if (c->seq_a) ckv_buf_bytes(&chains, ckv_ids_at(&g->ids, prev), 32);
-            }
-            s = put_signatures(e, c, &chains);
-            break;
+        const chain_out *c = &e->chains.ptr[e->by_number.ptr[number]];
+        const ckv_branch *br = ckv_lanes_branch(&g->lanes, c->branch);
+        ckv_buf_varint(&chains, e->lane_of.ptr[br->lane]);
+        const uint32_t first = ckv_graph_at(g, c->branch, c->seq_a), prev = ckv_graph_prev(g, first);
+        if (c->first_raw) {
+            ckv_buf_u8(&chains, 0);
+        } else {
+            ckv_buf_u8(&chains, 1);
+            ckv_buf_varint(&chains, c->seq_a);
+            ckv_buf_varint(&chains, prev == CKV_NONE ? 0 : ckv_chain_items(g, prev));
+            if (c->seq_a) ckv_buf_bytes(&chains, ckv_ids_at(&g->ids, prev), 32);
         }
+        s = put_signatures(e, c, &chains);
     }
     if (s == CKV_OK && !until) put_later(e, &chains);
     if (e->n_chains) ckv_buf_varint(&e->sections[CKV_SEC_CHAINS], e->n_chains);
@@ -516,7 +540,7 @@ ckv_status ckv_doc_common(ckv_doc *doc, ckv_doc *peer, ckv_buf *out)
 ckv_status ckv_doc_export(ckv_doc *doc, const ckv_id32 *since, size_t n_since, const ckv_id32 *until, size_t n_until, ckv_buf *out)
 {
     const ckv_alloc a = doc->env.alloc;
-    export e = {.doc = doc, .lanes = ckv_buf_init(a), .lane_of = {.a = a}, .has_changes = {.a = a}, .outside = ckv_buf_init(a), .chains = {.a = a}, .ordinal = {.a = a}, .first = {.a = a}, .ops = {.a = a}, .text = ckv_buf_init(a), .parent_refs = ckv_buf_init(a)};
+    export e = {.doc = doc, .lanes = ckv_buf_init(a), .lane_of = {.a = a}, .has_changes = {.a = a}, .outside = ckv_buf_init(a), .chains = {.a = a}, .by_number = {.a = a}, .ordinal = {.a = a}, .first = {.a = a}, .ops = {.a = a}, .text = ckv_buf_init(a), .parent_refs = ckv_buf_init(a)};
     ckv_past from = ckv_past_init(a), to = ckv_past_init(a);
     for (size_t i = 0; i < CKV_N_SECTIONS; i++) e.sections[i] = ckv_buf_init(a);
     e.columns.cur.a = a;
@@ -535,6 +559,7 @@ ckv_status ckv_doc_export(ckv_doc *doc, const ckv_id32 *since, size_t n_since, c
     ckv_u32s_fini(&e.has_changes);
     ckv_buf_fini(&e.outside);
     chains_out_fini(&e.chains);
+    ckv_u32s_fini(&e.by_number);
     ckv_u32s_fini(&e.ordinal);
     ckv_u32s_fini(&e.first);
     ckv_columns_out_fini(&e.columns);

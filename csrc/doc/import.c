@@ -27,6 +27,7 @@ typedef struct item_in { /* one change */
     uint32_t seq, n_ops, body_len;
     size_t body;          /* offset in `bodies` (columns), or in the raw section */
     uint32_t parents;     /* first of n_parents ids in `parents` */
+    uint32_t header_len;  /* raw: its header stands before the body */
     uint32_t signature;   /* index, or CKV_NONE */
     uint32_t change;      /* its number once it is here */
     uint8_t n_parents, state;
@@ -63,6 +64,7 @@ typedef struct import {
     ckv_columns_in columns;
     ckv_report *report;
     ckv_err *err;
+    size_t n_bytes; /* of the whole bundle */
 } import;
 
 static ckv_status malformed(import *m, const char *text)
@@ -285,6 +287,10 @@ static ckv_status read_raw_change(import *m, chain_in *chain, item_in *item)
     }
     item->seq = h.seq;
     item->has_prev = h.has_prev;
+    item->header_len = (uint32_t)n_header;
+    ckv_buf_bytes(&m->bodies, header, n_header);
+    item->body = m->bodies.len;
+    if (m->bodies.status != CKV_OK) return m->bodies.status;
     if (!chain->started) chain->prev = h.prev;
     if (chain->started && (h.seq != chain->seq || (chain->seq == 0 && chain->n) || (h.has_prev && !ckv_id32_eq(&h.prev, &chain->prev)) || h.has_prev != (chain->seq > 0))) {
         item->state = ITEM_REFUSED;
@@ -322,7 +328,6 @@ static ckv_status read_raw_change(import *m, chain_in *chain, item_in *item)
         }
         h.body = body;
     }
-    item->body = m->bodies.len; /* beside the others, so that one kind of offset serves both */
     ckv_buf_bytes(&m->bodies, h.body, h.body_len);
     return m->bodies.status;
 }
@@ -340,7 +345,7 @@ static ckv_status read_items(import *m)
         if (form == 2) ckv_rd_varint(&r);
         n_changes += n;
         if (form != 1) n_columns += n;
-        if (n_changes > (uint64_t)CKV_RUN_CHANGES * (m->sig_at.len + m->chains.len)) return malformed(m, "bundle: more changes than its signatures can cover");
+        if (n_changes > (uint64_t)CKV_RUN_CHANGES * m->sig_at.len + m->n_bytes / 16) return malformed(m, "bundle: more changes than its signatures can cover");
         if (r.status != CKV_OK) return malformed(m, "bundle: slices");
     }
     CKV_TRY(open_parents(m, &cols, n_columns));
@@ -439,14 +444,22 @@ static void accept_run(import *m, uint32_t from, uint32_t to)
     }
 }
 
+static bool is_covered(const ckv_doc *doc, uint32_t change)
+{
+    uint32_t seq;
+    const uint32_t branch = ckv_graph_branch(&doc->graph, change, &seq);
+    return ckv_lanes_covered(&doc->graph.lanes, branch, seq) || ckv_doc_cover(doc, branch, seq);
+}
+
 static ckv_status verify_chain(import *m, const chain_in *c)
 {
     const lane_in *lane = &m->lanes.ptr[c->lane];
     uint32_t at = 0, k = 0, from = c->first;
-    bool broken = false;
+    bool broken = false, news = false; /* news: something since the last signature is not here yet */
     for (uint32_t i = c->first; i != CKV_NONE; i = m->items.ptr[i].next, at++) {
         item_in *item = &m->items.ptr[i];
         if (item->state != ITEM_REFUSED) CKV_TRY(is_here(m, item));
+        news |= item->change == CKV_NONE;
         if (from == CKV_NONE) from = i;
         if (k >= c->n_sigs || m->sig_at.ptr[c->sigs + k] != at) continue;
         const uint32_t sig = c->sigs + k++;
@@ -454,7 +467,12 @@ static ckv_status verify_chain(import *m, const chain_in *c)
             broken = true;
             continue;
         }
+        if (!news && is_covered(m->doc, item->change)) { /* nothing to learn: a signature is checked once */
+            from = CKV_NONE;
+            continue;
+        }
         if (!verify(m, item, sig)) continue; /* a later one may still cover it */
+        news = false;
         item->signature = sig;
         accept_run(m, from, i);
         from = CKV_NONE;
@@ -615,6 +633,66 @@ static ckv_status admit_all(import *m)
     return CKV_OK;
 }
 
+/* ---- covers */
+
+/* The header of an item, as a blob. */
+static void put_header(import *m, const item_in *item, const chain_in *chain, ckv_buf *out)
+{
+    if (item->raw) {
+        ckv_buf_blob(out, m->bodies.ptr + item->body - item->header_len, item->header_len);
+        return;
+    }
+    uint8_t bytes[CKV_HEADER_MAX_BYTES];
+    ckv_id32 hash;
+    ckv_header h = {.seq = item->seq, .n_ops = item->n_ops, .body_len = item->body_len, .has_prev = item->has_prev, .prev = item->before == CKV_NONE ? chain->first_prev : m->items.ptr[item->before].id, .n_parents = item->n_parents, .parents = m->parents.ptr + item->parents, .body = m->bodies.ptr + item->body};
+    if (h.body_len > CKV_INLINE_BODY_BYTES) {
+        hash = ckv_body_hash(h.body, h.body_len);
+        h.body_hash = &hash;
+    }
+    ckv_buf_blob(out, bytes, ckv_header_write(bytes, &h));
+}
+
+/* Keeps the headers from behind `last`, which is here, to `signer`, which is not. */
+static ckv_status keep_cover(import *m, const chain_in *chain, const item_in *last, const item_in *signer)
+{
+    ckv_doc *doc = m->doc;
+    ckv_cover c = {.off = doc->cover_headers.len, .signature = signature_at(m, signer->signature)};
+    c.branch = ckv_graph_branch(&doc->graph, last->change, &c.seq);
+    CKV_TRY(ckv_covers_reserve(&doc->covers, 1));
+    for (const item_in *i = last; i != signer; c.n++) {
+        i = &m->items.ptr[i->next];
+        put_header(m, i, chain, &doc->cover_headers);
+    }
+    if (doc->cover_headers.status != CKV_OK) {
+        const ckv_status s = doc->cover_headers.status;
+        doc->cover_headers.status = CKV_OK;
+        return s;
+    }
+    c.n_bytes = doc->cover_headers.len - c.off;
+    const ckv_cover *next = ckv_doc_cover(doc, c.branch, c.seq);
+    size_t at = next ? (size_t)(next - doc->covers.ptr) : doc->covers.len;
+    while (!next && at > 0 && doc->covers.ptr[at - 1].branch > c.branch) at--;
+    memmove(doc->covers.ptr + at + 1, doc->covers.ptr + at, (doc->covers.len - at) * sizeof c);
+    doc->covers.ptr[at] = c;
+    doc->covers.len++;
+    return CKV_OK;
+}
+
+/* A change is accepted under a signature that may stand on one that is not stored. What proves it is kept, or it could not be passed on. */
+static ckv_status keep_covers(import *m)
+{
+    for (size_t k = 0; k < m->chains.len; k++) {
+        const chain_in *chain = &m->chains.ptr[k];
+        const item_in *last = NULL;
+        for (uint32_t i = chain->first; i != CKV_NONE; i = m->items.ptr[i].next) {
+            const item_in *item = &m->items.ptr[i];
+            if (item->change != CKV_NONE) last = item;
+            else if (item->signature != CKV_NONE && last && !is_covered(m->doc, last->change)) CKV_TRY(keep_cover(m, chain, last, item));
+        }
+    }
+    return CKV_OK;
+}
+
 /* ---- the whole */
 
 void ckv_report_init(ckv_report *report, ckv_alloc a)
@@ -688,6 +766,7 @@ ckv_status ckv_bundle_doc_id(const uint8_t *data, size_t n_bytes, ckv_id32 *out,
 /* Opens the frame and reads all; no signature is looked at. */
 static ckv_status read_all(import *m, const uint8_t *data, size_t n_bytes)
 {
+    m->n_bytes = n_bytes;
     CKV_TRY(ckv_bundle_open(&m->bundle, m->doc->env.alloc, data, n_bytes, m->err));
     if (!ckv_id32_eq(&m->bundle.head.doc, &m->doc->id)) return malformed(m, "a bundle of another document");
     CKV_TRY(read_lanes(m));
@@ -737,7 +816,7 @@ ckv_status ckv_bundle_check(ckv_doc *doc, const uint8_t *data, size_t n_bytes, c
 /* Where the document stood, to come back to. */
 typedef struct snapshot {
     uint32_t n_changes, n_lanes;
-    size_t journal;
+    size_t journal, cover_bytes;
     ckv_u32s heads;
 } snapshot;
 
@@ -753,6 +832,12 @@ static void go_back(ckv_doc *doc, const snapshot *at)
     while (doc->voids.len && doc->voids.ptr[doc->voids.len - 1].change >= at->n_changes) {
         doc->void_bodies.len = doc->voids.ptr[--doc->voids.len].off;
     }
+    size_t kept = 0; /* covers stand in order of their places, new ones among old */
+    for (size_t i = 0; i < doc->covers.len; i++) {
+        if (doc->covers.ptr[i].off < at->cover_bytes) doc->covers.ptr[kept++] = doc->covers.ptr[i];
+    }
+    doc->covers.len = kept;
+    doc->cover_headers.len = at->cover_bytes;
     ckv_inbox_revert(&doc->inbox);
     doc->root_valid = false;
 }
@@ -760,7 +845,7 @@ static void go_back(ckv_doc *doc, const snapshot *at)
 ckv_status ckv_doc_apply(ckv_doc *doc, const uint8_t *data, size_t n_bytes, ckv_report *report, ckv_err *err)
 {
     import m = import_init(doc, report, err);
-    snapshot at = {.n_changes = ckv_ids_n(&doc->graph.ids), .n_lanes = (uint32_t)doc->graph.lanes.lanes.len, .heads = {.a = doc->env.alloc}};
+    snapshot at = {.n_changes = ckv_ids_n(&doc->graph.ids), .n_lanes = (uint32_t)doc->graph.lanes.lanes.len, .cover_bytes = doc->cover_headers.len, .heads = {.a = doc->env.alloc}};
     const uint64_t evicted = doc->inbox.evicted;
     report_clear(report);
     ckv_status s = read_all(&m, data, n_bytes);
@@ -772,6 +857,7 @@ ckv_status ckv_doc_apply(ckv_doc *doc, const uint8_t *data, size_t n_bytes, ckv_
         at.journal = doc->journal.log.len;
         s = admit_all(&m);
         if (s == CKV_OK) s = settle_refusals(&m);
+        if (s == CKV_OK) s = keep_covers(&m); /* the last step that can fail */
         if (s == CKV_OK) {
             settle_report(&m);
             ckv_inbox_settle(&doc->inbox);

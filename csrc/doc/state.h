@@ -40,6 +40,15 @@ typedef struct ckv_void_at { /* its body as it came, in ckv_doc.void_bodies */
 } ckv_void_at;
 CKV_VEC(ckv_void_ats, ckv_void_at);
 
+/* What proves a change whose signed successor is not here: refused, waiting, for a later version, or beyond the heads of a fork. */
+typedef struct ckv_cover {
+    uint32_t branch, seq; /* of the last change that is here */
+    uint32_t n;           /* headers that follow it, up to a signed one */
+    size_t off, n_bytes;  /* in ckv_doc.cover_headers: blobs */
+    ckv_signature signature;
+} ckv_cover;
+CKV_VEC(ckv_covers, ckv_cover);
+
 typedef struct ckv_pending {
     uint32_t kind; /* 0, CKV_OP_INSERT or CKV_OP_DELETE */
     uint32_t text, pos, n;
@@ -69,6 +78,8 @@ struct ckv_doc {
     ckv_buf message_bytes;
     ckv_void_ats voids;
     ckv_buf void_bodies;
+    ckv_covers covers; /* by branch and seq */
+    ckv_buf cover_headers;
 
     uint32_t own_lane;       /* CKV_NONE: the next change opens one */
     ckv_pending pending;
@@ -92,6 +103,8 @@ CKV_NODISCARD ckv_status ckv_doc_reserve_notes(ckv_doc *doc, size_t message_byte
 void ckv_doc_note(ckv_doc *doc, uint32_t change, int64_t time, const void *message, size_t message_bytes);
 const ckv_void_at *ckv_doc_void(const ckv_doc *doc, uint32_t change);
 const ckv_message_at *ckv_doc_message(const ckv_doc *doc, uint32_t change);
+/* The first cover at or after (branch, seq) on that very branch, or NULL. */
+const ckv_cover *ckv_doc_cover(const ckv_doc *doc, uint32_t branch, uint32_t seq);
 int64_t ckv_doc_time(const ckv_doc *doc, uint32_t change);
 /* The past of these ids, themselves included. Unknown ones: CKV_ENOENT if strict, else left out. */
 CKV_NODISCARD ckv_status ckv_doc_version(ckv_doc *doc, const ckv_id32 *ids, size_t n, bool strict, ckv_past *out);
