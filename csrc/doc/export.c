@@ -315,7 +315,7 @@ static ckv_status put_signatures(export *e, const chain_out *chain, ckv_buf *out
     const ckv_signed_at *first = ckv_lanes_signature(lanes, chain->branch, chain->seq_a), *s = first;
     uint32_t n = chain->kept != NULL, next = chain->seq_a; /* next: behind the signature before */
     const ckv_signed_ats *all = &ckv_lanes_branch(lanes, chain->branch)->signatures;
-    const ckv_signed_at *const stop = all->ptr + all->len;
+    const ckv_signed_at *const stop = all->len ? all->ptr + all->len : NULL;
     for (; s && s < stop && s->seq < end; s++) n++;
     ckv_buf_varint(out, n);
     for (s = first; s && s < stop && s->seq < end; s++) {
