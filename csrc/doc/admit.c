@@ -387,11 +387,9 @@ ckv_status ckv_admit(ckv_doc *doc, const ckv_candidate *c, ckv_judgement *out)
     }
     out->change = ckv_graph_append(g, j.lane, branch, j.prev, j.parents, j.n_parents, &doc->past, c->id, n_ops, n_items);
     out->lane_no = j.lane;
+    branch = ckv_graph_branch(g, out->change, &seq);
+    ckv_lanes_weigh(&g->lanes, branch, c->header.body_len);
     ckv_doc_note(doc, out->change, opened == CKV_OK ? j.body.time : 0, opened == CKV_OK ? j.body.message : NULL, j.body.message_bytes);
     doc->root_valid = false;
-    if (c->signature) {
-        const uint32_t b = ckv_graph_branch(g, out->change, &seq);
-        return ckv_lanes_sign(&g->lanes, b, seq, c->signature); /* a failure takes the whole apply back */
-    }
-    return CKV_OK;
+    return c->signature ? ckv_lanes_sign(&g->lanes, branch, seq, c->signature) : CKV_OK; /* a failure takes the whole apply back */
 }

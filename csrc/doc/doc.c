@@ -296,12 +296,13 @@ static ckv_status open_lane(ckv_doc *doc)
 /* No run under one signature may be longer than 1,024 changes or, but for its last change, 256 KiB of bodies. */
 static void sign_in_time(ckv_doc *doc, uint32_t branch, uint32_t seq, const ckv_id32 *id, size_t body_bytes)
 {
+    if (branch == CKV_NONE) branch = ckv_lanes_lane(&doc->graph.lanes, doc->own_lane)->first_branch;
+    ckv_lanes_weigh(&doc->graph.lanes, branch, (uint32_t)body_bytes);
     doc->unsigned_changes++;
     doc->unsigned_bytes += body_bytes;
     if (doc->unsigned_changes < CKV_RUN_CHANGES && doc->unsigned_bytes <= CKV_RUN_BYTES) return;
     ckv_signature s;
     const ckv_id32 *lane = &ckv_lanes_lane(&doc->graph.lanes, doc->own_lane)->id;
-    if (branch == CKV_NONE) branch = ckv_lanes_lane(&doc->graph.lanes, doc->own_lane)->first_branch;
     ckv_sign_change(&s, &doc->identity, &doc->id, lane, seq, id);
     CKV_MUST(ckv_lanes_sign(&doc->graph.lanes, branch, seq, &s) == CKV_OK); /* room was made */
     doc->unsigned_changes = 0;

@@ -308,26 +308,46 @@ static ckv_status cover(export *e, chain_out *chain)
     return CKV_OK;
 }
 
+/* The next signature that a bundle needs: the last one that keeps the run from `seq` on within its limits, or the very next. Each costs its
+ * reader 50 us, and it covers all those before it. Where a lane forked all are kept, so that proofs stay short. */
+static const ckv_signed_at *needed(const ckv_signed_at *s, const ckv_signed_at *stop, uint32_t end, uint32_t seq, uint64_t bytes, bool forked)
+{
+    const ckv_signed_at *best = s;
+    for (; s < stop && s->seq < end && !forked; s++) {
+        if (s->seq - seq >= CKV_RUN_CHANGES) break;
+        if (s->before != UINT64_MAX && s->before - bytes <= CKV_RUN_BYTES) best = s;
+    }
+    return best;
+}
+
 static ckv_status put_signatures(export *e, const chain_out *chain, ckv_buf *out)
 {
     const ckv_lanes *lanes = &e->doc->graph.lanes;
-    const uint32_t end = chain->seq_b + chain->n_cover;
-    const ckv_signed_at *first = ckv_lanes_signature(lanes, chain->branch, chain->seq_a), *s = first;
-    uint32_t n = chain->kept != NULL, next = chain->seq_a; /* next: behind the signature before */
     const ckv_signed_ats *all = &ckv_lanes_branch(lanes, chain->branch)->signatures;
-    const ckv_signed_at *const stop = all->len ? all->ptr + all->len : NULL;
-    for (; s && s < stop && s->seq < end; s++) n++;
-    ckv_buf_varint(out, n);
-    for (s = first; s && s < stop && s->seq < end; s++) {
-        ckv_buf_varint(out, s->seq - next);
+    const ckv_signed_at *const stop = all->ptr + all->len, *s = ckv_lanes_signature(lanes, chain->branch, chain->seq_a);
+    const bool forked = ckv_lanes_of_branch(lanes, chain->branch)->n_branches > 1;
+    const uint32_t end = chain->seq_b + chain->n_cover;
+    uint64_t bytes = s && s > all->ptr && s[-1].after != UINT64_MAX ? s[-1].after : 0; /* of bodies before seq_a, at most */
+    uint32_t n = 0, next = chain->seq_a;                                              /* next: behind the signature before */
+    ckv_buf gaps = ckv_buf_init(out->a);
+    while (s && s < stop && s->seq < end) {
+        s = needed(s, stop, end, next, bytes, forked);
+        ckv_buf_varint(&gaps, s->seq - next);
         ckv_buf_bytes(&e->sections[CKV_SEC_SIGNATURES], s->signature.b, CKV_SIGNATURE_BYTES);
         next = s->seq + 1;
+        if (s->after != UINT64_MAX) bytes = s->after;
+        s++, n++;
     }
     if (chain->kept) {
-        ckv_buf_varint(out, end + chain->kept->n - 1 - next);
+        ckv_buf_varint(&gaps, end + chain->kept->n - 1 - next);
         ckv_buf_bytes(&e->sections[CKV_SEC_SIGNATURES], chain->kept->signature.b, CKV_SIGNATURE_BYTES);
+        n++;
     }
-    return out->status;
+    ckv_buf_varint(out, n);
+    ckv_buf_bytes(out, gaps.ptr, gaps.len);
+    const ckv_status status = gaps.status != CKV_OK ? gaps.status : out->status;
+    ckv_buf_fini(&gaps);
+    return status;
 }
 
 /* Headers of changes that are not here, which lead to a signature. */

@@ -150,7 +150,9 @@ ckv_status ckv_lanes_sign(ckv_lanes *x, uint32_t branch, uint32_t seq, const ckv
     while (i > 0 && v->ptr[i - 1].seq > seq) i--;
     if (i > 0 && v->ptr[i - 1].seq == seq) return CKV_OK;
     memmove(v->ptr + i + 1, v->ptr + i, (v->len - i) * sizeof *v->ptr);
-    v->ptr[i] = (ckv_signed_at){seq, *s};
+    const ckv_branch *b = &x->branches.ptr[branch];
+    const bool is_tip = seq + 1 == b->n_seq;
+    v->ptr[i] = (ckv_signed_at){seq, is_tip ? b->body_bytes - b->tip_bytes : UINT64_MAX, is_tip ? b->body_bytes : UINT64_MAX, *s};
     v->len++;
     return CKV_OK;
 }

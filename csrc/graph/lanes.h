@@ -21,8 +21,11 @@
 #include "ds/vec.h"
 #include "graph/ids.h"
 
+/* `before` and `after`: bytes of all bodies of the branch up to this change, without and with its own. UINT64_MAX: not known, which only
+ * costs a signature more in a bundle. */
 typedef struct ckv_signed_at {
     uint32_t seq;
+    uint64_t before, after;
     ckv_signature signature;
 } ckv_signed_at;
 CKV_VEC(ckv_signed_ats, ckv_signed_at);
@@ -36,6 +39,8 @@ typedef struct ckv_branch {
     ckv_u32s segments;    /* indexes into ckv_graph.segments */
     ckv_u32s runs;        /* indexes into ckv_lanes.runs */
     ckv_signed_ats signatures; /* ascending in seq */
+    uint64_t body_bytes;       /* of its changes, at least */
+    uint32_t tip_bytes;        /* of its last one */
 } ckv_branch;
 
 typedef struct ckv_lane {
@@ -102,6 +107,12 @@ void ckv_lanes_append(ckv_lanes *x, uint32_t branch, uint32_t change, uint32_t i
 void ckv_lanes_pop(ckv_lanes *x, uint32_t branch, uint32_t prev, uint32_t item, uint32_t n_items);
 /* Forgets lanes from n_lanes on; they have no changes. */
 void ckv_lanes_drop(ckv_lanes *x, uint32_t n_lanes);
+/* Notes the size of the body of a branch's newest change. */
+static inline void ckv_lanes_weigh(ckv_lanes *x, uint32_t branch, uint32_t body_bytes)
+{
+    x->branches.ptr[branch].body_bytes += body_bytes;
+    x->branches.ptr[branch].tip_bytes = body_bytes;
+}
 bool ckv_lanes_check(const ckv_lanes *x, uint32_t n_items, const char **why);
 
 #endif

@@ -2,6 +2,7 @@
  *
  *     get .. put                 short work: the thread keeps the GIL (or stays attached) all the way
  *     get, away .. back, put     long work: the GIL is dropped in between, the lock stays held
+ *     get_both .. put_both       short work on two documents; in order of address, so that two threads cannot cross
  *
  * Under it no Python code runs: no call back, no DECREF of foreign objects, no allocation of objects that the garbage
  * collector tracks (str, bytes, int and float are fine). So nobody can come back in, and nobody waits with it in hand.
@@ -14,6 +15,7 @@
 
 #include <Python.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #if PY_VERSION_HEX >= 0x030D0000
 
@@ -29,6 +31,17 @@ static inline bool ckpy_lock_init(ckpy_lock *l)
 static inline void ckpy_lock_fini(ckpy_lock *l) { (void)l; }
 static inline void ckpy_lock_get(ckpy_lock *l) { PyMutex_Lock(&l->mutex); }
 static inline void ckpy_lock_put(ckpy_lock *l) { PyMutex_Unlock(&l->mutex); }
+static inline void ckpy_lock_get_both(ckpy_lock *a, ckpy_lock *b)
+{
+    const bool in_order = (uintptr_t)a < (uintptr_t)b;
+    ckpy_lock_get(in_order ? a : b);
+    if (a != b) ckpy_lock_get(in_order ? b : a);
+}
+static inline void ckpy_lock_put_both(ckpy_lock *a, ckpy_lock *b)
+{
+    ckpy_lock_put(a);
+    if (a != b) ckpy_lock_put(b);
+}
 static inline PyThreadState *ckpy_lock_away(ckpy_lock *l)
 {
     (void)l;
@@ -69,6 +82,18 @@ static inline void ckpy_lock_get(ckpy_lock *l)
     }
 }
 static inline void ckpy_lock_put(ckpy_lock *l) { (void)l; }
+static inline void ckpy_lock_get_both(ckpy_lock *a, ckpy_lock *b)
+{
+    do {
+        ckpy_lock_get(a);
+        ckpy_lock_get(b);
+    } while (a->busy); /* again, if it was taken while we waited for b: a free one holds nobody up */
+}
+static inline void ckpy_lock_put_both(ckpy_lock *a, ckpy_lock *b)
+{
+    (void)a;
+    (void)b;
+}
 static inline PyThreadState *ckpy_lock_away(ckpy_lock *l)
 {
     l->busy = true;

@@ -2,6 +2,13 @@
 #include "py/convert.h"
 #include "py/errors.h"
 
+#include <pthread.h>
+
+unsigned ckpy_generation;
+
+static void count_child(void) { ckpy_generation++; } /* the one thread of a new process */
+static void watch_forks(void) { (void)pthread_atfork(NULL, NULL, count_child); }
+
 static PyObject *verify_equivocation(PyObject *module, PyObject *proof)
 {
     ckpy_state *st = PyModule_GetState(module);
@@ -70,12 +77,14 @@ ckpy_state *ckpy_state_of(PyTypeObject *type)
 
 static int exec(PyObject *m)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     ckpy_state *st = PyModule_GetState(m);
     if (!ckv_init()) {
         PyErr_SetString(PyExc_ImportError,
                         "crdtkv: libsodium does not work here, or is too old (1.0.18 is needed)");
         return -1;
     }
+    pthread_once(&once, watch_forks);
     if (ckpy_errors_exec(m, st) < 0) return -1;
     const struct {
         PyTypeObject **slot;

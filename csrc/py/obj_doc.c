@@ -40,6 +40,7 @@ static PyObject *Doc_new(PyTypeObject *tp, PyObject *args, PyObject *kw)
     if (!self) return NULL;
     self->state = st;
     self->room = CKPY_LONE_BYTES;
+    self->generation = ckpy_generation;
     self->clock = clock == Py_None ? NULL : Py_NewRef(clock);
     if (!ckpy_lock_init(&self->lock) || !(self->gate = PyThread_allocate_lock())) {
         Py_DECREF(self);
@@ -139,6 +140,10 @@ ckv_status ckpy_doc_close(ckpy_doc *d, int64_t ms, const char *message, size_t n
                           uint32_t *change)
 {
     ckv_status s;
+    if (d->generation != ckpy_generation) { /* after os.fork() the parent goes on with the lane */
+        ckv_doc_leave_lane(d->core);
+        d->generation = ckpy_generation;
+    }
     if (CKPY_LONE_BYTES - d->room < CKPY_LONG) {
         s = ckv_doc_commit(d->core, ms, message, n_bytes, change);
     } else {
@@ -513,26 +518,43 @@ static PyObject *Doc_merge(PyObject *op, PyObject *arg)
         return NULL;
     }
     ckpy_doc *other = DOC(arg);
-    /* One lock at a time, so two documents that merge each other cannot block each other. */
-    PyObject *heads = Doc_get_heads(op, NULL);
-    if (!heads) return NULL;
-    range r = {0};
-    const int ok = ckpy_ids_arg(heads, &r.since, &r.n_since);
-    Py_DECREF(heads);
-    if (ok < 0) return NULL;
+    if (!ckv_id32_eq(ckv_doc_id(self->core), ckv_doc_id(other->core))) /* fixed for life */
+        return ckpy_raise(self->state, CKV_ECORRUPT, "merge: a replica of another document");
+    if (ckpy_doc_settle(self, "merge") < 0) return NULL;
+    ckpy_lock_put(&self->lock);
+    /* Both at once for a look only. What other gets afterwards is merged, too; what self gets is known. */
+    ckv_buf common = ckv_buf_init(ckv_alloc_libc), bundle = ckv_buf_init(ckv_alloc_libc);
+    ckpy_lock_get_both(&self->lock, &other->lock);
+    ckv_status s = ckv_doc_common(other->core, self->core, &common);
+    ckpy_lock_put_both(&self->lock, &other->lock);
     PyObject *result = NULL;
-    if (ckpy_doc_settle(other, "merge") == 0) {
-        ckv_buf bundle = ckv_buf_init(ckv_alloc_libc);
-        const ckv_status s = export_range(other, &r, &bundle);
+    if (s != CKV_OK) {
+        ckpy_raise(self->state, s, "the documents could not be compared");
+    } else if (ckpy_doc_settle(other, "merge") == 0) {
+        const range r = {.since = (ckv_id32 *)(void *)common.ptr, .n_since = common.len / 32};
+        s = export_range(other, &r, &bundle);
         ckpy_lock_put(&other->lock);
         if (s == CKV_OK)
             result = apply_bytes(self, bundle.ptr, bundle.len, "merge");
         else
             ckpy_raise(self->state, s, "the changes could not be exported");
-        ckv_buf_fini(&bundle);
     }
-    range_fini(&r);
+    ckv_buf_fini(&common);
+    ckv_buf_fini(&bundle);
     return result;
+}
+
+/* For tests and demonstrations: how a liar is made. */
+static PyObject *Doc_go_on_with_lane(PyObject *op, PyObject *arg)
+{
+    ckpy_doc *self = DOC(op);
+    ckv_id32 lane;
+    if (ckpy_id_arg(arg, &lane) < 0) return NULL;
+    if (ckpy_doc_settle(self, "_go_on_with_lane") < 0) return NULL;
+    const ckv_status s = ckv_doc_go_on_with_lane(self->core, &lane);
+    ckpy_lock_put(&self->lock);
+    if (s != CKV_OK) return ckpy_raise(self->state, s, "no lane of this identity");
+    Py_RETURN_NONE;
 }
 
 static PyObject *Doc_equivocations(PyObject *op, PyObject *ignored)
@@ -735,6 +757,10 @@ static PyMethodDef Doc_methods[] = {
     {"apply", Doc_apply, METH_O, apply_doc},
     {"merge", Doc_merge, METH_O, merge_doc},
     {"stats", Doc_stats, METH_NOARGS, stats_doc},
+    {"_go_on_with_lane", Doc_go_on_with_lane, METH_O,
+     "_go_on_with_lane($self, lane, /)\n--\n\n"
+     "The next change goes on with a lane of this identity. If another replica does so, too, it is "
+     "lying:\nfor tests and demonstrations."},
     {"_equivocations", Doc_equivocations, METH_NOARGS,
      "_equivocations($self, /)\n--\n\n(author, lane, seq, a, b) of each equivocation, sorted."},
     {"_proof", (PyCFunction)(void (*)(void))Doc_proof, METH_FASTCALL,

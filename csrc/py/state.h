@@ -27,6 +27,9 @@ typedef struct ckpy_state {
 
 extern struct PyModuleDef ckpy_def;
 
+/* How many times this process was forked off, counted from the one that loaded us. */
+extern unsigned ckpy_generation;
+
 /* The state of the module that made `type`; works for subclasses too. NULL with an exception. */
 ckpy_state *ckpy_state_of(PyTypeObject *type);
 
@@ -54,6 +57,7 @@ typedef struct ckpy_doc {
     unsigned waiters;        /* threads that wait for the block's end */
     unsigned handoff;        /* how many of them go first now that it has ended */
     unsigned epoch;          /* counts blocks that ended with somebody waiting */
+    unsigned generation;     /* ckpy_generation when it was made, or last opened a lane after a fork */
     PyThread_type_lock gate; /* owned; held while a block is open, for others to wait on */
     PyObject *
         made; /* owned list or NULL: texts that were attached in the open block. Its thread's own */
