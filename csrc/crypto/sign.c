@@ -1,6 +1,7 @@
 #include "crypto/sign.h"
 
 #include <sodium.h>
+#include <stdatomic.h>
 
 #define DOMAIN "crdtkv-sig-v1"
 #define MESSAGE_BYTES (13 + 32 + 32 + 4 + 32)
@@ -43,9 +44,12 @@ static bool in_prime_group(const uint8_t a[32])
     return sodium_memcmp(q, a, 32) == 0;
 }
 
+/* The self-test found that libsodium's own check refuses mixed order, so that ours, another 60 us a key, need not be made. */
+static atomic_bool library_suffices;
+
 bool ckv_key_is_valid(const ckv_id32 *key)
 {
-    return crypto_core_ed25519_is_valid_point(key->b) == 1 && in_prime_group(key->b);
+    return crypto_core_ed25519_is_valid_point(key->b) == 1 && (library_suffices || in_prime_group(key->b));
 }
 
 bool ckv_sign_selftest(void)
@@ -54,7 +58,7 @@ bool ckv_sign_selftest(void)
     ckv_identity zero;
     const uint8_t seed[32] = {0};
     ckv_identity_from_seed(&zero, seed);
-    if (!ckv_key_is_valid(&zero.public_key)) return false;
+    if (crypto_core_ed25519_is_valid_point(zero.public_key.b) != 1 || !in_prime_group(zero.public_key.b)) return false;
     static const uint8_t p[32] = {0xed, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
                                   0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
                                   0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f};
@@ -67,5 +71,6 @@ bool ckv_sign_selftest(void)
         mixed.b[i] = (uint8_t)(d & 0xff);
     }
     mixed.b[31] = (uint8_t)((mixed.b[31] & 0x7f) | ((zero.public_key.b[31] & 0x80) ^ 0x80)); /* x -> -x */
-    return !ckv_key_is_valid(&mixed);
+    library_suffices = crypto_core_ed25519_is_valid_point(mixed.b) == 0;
+    return !in_prime_group(mixed.b);
 }

@@ -140,10 +140,7 @@ ckv_status ckpy_doc_close(ckpy_doc *d, int64_t ms, const char *message, size_t n
                           uint32_t *change)
 {
     ckv_status s;
-    if (d->generation != ckpy_generation) { /* after os.fork() the parent goes on with the lane */
-        ckv_doc_leave_lane(d->core);
-        d->generation = ckpy_generation;
-    }
+    ckpy_doc_check_lane(d);
     if (CKPY_LONE_BYTES - d->room < CKPY_LONG) {
         s = ckv_doc_commit(d->core, ms, message, n_bytes, change);
     } else {
@@ -519,7 +516,7 @@ static PyObject *Doc_merge(PyObject *op, PyObject *arg)
     }
     ckpy_doc *other = DOC(arg);
     if (!ckv_id32_eq(ckv_doc_id(self->core), ckv_doc_id(other->core))) /* fixed for life */
-        return ckpy_raise(self->state, CKV_ECORRUPT, "merge: a replica of another document");
+        return ckpy_raise_err(self->state, CKV_ECORRUPT, &(ckv_err){0}, "a replica of another document");
     if (ckpy_doc_settle(self, "merge") < 0) return NULL;
     ckpy_lock_put(&self->lock);
     /* Both at once for a look only. What other gets afterwards is merged, too; what self gets is known. */

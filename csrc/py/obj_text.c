@@ -688,9 +688,11 @@ static PyObject *Text_splices(PyObject *op, PyObject *iterable)
 #define LONE_WIDE (((size_t)CKPY_LONE_BYTES - 4096) / 4)
 
 /* Closes the open change of lone edits between two parts of an edit. */
-static ckv_status next_change(ckv_doc *core, int64_t ms, ckv_mark *mark)
+static ckv_status next_change(ckpy_doc *d, int64_t ms, ckv_mark *mark)
 {
+    ckv_doc *core = d->core;
     uint32_t change;
+    ckpy_doc_check_lane(d);
     ckv_doc_unmark(core, *mark);
     const ckv_status closed = ckv_doc_commit(core, ms, NULL, 0, &change);
     CKV_TRY(ckv_doc_mark(core, mark));
@@ -706,14 +708,14 @@ static ckv_status apply_edit(ckpy_text *t, const ckpy_edit *e, const uint32_t *n
                split_ins = lone && e->n_ins > LONE_WIDE;
     for (size_t left = e->n_del; left;) {
         const size_t n = split_del && left > LONE_DELETED ? LONE_DELETED : left;
-        if (split_del) CKV_TRY(next_change(core, ms, mark));
+        if (split_del) CKV_TRY(next_change(t->doc, ms, mark));
         CKV_TRY(ckv_text_delete(core, t->container, e->old_pos, n));
         left -= n;
     }
-    if (split_del) CKV_TRY(next_change(core, ms, mark));
+    if (split_del) CKV_TRY(next_change(t->doc, ms, mark));
     for (size_t off = 0; off < e->n_ins;) {
         const size_t left = e->n_ins - off, n = split_ins && left > LONE_WIDE ? LONE_WIDE : left;
-        if (split_ins) CKV_TRY(next_change(core, ms, mark));
+        if (split_ins) CKV_TRY(next_change(t->doc, ms, mark));
         CKV_TRY(
             ckv_text_insert(core, t->container, e->old_pos + off, new + e->new_pos + off, 4, n));
         off += n;

@@ -129,6 +129,14 @@ int ckpy_doc_await(ckpy_doc *d);
 /* What the clock says, in ms. Without the lock. -1: an exception. */
 int ckpy_doc_now(ckpy_doc *d, int64_t *ms);
 
+/* Under the lock, before a change is closed: after os.fork() the parent goes on with the lane, the child opens one. */
+static inline void ckpy_doc_check_lane(ckpy_doc *d)
+{
+    if (d->generation == ckpy_generation) return;
+    ckv_doc_leave_lane(d->core);
+    d->generation = ckpy_generation;
+}
+
 /* Under the lock: closes the open change. */
 ckv_status ckpy_doc_close(ckpy_doc *d, int64_t ms, const char *message, size_t n_bytes,
                           uint32_t *change);
