@@ -101,18 +101,6 @@ static void show(ckv_doc *doc, ckv_buf *out)
     }
 }
 
-/* Whether a signature that is here covers every change. Not so where the signed change itself was refused or came without its body:
- * then what lies before it is here, but cannot be proved to others until the signed one comes. */
-static bool all_signed(const ckv_doc *doc)
-{
-    for (uint32_t c = 0; c < ckv_doc_n_changes(doc); c++) {
-        ckv_change_info info;
-        ckv_doc_change(doc, c, &info);
-        if (!info.is_signed) return false;
-    }
-    return true;
-}
-
 /* The same changes, sent on, make the same document. */
 static void send_on(ckv_doc *a, ckv_report *report)
 {
@@ -152,7 +140,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
         const ckv_id32 again = root_of(doc);
         CKV_ASSERT(s == CKV_OK && report.applied.len == 0 && report.voided.len == 0 && ckv_id32_eq(&root, &again));
         check(doc);
-        if (all_signed(doc)) send_on(doc, &report);
+        send_on(doc, &report);
     }
     fuzz_report_fini(&report);
     ckv_buf_fini(&bundle);
