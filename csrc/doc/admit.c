@@ -302,6 +302,7 @@ ckv_status ckv_admit(ckv_doc *doc, const ckv_candidate *c, ckv_judgement *out)
     j.why = NULL;
     bool missing = false;
     uint32_t seq, branch = CKV_NONE;
+    uint64_t clock = 0; /* the greatest of the ancestors */
     *out = (ckv_judgement){.verdict = CKV_APPLIED};
     if (j.lane == CKV_NONE) j.lane = ckv_lanes_find(&g->lanes, c->lane);
 
@@ -314,9 +315,11 @@ ckv_status ckv_admit(ckv_doc *doc, const ckv_candidate *c, ckv_judgement *out)
             out->missing = c->header.prev;
         } else {
             CKV_TRY(s);
-            j.prev_branch = ckv_graph_branch(g, j.prev, &seq);
+            const ckv_stand at = ckv_graph_stand(g, j.prev);
+            j.prev_branch = at.branch;
+            clock = at.clock;
             if (ckv_lanes_branch(&g->lanes, j.prev_branch)->lane != j.lane) return refuse(out, CKV_REFUSED_OTHER, "prev is of another lane");
-            if (seq + 1 != c->header.seq) return refuse(out, CKV_REFUSED_OTHER, "seq is not that of prev and one");
+            if (at.seq + 1 != c->header.seq) return refuse(out, CKV_REFUSED_OTHER, "seq is not that of prev and one");
         }
     }
     for (uint32_t i = 0; i < j.n_parents; i++) {
@@ -329,8 +332,10 @@ ckv_status ckv_admit(ckv_doc *doc, const ckv_candidate *c, ckv_judgement *out)
             continue;
         }
         CKV_TRY(s);
-        j.parent_branch[i] = ckv_graph_branch(g, j.parents[i], &seq);
-        j.parent_items[i] = ckv_chain_items(g, j.parents[i]);
+        const ckv_stand at = ckv_graph_stand(g, j.parents[i]);
+        if (at.clock > clock) clock = at.clock;
+        j.parent_branch[i] = at.branch;
+        j.parent_items[i] = ckv_chain_items_on(g, at.branch, j.parents[i]);
         if (ckv_lanes_branch(&g->lanes, j.parent_branch[i])->lane == j.lane) return refuse(out, CKV_REFUSED_OTHER, "a parent is of the own lane");
     }
     if (missing) {
@@ -355,13 +360,8 @@ ckv_status ckv_admit(ckv_doc *doc, const ckv_candidate *c, ckv_judgement *out)
     CKV_TRY(ckv_past_of(&doc->past, g, j.prev, j.parents, j.n_parents));
     CKV_TRY(ckv_graph_reserve(g, branch, j.n_parents, &doc->past));
     CKV_TRY(ckv_doc_reserve_notes(doc, j.body.message_bytes));
-    if (j.prev != CKV_NONE) j.own_off = ckv_chain_items(g, j.prev);
+    if (j.prev != CKV_NONE) j.own_off = ckv_chain_items_on(g, j.prev_branch, j.prev);
 
-    uint64_t clock = j.prev == CKV_NONE ? 0 : ckv_graph_clock(g, j.prev);
-    for (uint32_t i = 0; i < j.n_parents; i++) {
-        const uint64_t k = ckv_graph_clock(g, j.parents[i]);
-        if (k > clock) clock = k;
-    }
     j.view = (ckv_author_view){.graph = g, .oplog = &doc->log, .past = &doc->past, .own_item = j.item0, .clock = clock + 1, .id = c->id};
 
     const size_t journal = doc->journal.log.len;

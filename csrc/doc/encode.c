@@ -5,12 +5,15 @@
 /* Codes of table entries before the table is sorted. */
 #define UNSORTED 0x40000000u
 
+uint32_t ckv_chain_items_on(const ckv_graph *g, uint32_t branch, uint32_t change)
+{
+    const ckv_branch *b = ckv_lanes_branch(&g->lanes, branch);
+    return b->tip == change ? b->off_end : ckv_lanes_off_before(&g->lanes, branch, ckv_ids_item(&g->ids, change + 1));
+}
+
 uint32_t ckv_chain_items(const ckv_graph *g, uint32_t change)
 {
-    uint32_t seq;
-    const uint32_t b = ckv_graph_branch(g, change, &seq);
-    if (ckv_lanes_branch(&g->lanes, b)->tip == change) return ckv_lanes_branch(&g->lanes, b)->off_end;
-    return ckv_lanes_off_before(&g->lanes, b, ckv_ids_item(&g->ids, change + 1));
+    return ckv_chain_items_on(g, ckv_graph_stand(g, change).branch, change);
 }
 
 void ckv_namer_init(ckv_namer *n, ckv_doc *doc)
@@ -42,7 +45,7 @@ void ckv_namer_of(ckv_namer *n, uint32_t lane, uint32_t prev, const uint32_t *pa
     ckv_buf_clear(&n->changes);
     if (prev != CKV_NONE) {
         n->own_branch = ckv_graph_branch(&n->doc->graph, prev, &seq);
-        n->own_off = ckv_chain_items(&n->doc->graph, prev);
+        n->own_off = ckv_chain_items_on(&n->doc->graph, n->own_branch, prev);
     }
     for (uint32_t i = 0; i < n_parents; i++) n->parent_branch[i] = ckv_graph_branch(&n->doc->graph, parents[i], &seq);
 }

@@ -48,6 +48,7 @@ void ckv_namer_of(ckv_namer *n, uint32_t lane, uint32_t prev, const uint32_t *pa
 void ckv_namer_next(ckv_namer *n, uint32_t branch, uint32_t prev, uint32_t n_items, uint32_t item0);
 /* Where the items of the chain that ends in change c end. */
 uint32_t ckv_chain_items(const ckv_graph *g, uint32_t change);
+uint32_t ckv_chain_items_on(const ckv_graph *g, uint32_t branch, uint32_t change); /* the change is of this branch */
 
 /* Appends the body of operations [lv0, lv1), whose items begin with item0. */
 CKV_NODISCARD ckv_status ckv_encode_body(ckv_namer *n, uint32_t lv0, uint32_t lv1, const ckv_body_head *head, ckv_buf *out);

@@ -67,6 +67,17 @@ void ckv_graph_fini(ckv_graph *g);
 /* ---- one change */
 uint32_t ckv_graph_segment_of(const ckv_graph *g, uint32_t change); /* index */
 uint32_t ckv_graph_branch(const ckv_graph *g, uint32_t change, uint32_t *seq);
+/* All of it in one look. */
+typedef struct ckv_stand {
+    uint32_t branch, seq;
+    uint64_t clock;
+} ckv_stand;
+static inline ckv_stand ckv_graph_stand(const ckv_graph *g, uint32_t change)
+{
+    const ckv_segment *s = &g->segments.ptr[ckv_graph_segment_of(g, change)];
+    const uint32_t k = change - s->start;
+    return (ckv_stand){s->branch, s->seq0 + k, s->clock0 + k};
+}
 uint32_t ckv_graph_at(const ckv_graph *g, uint32_t branch, uint32_t seq); /* the change, also on the chain behind the branch */
 uint64_t ckv_graph_clock(const ckv_graph *g, uint32_t change);
 uint32_t ckv_graph_prev(const ckv_graph *g, uint32_t change); /* CKV_NONE */
