@@ -108,7 +108,7 @@ def _read_bundle(data: bytes, doc_id: bytes | None) -> Bundle:
         raise Malformed("doc_id is not the founder's")
     codec, raw_len = reader.u8(), reader.varint()
     payload = unpack(codec, raw_len, reader.take(len(reader.data) - reader.at))
-    return Bundle(of, founder, read_payload(of, read_sections(payload)))
+    return Bundle(of, founder, read_payload(of, read_sections(payload), len(data)))
 
 
 def unpack(codec: int, raw_len: int, packed: bytes) -> bytes:
@@ -151,7 +151,7 @@ class _Start:
     signed: list[int] = field(default_factory=list)
 
 
-def read_payload(doc_id: bytes, sections: dict[int, bytes]) -> list[Chain]:
+def read_payload(doc_id: bytes, sections: dict[int, bytes], n_bytes: int) -> list[Chain]:
     def section(tag: int) -> Reader:
         return Reader(sections.get(tag, b""))
 
@@ -188,7 +188,7 @@ def read_payload(doc_id: bytes, sections: dict[int, bytes]) -> list[Chain]:
             raise Malformed("slice")
         slices.append((which, form, n, reader.varint() if form == BEHIND_RAW else 0))
     total = sum(n for _, _, n, _ in slices)
-    if total > 1024 * (len(starts) + sum(len(start.signed) for start in starts)):
+    if total > 1024 * sum(len(start.signed) for start in starts) + n_bytes // 16:
         raise Malformed("more changes than signatures can cover")
 
     reader = section(4)

@@ -64,6 +64,7 @@ class Replica(Graph):
         self.doc_id = doc_id
         self.waiting: dict[bytes, Change] = {}
         self.later: dict[bytes, Change] = {}
+        self.covers: dict[bytes, list[Item]] = {}  # behind a change without a signature: the headers to the next one
 
     # Taking changes in
 
@@ -121,6 +122,8 @@ class Replica(Graph):
                 body = header.body_ref if item.body is None else item.body
                 signature = item.signature if item.signature and self.holds(item, header, lane) else None
                 self.waiting[item.id] = Change(item.id, lane, item.header, header, body, signature)
+                if signature is None:
+                    self.covers[item.id] = self.cover(chain.items[k + 1 :], headers[k + 1 :], lane)
 
     def wrong_with_lane(self, lane: Lane) -> str:
         if lane.form == REFERRED:
@@ -133,6 +136,16 @@ class Replica(Graph):
         if item.signature is None or header.seq > 0xFFFFFFFF:
             return False
         return signature_holds(lane.key, signed_message(self.doc_id, lane.id, header.seq, item.id), item.signature)
+
+    def cover(self, items: list[Item], headers: list[Header], lane: Lane) -> list[Item]:
+        """Without bodies, up to the first with a signature that holds."""
+        out = []
+        for item, header in zip(items, headers, strict=False):
+            holds = self.holds(item, header, lane)
+            out.append(Item(item.lane_id, item.header, OMITTED, None, item.signature if holds else None))
+            if holds:
+                return out
+        raise AssertionError("this change is covered")
 
     def covered(self, items: list[Item], headers: list[Header], lane: Lane) -> set[int]:
         """Places at or before a signature that holds, in a run that is not too long."""
@@ -216,10 +229,7 @@ class Replica(Graph):
         return digest(b"crdtkv-root-v1", self.doc_id + b"".join(buckets))
 
     def equivocations(self) -> list[Equivocation]:
-        """One for each (lane, seq) at which a lane parts, by the two smallest siblings there.
-
-        Without a proof (b"") where the only signature behind one of them is on a change that was not stored.
-        """
+        """One for each (lane, seq) at which a lane parts, by the two smallest siblings there."""
         siblings: dict[tuple[bytes, int, bytes], list[bytes]] = {}
         for change in self.changes.values():
             siblings.setdefault((change.lane.id, change.header.seq, change.header.prev or b""), []).append(change.id)
@@ -231,14 +241,11 @@ class Replica(Graph):
         for (lane, seq), (a, b, *_) in sorted(found.items()):
             opening = self.changes[a].lane
             sides = self.path_to_signature(a), self.path_to_signature(b)
-            if sides[0] is None or sides[1] is None:
-                out.append(Equivocation(opening.key, lane, seq, a, b, b""))
-                continue
-            proof = Proof(self.doc_id, opening.key, opening.nonce, seq, (sides[0], sides[1]))
+            proof = Proof(self.doc_id, opening.key, opening.nonce, seq, sides)
             out.append(Equivocation(opening.key, lane, seq, a, b, write_proof(proof)))
         return out
 
-    def path_to_signature(self, id: bytes) -> Side | None:
+    def path_to_signature(self, id: bytes) -> Side:
         """Headers from this change on, breadth first, to the nearest signed one."""
         kept = (self.changes, self.waiting, self.later)
         every = sorted((change for part in kept for change in part.values()), key=lambda change: change.id)
@@ -247,8 +254,12 @@ class Replica(Graph):
             tip = path[-1]
             if tip.signature:
                 return Side(tuple(change.raw for change in path), tip.signature)
+            if tip.id in self.covers:
+                *_, last = behind = self.covers[tip.id]
+                assert last.signature
+                return Side((*(change.raw for change in path), *(item.header for item in behind)), last.signature)
             todo += [[*path, change] for change in every if change.header.prev == tip.id]
-        return None
+        raise AssertionError("a change without a signature at or behind it")
 
     def export(self, ids: Collection[bytes] | None = None, codec: int = 0) -> bytes:
         """These changes (all that are applied or void) as a bundle of raw chains."""
@@ -264,6 +275,12 @@ class Replica(Graph):
             form, body = (IN_HEADER, None) if len(change.body) <= INLINE else (APART, change.body)
             chains[k].items.append(Item(change.lane.id, change.raw, form, body, change.signature))
             slices.append((k, 1))
+        for k, chain in enumerate(chains):
+            last = chain.items[-1]
+            if last.signature is None:
+                behind = self.covers[last.id]
+                chain.items += behind
+                slices.append((k, len(behind)))
         return write_bundle(self.doc_id, chains, slices, None, codec)
 
     # What the changes say

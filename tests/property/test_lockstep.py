@@ -91,6 +91,8 @@ def written_alike(replica: Replica, data: bytes) -> None:
     """Every change in the bundle has the header and the body that its author gave it."""
     for chain in read_bundle(data, replica.doc_id).chains:
         for item in chain.items:
+            if item.body_form == OMITTED and item.id not in replica.changes:
+                continue  # it only leads to a signature
             twin = replica.changes[item.id]
             assert (item.header, chain.lane.key) == (twin.raw, twin.lane.key)
             assert item.body is None or item.body == twin.body
@@ -396,15 +398,7 @@ def mingle(seed: int, steps: int, sent: list[bytes]) -> None:
             before = doc.root, content(doc), doc.waiting
             docs[k] = ck.Doc.load(doc.save(), doc.identity, clock=clock)
             assert (docs[k].root, content(docs[k])) == before[:2]
-    todo = list(docs)
-    while todo:
-        ready = [doc for doc in todo if not doc.waiting]
-        assert ready
-        sent += [doc.export() for doc in ready]
-        todo = [doc for doc in todo if all(doc is not done for done in ready)]
-        for doc in todo:
-            for data in sent:
-                doc.apply(data)
+    sent += [doc.export() for doc in docs]
     replica, observer = Replica(doc_id), ck.Doc(id=doc_id)
     order = [*sent, *choose.choices(sent, k=len(sent) // 3)]
     choose.shuffle(order)
@@ -531,7 +525,7 @@ def signed_again(doc_id: bytes, payload: bytes, pens: Iterable[Pen]) -> bytes:
     sections = read_sections(payload)
     signers = {pen.lane.id: pen for pen in pens}
     out = b""
-    for chain in read_payload(doc_id, sections):
+    for chain in read_payload(doc_id, sections, len(payload)):
         for item in chain.items:
             if item.signature is None:
                 continue
