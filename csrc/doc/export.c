@@ -324,7 +324,7 @@ static ckv_status put_signatures(export *e, const chain_out *chain, ckv_buf *out
 {
     const ckv_lanes *lanes = &e->doc->graph.lanes;
     const ckv_signed_ats *all = &ckv_lanes_branch(lanes, chain->branch)->signatures;
-    const ckv_signed_at *const stop = all->ptr + all->len, *s = ckv_lanes_signature(lanes, chain->branch, chain->seq_a);
+    const ckv_signed_at *const stop = all->len ? all->ptr + all->len : NULL, *s = ckv_lanes_signature(lanes, chain->branch, chain->seq_a);
     const bool forked = ckv_lanes_of_branch(lanes, chain->branch)->n_branches > 1;
     const uint32_t end = chain->seq_b + chain->n_cover;
     uint64_t bytes = s && s > all->ptr && s[-1].after != UINT64_MAX ? s[-1].after : 0; /* of bodies before seq_a, at most */
