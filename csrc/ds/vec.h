@@ -45,4 +45,22 @@
 
 CKV_VEC(ckv_u32s, uint32_t);
 
+/* *out: the last i in [0, n) whose `key`, an expression in i that ascends, is <= v; the first one is. Gallops from the end, since what came
+ * lately is asked for most. */
+#define CKV_SEEK(out, n, key, v)                                                                   \
+    do {                                                                                           \
+        size_t hi_ = (n), i = hi_ - 1, lo_;                                                        \
+        CKV_ASSERT(hi_ > 0);                                                                       \
+        for (size_t step_ = 1; i > 0 && (key) > (v); step_ *= 2) {                                 \
+            hi_ = i;                                                                               \
+            i = i > step_ ? i - step_ : 0;                                                         \
+        }                                                                                          \
+        for (lo_ = i; hi_ - lo_ > 1;) {                                                            \
+            i = lo_ + (hi_ - lo_) / 2;                                                             \
+            if ((key) <= (v)) lo_ = i;                                                             \
+            else hi_ = i;                                                                          \
+        }                                                                                          \
+        *(out) = lo_;                                                                              \
+    } while (0)
+
 #endif

@@ -24,15 +24,9 @@ void ckv_graph_fini(ckv_graph *g)
 
 uint32_t ckv_graph_segment_of(const ckv_graph *g, uint32_t change)
 {
-    size_t lo = 0, hi = g->segments.len;
-    CKV_ASSERT(hi > 0);
-    if (g->segments.ptr[hi - 1].start <= change) return (uint32_t)hi - 1;
-    while (hi - lo > 1) {
-        const size_t mid = (lo + hi) / 2;
-        if (g->segments.ptr[mid].start <= change) lo = mid;
-        else hi = mid;
-    }
-    return (uint32_t)lo;
+    size_t segment = 0;
+    CKV_SEEK(&segment, g->segments.len, g->segments.ptr[i].start, change);
+    return (uint32_t)segment;
 }
 
 static uint32_t segment_end(const ckv_graph *g, uint32_t i)
@@ -52,14 +46,9 @@ uint32_t ckv_graph_at(const ckv_graph *g, uint32_t branch, uint32_t seq)
     const ckv_branch *b = ckv_lanes_branch(&g->lanes, branch);
     while (seq < b->seq0) b = ckv_lanes_branch(&g->lanes, b->parent);
     CKV_ASSERT(seq < b->n_seq);
-    size_t lo = 0, hi = b->segments.len;
-    if (g->segments.ptr[b->segments.ptr[hi - 1]].seq0 <= seq) lo = hi - 1;
-    while (hi - lo > 1) {
-        const size_t mid = (lo + hi) / 2;
-        if (g->segments.ptr[b->segments.ptr[mid]].seq0 <= seq) lo = mid;
-        else hi = mid;
-    }
-    const ckv_segment *s = &g->segments.ptr[b->segments.ptr[lo]];
+    size_t at = 0;
+    CKV_SEEK(&at, b->segments.len, g->segments.ptr[b->segments.ptr[i]].seq0, seq);
+    const ckv_segment *s = &g->segments.ptr[b->segments.ptr[at]];
     return s->start + (seq - s->seq0);
 }
 

@@ -15,18 +15,9 @@ void ckv_ids_fini(ckv_ids *x)
 /* The last piece whose field `f` is <= v. */
 #define LAST_PIECE(x, f, v, out)                                                                   \
     do {                                                                                           \
-        size_t lo = 0, hi = (x)->pieces.len;                                                       \
-        CKV_ASSERT(hi > 0);                                                                        \
-        if ((x)->pieces.ptr[hi - 1].f <= (v)) {                                                    \
-            lo = hi - 1;                                                                           \
-        } else {                                                                                   \
-            while (hi - lo > 1) {                                                                  \
-                const size_t mid = (lo + hi) / 2;                                                  \
-                if ((x)->pieces.ptr[mid].f <= (v)) lo = mid;                                       \
-                else hi = mid;                                                                     \
-            }                                                                                      \
-        }                                                                                          \
-        *(out) = &(x)->pieces.ptr[lo];                                                             \
+        size_t piece_ = 0;                                                                         \
+        CKV_SEEK(&piece_, (x)->pieces.len, (x)->pieces.ptr[i].f, v);                               \
+        *(out) = &(x)->pieces.ptr[piece_];                                                         \
     } while (0)
 
 uint32_t ckv_ids_lv(const ckv_ids *x, uint32_t change)
@@ -63,10 +54,10 @@ uint32_t ckv_ids_change_of_lv(const ckv_ids *x, uint32_t lv)
 
 ckv_extent ckv_ids_extent(const ckv_ids *x, uint32_t change, size_t *piece)
 {
-    size_t i = *piece;
-    if (i + 1 < x->pieces.len && x->pieces.ptr[i + 1].change <= change) i++;
-    const bool here = i < x->pieces.len && x->pieces.ptr[i].change <= change && (i + 1 == x->pieces.len || change < x->pieces.ptr[i + 1].change);
-    const ckv_piece *p = x->pieces.ptr + i;
+    size_t at = *piece;
+    if (at + 1 < x->pieces.len && x->pieces.ptr[at + 1].change <= change) at++;
+    const bool here = at < x->pieces.len && x->pieces.ptr[at].change <= change && (at + 1 == x->pieces.len || change < x->pieces.ptr[at + 1].change);
+    const ckv_piece *p = x->pieces.ptr + at;
     if (!here) LAST_PIECE(x, change, change, &p);
     *piece = (size_t)(p - x->pieces.ptr);
     const uint32_t k = change - p->change;

@@ -51,15 +51,10 @@ ckv_status ckv_lanes_add(ckv_lanes *x, const ckv_id32 *id, const ckv_id32 *autho
 /* The run of this very branch that holds off, off0 <= off < off_end. */
 static const ckv_item_run *run_of(const ckv_lanes *x, const ckv_branch *b, uint32_t off, const ckv_item_run **next)
 {
-    size_t lo = 0, hi = b->runs.len;
-    if (x->runs.ptr[b->runs.ptr[hi - 1]].off <= off) lo = hi - 1;
-    while (hi - lo > 1) {
-        const size_t mid = (lo + hi) / 2;
-        if (x->runs.ptr[b->runs.ptr[mid]].off <= off) lo = mid;
-        else hi = mid;
-    }
-    *next = lo + 1 < b->runs.len ? &x->runs.ptr[b->runs.ptr[lo + 1]] : NULL;
-    return &x->runs.ptr[b->runs.ptr[lo]];
+    size_t at = 0;
+    CKV_SEEK(&at, b->runs.len, x->runs.ptr[b->runs.ptr[i]].off, off);
+    *next = at + 1 < b->runs.len ? &x->runs.ptr[b->runs.ptr[at + 1]] : NULL;
+    return &x->runs.ptr[b->runs.ptr[at]];
 }
 
 /* The branch of the chain that holds off itself. The depth of forks is bounded by the tips of a lane. */
@@ -108,17 +103,12 @@ uint32_t ckv_lanes_off_before(const ckv_lanes *x, uint32_t branch, uint32_t item
 
 uint32_t ckv_lanes_place(const ckv_lanes *x, uint32_t item, uint32_t n_items, uint32_t *off, uint32_t *len)
 {
-    size_t lo = 0, hi = x->runs.len;
-    CKV_ASSERT(hi > 0 && item < n_items);
-    if (x->runs.ptr[hi - 1].item <= item) lo = hi - 1;
-    while (hi - lo > 1) {
-        const size_t mid = (lo + hi) / 2;
-        if (x->runs.ptr[mid].item <= item) lo = mid;
-        else hi = mid;
-    }
-    const ckv_item_run *run = &x->runs.ptr[lo];
+    size_t at = 0;
+    CKV_ASSERT(item < n_items);
+    CKV_SEEK(&at, x->runs.len, x->runs.ptr[i].item, item);
+    const ckv_item_run *run = &x->runs.ptr[at];
     *off = run->off + (item - run->item);
-    if (len) *len = (lo + 1 < x->runs.len ? run[1].item : n_items) - item;
+    if (len) *len = (at + 1 < x->runs.len ? run[1].item : n_items) - item;
     return run->branch;
 }
 

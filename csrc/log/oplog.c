@@ -15,28 +15,18 @@ void ckv_oplog_fini(ckv_oplog *x)
 
 size_t ckv_oplog_at_lv(const ckv_oplog *x, uint32_t lv)
 {
-    size_t lo = 0, hi = x->ops.len;
+    size_t run = 0;
     CKV_ASSERT(lv < x->n_lv);
-    if (x->ops.ptr[hi - 1].lv <= lv) return hi - 1;
-    while (hi - lo > 1) {
-        const size_t mid = (lo + hi) / 2;
-        if (x->ops.ptr[mid].lv <= lv) lo = mid;
-        else hi = mid;
-    }
-    return lo;
+    CKV_SEEK(&run, x->ops.len, x->ops.ptr[i].lv, lv);
+    return run;
 }
 
 size_t ckv_oplog_at_item(const ckv_oplog *x, uint32_t item)
 {
-    size_t lo = 0, hi = x->makers.len;
+    size_t maker = 0;
     CKV_ASSERT(item < x->n_items);
-    if (x->ops.ptr[x->makers.ptr[hi - 1]].item <= item) lo = hi - 1;
-    while (hi - lo > 1) {
-        const size_t mid = (lo + hi) / 2;
-        if (x->ops.ptr[x->makers.ptr[mid]].item <= item) lo = mid;
-        else hi = mid;
-    }
-    return x->makers.ptr[lo];
+    CKV_SEEK(&maker, x->makers.len, x->ops.ptr[x->makers.ptr[i]].item, item);
+    return x->makers.ptr[maker];
 }
 
 uint32_t ckv_oplog_right(const ckv_oplog *x, uint32_t item) { return x->ops.ptr[ckv_oplog_at_item(x, item)].b; }
