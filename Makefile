@@ -102,6 +102,7 @@ fuzz: .venv/ready
 
 cbench: .venv/ready
 	@$(SUB) FLAVOUR=bench benches
+	@$(PY) benchmarks/flat.py
 	@for bench in $(or $(B),$(BENCHES)); do build/c/bench/$$bench $(ARGS) || exit 1; done
 
 .PHONY: help demo test slow dev asan-py cov bench floors format lint clean ctest asan tsan fuzz cbench build run benches

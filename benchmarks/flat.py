@@ -1,8 +1,8 @@
-"""Writes traces as flat binary files that C reads without a parser: `python benchmarks/flat.py [DIR]` fills build/traces.
+"""Writes traces as flat binary files that C reads without a parser: `python benchmarks/flat.py [DIR]`.
 
-DIR (or CRDTKV_TRACES) holds the `*.json.gz` of the editing-traces collection; without it, traces of the same shape are made
-up from a seed, under the same names, and the program says so. A concurrent trace is written twice: with its transactions
-joined as far as the merges allow, and as it is, as NAME-keys.
+They go to build/traces. DIR (or CRDTKV_TRACES) holds the `*.json.gz` of the editing-traces collection; without it,
+traces of the same shape are made up from a seed, under the same names, and the program says so. A concurrent trace is
+written twice: with its transactions joined as far as the merges allow, and as it is, as NAME-keys.
 
 All numbers are u32, little-endian:
 
@@ -10,7 +10,7 @@ All numbers are u32, little-endian:
     transactions: n_txns    x (agent, n_parents, n_patches)
     parents:      n_parents x index of a transaction          in a sequential trace each has the one before it
     patches:      n_patches x (position, n_deleted, n_inserted)
-    characters:   n_chars   x code point                      the start (`start` of them), what the patches insert, the end
+    characters:   n_chars   x code point                      the start (`start` many), what patches insert, the end
 """
 
 from __future__ import annotations

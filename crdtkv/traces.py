@@ -59,7 +59,10 @@ def read(path: Path) -> Trace:
 
 
 def joined(trace: Trace) -> Trace:
-    """The same history with as few transactions as the merges allow: one ends where somebody else saw it, or its author merged."""
+    """The same history with as few transactions as the merges allow.
+
+    One ends where somebody else saw it, or where its author took in what somebody else wrote.
+    """
     if trace.parents is None or trace.agents is None:
         return Trace(trace.name, trace.start, trace.end, [[splice for txn in trace.txns for splice in txn]])
     children: list[list[int]] = [[] for _ in trace.txns]
