@@ -44,7 +44,7 @@ bool ckv_header_read(ckv_header *h, const uint8_t *bytes, size_t n_bytes, bool *
     *why = "header: seq out of range, or prev and seq disagree";
     if (seq > CKV_MAX_SEQ || (seq > 0) != h->has_prev) return false;
     *why = "header: parents are too many, unsorted or repeated";
-    if (n_parents > CKV_MAX_HEADER_PARENTS) return false;
+    if (n_parents > CKV_MAX_PARENTS) return false;
     for (size_t i = 1; i < n_parents; i++) {
         if (memcmp(parents + 32 * (i - 1), parents + 32 * i, 32) >= 0) return false;
     }

@@ -4,11 +4,11 @@
 
 #include "base/buf.h"
 #include "base/id32.h"
+#include "graph/graph.h"
 
 #define CKV_HEADER_VERSION 1
 #define CKV_TYPE_DOC 1
 #define CKV_MAX_SEQ (UINT32_MAX - 1)
-#define CKV_MAX_HEADER_PARENTS 32u
 #define CKV_INLINE_BODY_BYTES 48u
 #define CKV_RUN_CHANGES 1024u      /* under one signature, with its own */
 #define CKV_RUN_BYTES (256u << 10) /* bodies under one signature, without its own */

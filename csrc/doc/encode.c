@@ -246,15 +246,6 @@ bool ckv_canon_next(ckv_canon *c, ckv_canon_op *op, ckv_status *status)
 
 /* ---- bodies */
 
-static size_t value_length(const ckv_oplog *log, uint32_t off)
-{
-    ckv_rd r = ckv_rd_init(log->values.ptr + off, log->values.len - off);
-    size_t n;
-    ckv_rd_varint(&r);
-    ckv_rd_blob(&r, &n);
-    return (size_t)(r.p - (log->values.ptr + off));
-}
-
 static ckv_status put_ops(ckv_namer *n, uint32_t lv0, uint32_t lv1, ckv_buf *out, ckv_buf *text)
 {
     ckv_canon c;
@@ -279,7 +270,7 @@ static ckv_status put_ops(ckv_namer *n, uint32_t lv0, uint32_t lv1, ckv_buf *out
         case CKV_OP_DELETE: op.left = o.target; break;
         case CKV_OP_SET:
             op.value_bytes = doc->log.values.ptr + o.value_off;
-            op.n_value_bytes = value_length(&doc->log, o.value_off);
+            op.n_value_bytes = ckv_oplog_value_bytes(&doc->log, o.value_off);
             /* fall through */
         case CKV_OP_UNSET:
             CKV_TRY(ckv_name_item(n, o.left, before, &op.left));
@@ -292,27 +283,14 @@ static ckv_status put_ops(ckv_namer *n, uint32_t lv0, uint32_t lv1, ckv_buf *out
     return s != CKV_OK ? s : out->status;
 }
 
-static void sort_ids(ckv_buf *t)
-{
-    const size_t n = t->len / 32;
-    size_t k = 0;
-    if (n == 0) return;
-    qsort(t->ptr, n, 32, ckv_id32_order);
-    for (size_t i = 0; i < n; i++) {
-        if (k && memcmp(t->ptr + 32 * (k - 1), t->ptr + 32 * i, 32) == 0) continue;
-        memmove(t->ptr + 32 * k++, t->ptr + 32 * i, 32);
-    }
-    t->len = 32 * k;
-}
-
 ckv_status ckv_encode_body(ckv_namer *n, uint32_t lv0, uint32_t lv1, const ckv_body_head *head, ckv_buf *out)
 {
     const size_t start = out->len;
     ckv_body_begin(out, head);
     ckv_status s = put_ops(n, lv0, lv1, out, &n->text);
     if (s == CKV_OK && n->lanes.len + n->changes.len) { /* once more, now that the table is known */
-        sort_ids(&n->lanes);
-        sort_ids(&n->changes);
+        n->lanes.len = 32 * ckv_id32_sort_unique(n->lanes.ptr, n->lanes.len / 32);
+        n->changes.len = 32 * ckv_id32_sort_unique(n->changes.ptr, n->changes.len / 32);
         n->sorted = true;
         ckv_body_head with = *head;
         with.lanes = (const ckv_id32 *)(const void *)n->lanes.ptr;

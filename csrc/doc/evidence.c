@@ -6,24 +6,13 @@
 
 #include <stdlib.h>
 
-static void sort_unique(ckv_buf *ids)
-{
-    size_t n = ids->len / 32, k = 0;
-    if (n) qsort(ids->ptr, n, 32, ckv_id32_order);
-    for (size_t i = 0; i < n; i++) {
-        if (k && memcmp(ids->ptr + 32 * (k - 1), ids->ptr + 32 * i, 32) == 0) continue;
-        memmove(ids->ptr + 32 * k++, ids->ptr + 32 * i, 32);
-    }
-    ids->len = 32 * k;
-}
-
 ckv_status ckv_doc_waiting(ckv_doc *doc, ckv_buf *out)
 {
     const ckv_inbox *x = &doc->inbox;
     for (size_t i = 0; i < x->letters.len; i++) {
         if (x->letters.ptr[i].state == 1 && !x->letters.ptr[i].later) ckv_buf_bytes(out, &x->letters.ptr[i].id, 32);
     }
-    if (out->status == CKV_OK) sort_unique(out);
+    if (out->status == CKV_OK) out->len = 32 * ckv_id32_sort_unique(out->ptr, out->len / 32);
     return out->status;
 }
 
@@ -51,7 +40,7 @@ ckv_status ckv_doc_missing(ckv_doc *doc, ckv_buf *out)
             note_missing(doc, &id, out);
         }
     }
-    if (out->status == CKV_OK) sort_unique(out);
+    if (out->status == CKV_OK) out->len = 32 * ckv_id32_sort_unique(out->ptr, out->len / 32);
     return out->status;
 }
 

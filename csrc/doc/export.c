@@ -140,15 +140,6 @@ static bool spot(export *e, const ckv_namer *n, uint32_t item, ckv_spot *s)
     return true;
 }
 
-static size_t value_length(const ckv_oplog *log, uint32_t off)
-{
-    ckv_rd r = ckv_rd_init(log->values.ptr + off, log->values.len - off);
-    size_t n;
-    ckv_rd_varint(&r);
-    ckv_rd_blob(&r, &n);
-    return (size_t)(r.p - (log->values.ptr + off));
-}
-
 /* Collects the operations of a change as columns want them. CKV_EVOID: it must travel raw. */
 static ckv_status collect(export *e, ckv_namer *n, uint32_t lv0, uint32_t lv1)
 {
@@ -173,7 +164,7 @@ static ckv_status collect(export *e, ckv_namer *n, uint32_t lv0, uint32_t lv1)
         case CKV_OP_DELETE: ok = spot(e, n, o.item, &op.left); break;
         case CKV_OP_SET:
             op.value = doc->log.values.ptr + o.value_off;
-            op.value_bytes = value_length(&doc->log, o.value_off);
+            op.value_bytes = ckv_oplog_value_bytes(&doc->log, o.value_off);
             /* fall through */
         case CKV_OP_UNSET:
             ok = spot(e, n, o.left, &op.left);

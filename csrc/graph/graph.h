@@ -23,7 +23,7 @@
 #include "graph/ids.h"
 #include "graph/lanes.h"
 
-#define CKV_MAX_PARENTS 32
+#define CKV_MAX_PARENTS 32u
 
 typedef struct ckv_segment {
     uint32_t start, branch, seq0, prev; /* prev: CKV_NONE for a lane's first change */

@@ -242,21 +242,10 @@ static uint32_t parent_with_lane(const ckv_column_change *change, uint32_t lane)
     return i;
 }
 
-/* The names of lanes that need a table, sorted and once each. */
+/* Whether a lane must be named in the table. */
 static bool needs_table(const ckv_column_change *change, ckv_spot s)
 {
     return s.lane != CKV_NO_LANE && s.lane != change->own && parent_with_lane(change, s.lane) == change->n_parents;
-}
-
-static void sort_table(ckv_buf *t)
-{
-    size_t n = t->len / 32, k = 0;
-    qsort(t->ptr, n, 32, ckv_id32_order);
-    for (size_t i = 0; i < n; i++) {
-        if (k && memcmp(t->ptr + 32 * (k - 1), t->ptr + 32 * i, 32) == 0) continue;
-        memmove(t->ptr + 32 * k++, t->ptr + 32 * i, 32);
-    }
-    t->len = 32 * k;
 }
 
 static bool name(const ckv_columns_in *c, const ckv_column_change *change, const ckv_id32 *lanes, ckv_spot s, int64_t own_off,
@@ -306,7 +295,7 @@ ckv_status ckv_columns_body(ckv_columns_in *c, const ckv_column_change *change, 
     if (c->table.status != CKV_OK) return c->table.status;
     ckv_body_head head = change->head;
     if (c->table.len) {
-        sort_table(&c->table);
+        c->table.len = 32 * ckv_id32_sort_unique(c->table.ptr, c->table.len / 32);
         head.lanes = (const ckv_id32 *)(const void *)c->table.ptr;
         head.n_lanes = (uint32_t)(c->table.len / 32);
     }

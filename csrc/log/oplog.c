@@ -95,6 +95,15 @@ ckv_value ckv_oplog_value(const ckv_oplog *x, uint32_t value_off)
     return v;
 }
 
+size_t ckv_oplog_value_bytes(const ckv_oplog *x, uint32_t value_off)
+{
+    ckv_rd r = ckv_rd_init(x->values.ptr + value_off, x->values.len - value_off);
+    size_t n;
+    ckv_rd_varint(&r);
+    ckv_rd_blob(&r, &n);
+    return (size_t)(r.p - (x->values.ptr + value_off));
+}
+
 bool ckv_oplog_check(const ckv_oplog *x, const char **why)
 {
     uint32_t items = 0, makers = 0;

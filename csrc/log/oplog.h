@@ -61,6 +61,7 @@ void ckv_oplog_truncate(ckv_oplog *x, uint32_t n_lv, uint32_t n_items);
 
 /* The encoded value of a SET: reads it. */
 ckv_value ckv_oplog_value(const ckv_oplog *x, uint32_t value_off);
+size_t ckv_oplog_value_bytes(const ckv_oplog *x, uint32_t value_off); /* how long it is */
 bool ckv_oplog_check(const ckv_oplog *x, const char **why);
 
 #endif

@@ -120,6 +120,7 @@ bool ckv_maps_is_live(const ckv_maps *m, uint32_t container)
 ckv_status ckv_maps_reserve(ckv_maps *m, uint32_t slot)
 {
     ckv_slot *s = &m->slots.ptr[slot];
+    if (m->containers.len >= 1u << 28) return CKV_ELIMIT; /* the log has 28 bits for a holder */
     CKV_TRY(ckv_u32s_reserve(&s->ops, 1));
     CKV_TRY(ckv_u32s_reserve(&s->live, 1));
     CKV_TRY(ckv_hmap_reserve(&m->by_item, 1));

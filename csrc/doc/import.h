@@ -1,0 +1,70 @@
+/* import.h -- a bundle on its way in, between unpack (bytes to changes) and import (changes into the document). Only these two look in here. */
+#ifndef CKV_DOC_IMPORT_H
+#define CKV_DOC_IMPORT_H
+
+#include "dag/bundle.h"
+#include "doc/exchange.h"
+#include "doc/state.h"
+#include "log/columns.h"
+
+typedef struct ckv_lane_in {
+    ckv_id32 id, author;
+    uint8_t nonce[16];
+    bool has_opening, good; /* good: the id is that of the opening, and the key may open lanes */
+    uint32_t number;        /* local, CKV_NONE while unknown */
+} ckv_lane_in;
+
+enum { CKV_ITEM_UNSIGNED, CKV_ITEM_ACCEPTED, CKV_ITEM_REFUSED, CKV_ITEM_OMITTED };
+
+typedef struct ckv_item_in { /* one change */
+    ckv_id32 id;
+    uint32_t chain, next, before; /* neighbours in the same chain, or CKV_NONE */
+    uint32_t seq, n_ops, body_len;
+    size_t body;          /* offset in `bodies` (columns), or in the raw section */
+    uint32_t parents;     /* first of n_parents ids in `parents` */
+    uint32_t header_len;  /* raw: its header stands before the body */
+    uint32_t signature;   /* index, or CKV_NONE */
+    uint32_t change;      /* its number once it is here */
+    uint8_t n_parents, state;
+    bool raw, has_prev, cut; /* cut: at or behind a break of its chain */
+    const char *why;      /* of a refused one */
+} ckv_item_in;
+
+typedef struct ckv_chain_in {
+    uint32_t lane, first, last, n; /* items */
+    uint32_t seq;                  /* of the next change in columns */
+    int64_t off;
+    ckv_id32 prev;                 /* of the next change */
+    ckv_id32 first_prev;           /* of its first */
+    bool started, broken, was_raw;
+    uint32_t sigs, n_sigs; /* in `sig_at`, positions in the chain */
+    const char *why;
+} ckv_chain_in;
+
+CKV_VEC(ckv_lanes_in, ckv_lane_in);
+CKV_VEC(ckv_items_in, ckv_item_in);
+CKV_VEC(ckv_chains_in, ckv_chain_in);
+
+typedef struct ckv_import {
+    ckv_doc *doc;
+    ckv_bundle bundle;
+    ckv_lanes_in lanes;
+    ckv_id32s lane_ids;
+    ckv_chains_in chains;
+    ckv_items_in items;
+    ckv_u32s sig_at;
+    ckv_u32s outside; /* lane index of each outside parent; ids in outside_ids */
+    ckv_id32s outside_ids, parents;
+    ckv_buf bodies;
+    ckv_columns_in columns;
+    ckv_report *report;
+    ckv_err *err;
+    size_t n_bytes; /* of the whole bundle */
+} ckv_import;
+
+ckv_import ckv_import_init(ckv_doc *doc, ckv_report *report, ckv_err *err);
+void ckv_import_fini(ckv_import *m);
+/* Opens the frame and reads all: every change gets its header and body back, and from them its id. No signature is looked at. */
+CKV_NODISCARD ckv_status ckv_import_read(ckv_import *m, const uint8_t *data, size_t n_bytes);
+
+#endif
