@@ -75,8 +75,8 @@ static ckv_status resolve(judge *j, ckv_ref ref, uint32_t skip, uint32_t n, uint
         branch = j->parent_branch[i];
         end = j->parent_items[i];
         if (off >= end) return wrong(j, "rule 14: names an item outside the causal past");
-        *item = ckv_lanes_item(lanes, branch, off);
         for (uint32_t k = 0; k < i && skip == 0; k++) {
+            *item = ckv_lanes_item(lanes, branch, off);
             if (on_parent_chain(j, k, ckv_lanes_branch(lanes, branch)->lane, off, *item)) return wrong(j, "body: an item is not named by its one name");
         }
     } else {
@@ -122,8 +122,7 @@ static ckv_status resolve(judge *j, ckv_ref ref, uint32_t skip, uint32_t n, uint
         if (t >= j->body.n_lanes) return CKV_OK;
     }
     if (ref.code != CKV_REF_OWN && n > end - off) return wrong(j, "rule 14: names an item outside the causal past");
-    *item = ckv_lanes_item(lanes, branch, off);
-    *len = ckv_lanes_item_len(lanes, branch, off);
+    *item = ckv_lanes_stretch(lanes, branch, off, len);
     if (*len > end - off) *len = end - off;
     if (*len > n) *len = n;
     return CKV_OK;

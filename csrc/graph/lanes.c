@@ -74,15 +74,15 @@ uint32_t ckv_lanes_item(const ckv_lanes *x, uint32_t branch, uint32_t off)
     return run->item + (off - run->off);
 }
 
-uint32_t ckv_lanes_item_len(const ckv_lanes *x, uint32_t branch, uint32_t off)
+uint32_t ckv_lanes_stretch(const ckv_lanes *x, uint32_t branch, uint32_t off, uint32_t *len)
 {
     uint32_t end = UINT32_MAX;
     const ckv_branch *b = &x->branches.ptr[branch];
     for (; off < b->off0; b = &x->branches.ptr[b->parent]) end = b->off0; /* the chain leaves the parent there */
-    const ckv_item_run *next;
-    run_of(x, b, off, &next);
+    const ckv_item_run *next, *run = run_of(x, b, off, &next);
     const uint32_t run_end = next ? next->off : b->off_end;
-    return (run_end < end ? run_end : end) - off;
+    *len = (run_end < end ? run_end : end) - off;
+    return run->item + (off - run->off);
 }
 
 uint32_t ckv_lanes_off_before(const ckv_lanes *x, uint32_t branch, uint32_t item)

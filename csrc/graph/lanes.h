@@ -83,8 +83,8 @@ CKV_NODISCARD ckv_status ckv_lanes_add(ckv_lanes *x, const ckv_id32 *id, const c
 
 /* The item with this offset on the chain that ends in `branch`; CKV_NONE beyond its end. */
 uint32_t ckv_lanes_item(const ckv_lanes *x, uint32_t branch, uint32_t off);
-/* How many items from `off` on have consecutive numbers, beginning with that of ckv_lanes_item. */
-uint32_t ckv_lanes_item_len(const ckv_lanes *x, uint32_t branch, uint32_t off);
+/* The same for an offset that is on the chain; *len: how many items from there on have consecutive numbers. */
+uint32_t ckv_lanes_stretch(const ckv_lanes *x, uint32_t branch, uint32_t off, uint32_t *len);
 /* How many items the chain that ends in `branch` had made before item number `item` came: an offset. */
 uint32_t ckv_lanes_off_before(const ckv_lanes *x, uint32_t branch, uint32_t item);
 /* The branch that made an item, and its offset. *len (may be NULL): how many follow in one run. */

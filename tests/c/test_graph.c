@@ -158,7 +158,8 @@ static void check_change(ckv_graph *g, uint32_t c)
             T_EQ(ckv_lanes_place(&g->lanes, slow[up].item + i, g->ids.n_items, &off, NULL), ckv_graph_branch(g, up, &seq));
             T_EQ(off, slow[up].off + i);
             T_EQ(ckv_ids_change_of_item(&g->ids, slow[up].item + i), up);
-            const uint32_t len = ckv_lanes_item_len(&g->lanes, branch, slow[up].off + i);
+            uint32_t len;
+            T_EQ(ckv_lanes_stretch(&g->lanes, branch, slow[up].off + i, &len), ckv_lanes_item(&g->lanes, branch, slow[up].off + i));
             T_CHECK(len >= 1);
             T_EQ(ckv_lanes_item(&g->lanes, branch, slow[up].off + i + len - 1), slow[up].item + i + len - 1);
         }
