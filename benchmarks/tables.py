@@ -102,7 +102,7 @@ def instructions(case: str) -> tuple[int, Counter[str]]:
         out = Path(tmp, "out")
         command = ["valgrind", "--tool=callgrind", "--toggle-collect=measured_*", f"--callgrind-out-file={out}"]
         subprocess.run([*command, BENCH, case, "--once"], cwd=ROOT, capture_output=True, check=True)
-        annotate = ["callgrind_annotate", "--threshold=100", str(out)]
+        annotate = ["callgrind_annotate", "--threshold=100", "--auto=no", str(out)]
         text = subprocess.run(annotate, capture_output=True, text=True, check=True).stdout
     total, functions = 0, Counter[str]()
     for line in text.splitlines():
