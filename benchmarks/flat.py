@@ -75,6 +75,8 @@ def flat(trace: Any, made_up: bool) -> bytes:
 def main(arguments: list[str]) -> None:
     target = ROOT / "build" / "traces"
     target.mkdir(parents=True, exist_ok=True)
+    for old in target.glob("*.flat"):
+        old.unlink()
     for name, trace, made_up in chosen(arguments[0] if arguments else None):
         (target / f"{name}.flat").write_bytes(flat(trace, made_up))
 
