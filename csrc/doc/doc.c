@@ -1,6 +1,7 @@
 #include "doc/state.h"
 
 #include "doc/encode.h"
+#include "doc/exchange.h"
 
 /* ---- life */
 
@@ -352,7 +353,11 @@ ckv_status ckv_doc_stats(ckv_doc *doc, ckv_stats *out)
                   doc->log.values.cap + ckv_chars_bytes(&doc->log.chars) + ckv_space_bytes(&doc->space) +
                   ckv_maps_bytes(&doc->maps) + doc->inbox.bytes + doc->void_bodies.cap + doc->message_bytes.cap +
                   doc->times.cap * sizeof(ckv_time_run) + doc->journal.log.cap * sizeof(ckv_undo);
-    return CKV_OK;
+    ckv_buf found = ckv_buf_init(doc->env.alloc);
+    const ckv_status s = ckv_doc_equivocations(doc, &found);
+    out->equivocations = found.len / sizeof(ckv_equivocation);
+    ckv_buf_fini(&found);
+    return s;
 }
 
 bool ckv_doc_check(ckv_doc *doc, const char **why)
