@@ -87,7 +87,8 @@ static inline void ckpy_lock_get_both(ckpy_lock *a, ckpy_lock *b)
     do {
         ckpy_lock_get(a);
         ckpy_lock_get(b);
-    } while (a->busy); /* again, if it was taken while we waited for b: a free one holds nobody up */
+    } while (
+        a->busy); /* again, if it was taken while we waited for b: a free one holds nobody up */
 }
 static inline void ckpy_lock_put_both(ckpy_lock *a, ckpy_lock *b)
 {

@@ -516,7 +516,8 @@ static PyObject *Doc_merge(PyObject *op, PyObject *arg)
     }
     ckpy_doc *other = DOC(arg);
     if (!ckv_id32_eq(ckv_doc_id(self->core), ckv_doc_id(other->core))) /* fixed for life */
-        return ckpy_raise_err(self->state, CKV_ECORRUPT, &(ckv_err){0}, "a replica of another document");
+        return ckpy_raise_err(self->state, CKV_ECORRUPT, &(ckv_err){0},
+                              "a replica of another document");
     if (ckpy_doc_settle(self, "merge") < 0) return NULL;
     ckpy_lock_put(&self->lock);
     /* Both at once for a look only. What other gets afterwards is merged, too; what self gets is known. */

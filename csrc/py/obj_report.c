@@ -7,7 +7,7 @@
 #include <structmember.h>
 
 typedef struct ckpy_report {
-    PyObject_HEAD PyObject *ids;     /* owned bytes: the applied ids, one behind the other */
+    PyObject_HEAD PyObject *ids;         /* owned bytes: the applied ids, one behind the other */
     PyObject *void_, *waiting, *refused; /* owned tuples */
     unsigned long long known;
 } ckpy_report;
@@ -105,7 +105,8 @@ static PyObject *Report_applied(PyObject *op, void *closure)
 }
 
 static PyGetSetDef Report_getset[] = {
-    {"applied", Report_applied, NULL, "Ids of what this call made applied. Makes a new tuple.", NULL},
+    {"applied", Report_applied, NULL, "Ids of what this call made applied. Makes a new tuple.",
+     NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -50,14 +50,14 @@ typedef struct ckpy_identity {
 typedef struct ckpy_doc {
     PyObject_HEAD ckv_doc *core; /* owned; guarded by lock, as is all down to `made` */
     ckpy_lock lock;
-    unsigned attention;      /* CKPY_*; 0: an edit may go straight on */
-    ptrdiff_t room;          /* lower bound of the bytes left before CKPY_LONE_BYTES */
-    unsigned long owner;     /* the thread whose block is open, 0: none */
-    unsigned depth;          /* of blocks */
-    unsigned waiters;        /* threads that wait for the block's end */
-    unsigned handoff;        /* how many of them go first now that it has ended */
-    unsigned epoch;          /* counts blocks that ended with somebody waiting */
-    unsigned generation;     /* ckpy_generation when it was made, or last opened a lane after a fork */
+    unsigned attention;  /* CKPY_*; 0: an edit may go straight on */
+    ptrdiff_t room;      /* lower bound of the bytes left before CKPY_LONE_BYTES */
+    unsigned long owner; /* the thread whose block is open, 0: none */
+    unsigned depth;      /* of blocks */
+    unsigned waiters;    /* threads that wait for the block's end */
+    unsigned handoff;    /* how many of them go first now that it has ended */
+    unsigned epoch;      /* counts blocks that ended with somebody waiting */
+    unsigned generation; /* ckpy_generation when it was made, or last opened a lane after a fork */
     PyThread_type_lock gate; /* owned; held while a block is open, for others to wait on */
     PyObject *
         made; /* owned list or NULL: texts that were attached in the open block. Its thread's own */

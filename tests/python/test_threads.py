@@ -236,3 +236,33 @@ def test_one_handle_for_all_threads():
     keep = doc["t"]
     run(*[work] * 8)
     assert all(t is keep for t in seen)
+
+
+def test_merging_crosswise_goes_through():
+    a = ck.Doc()
+    b = a.fork()
+    stop = threading.Event()
+    errors = []
+
+    def work(mine, other, name):
+        try:
+            i = 0
+            while not stop.is_set():
+                mine[f"{name}{i % 50}"] = "x" * (i % 3000)
+                mine.merge(other)
+                i += 1
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=args) for args in ((a, b, "a"), (b, a, "b"), (a, a, "c"))]
+    for t in threads:
+        t.start()
+    time.sleep(0.5)
+    stop.set()
+    for t in threads:
+        t.join(30)
+        assert not t.is_alive()
+    assert not errors
+    a.merge(b)
+    b.merge(a)
+    assert a == b and a.root == b.root and not a.equivocations()
