@@ -12,7 +12,7 @@ def main(argv: list[str] | None = None) -> int:
     """Read the command line, do what it says; the exit code."""
     parser = argparse.ArgumentParser(prog="crdtkv", description="Local-first documents that survive liars.")
     commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("demo", help="two honest replicas, a liar, and an editing trace")
+    command = commands.add_parser("demo", help="two honest replicas, a liar, and an editing trace with figures")
     command.add_argument(
         "trace", nargs="?", metavar="TRACE", help="an editing trace (.json.gz) to replay, or a folder of them"
     )

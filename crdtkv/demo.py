@@ -15,6 +15,7 @@ from typing import Any
 
 from crdtkv.doc import Doc
 from crdtkv.equivocation import verify_equivocation
+from crdtkv.errors import DecodeError
 from crdtkv.identity import Identity
 from crdtkv.text import Text
 
@@ -33,58 +34,78 @@ def main(trace: str | None = None, *, seed: int = 1) -> int:
 # ---- the story
 
 
-def two_stories(doc: Doc, liar: Identity) -> tuple[bytes, bytes] | None:
-    """Two bundles in which `liar` says two different things as its next change of one lane. None: cannot lie yet."""
-    return None
+def two_stories(doc: Doc, liar: Identity) -> tuple[bytes, bytes]:
+    """Two bundles in which `liar` says two different things as its next change of one lane."""
+    one = doc.fork(liar)
+    one["plan"].insert(len(one["plan"]), " Bring games.")
+    one.commit("honest so far")
+    lane = one.changes()[-1].lane
+    two = one.fork()
+    two._go_on_with_lane(lane)  # no honest replica does that: here is the lie
+    for story, word in ((one, "Mallory pays."), (two, "Mallory pays nothing.")):
+        story["mallory"] = word
+        story.commit("the same number twice")
+    return one.export(doc.heads), two.export(doc.heads)
 
 
 def tell(seed: int) -> bool:
     """Ada and Ben edit offline, Mallory lies, bytes arrive in a bad order. True if it ends as it should."""
     rng = random.Random(seed)
     ada, ben, mallory = (Identity.from_seed(rng.randbytes(32)) for _ in range(3))
-    print("Ada starts a document and gives Ben a copy. Both go offline and write.")
     at_ada = Doc(ada)
     at_ada["plan"] = Text("We meet at noon.")
     at_ada.commit("start")
     at_ben = at_ada.fork(ben)
+    print("Ada starts a document, Ben and Mallory get copies. All go offline and write.")
+    stories = two_stories(at_ada, mallory)
     at_ada["plan"].update("We meet at noon, by the river.")
     at_ada.commit("where")
     at_ben["plan"].update("Friday: We meet at noon.")
     at_ben["bring"] = "bread"
     at_ben.commit("when")
-    print(f"    Ada has  {str(at_ada['plan'])!r}\n    Ben has  {str(at_ben['plan'])!r}")
+    show(at_ada, at_ben)
 
-    bundles = [at_ada.export(), at_ben.export(at_ada.heads)]
-    stories = two_stories(at_ada, mallory)
-    if stories:
-        print("Mallory signs two changes with one number: one goes to Ada, the other to Ben.")
-        at_ada.apply(stories[0])
-        at_ben.apply(stories[1])
-        bundles += stories
-    print("All bytes reach all, twice and in no order; some of them are damaged on the way.")
-    refused = 0
+    print("Mallory signs two different changes with one number. Ada hears one story, Ben the other.")
+    post = [at_ada.export(), at_ben.export(at_ada.heads), *stories]
+    at_ada.apply(stories[0])
+    at_ben.apply(stories[1])
+    show(at_ada, at_ben)
+    fooled = at_ada["mallory"] != at_ben["mallory"]
+
+    print("All bytes reach both, twice and in a bad order; some were damaged on the way.")
+    refused, harmless = 0, True
     for doc in (at_ada, at_ben):
-        post = bundles * 2 + [damaged(bundle, rng) for bundle in bundles]
-        rng.shuffle(post)
-        for bundle in post:
+        bundles = post * 2 + [damaged(bundle, rng) for bundle in post]
+        rng.shuffle(bundles)
+        for bundle in bundles:
+            before = len(doc.changes()), doc.root, doc.waiting
             try:
                 doc.apply(bundle)
-            except ValueError:
+            except DecodeError:
                 refused += 1
-    print(f"    Ada has  {str(at_ada['plan'])!r}\n    Ben has  {str(at_ben['plan'])!r}")
-    same = at_ada == at_ben and at_ada.root == at_ben.root
-    print(f"    {'The same text and the same root' if same else 'NOT THE SAME'}: {at_ada.root.hex()[:16]}")
-    print(f"    {refused} damaged bundles were refused and left no trace; {len(at_ada.waiting)} changes wait.")
+                harmless = harmless and before == (len(doc.changes()), doc.root, doc.waiting)
+    print(f"    {refused} damaged bundles were refused and left {'no trace' if harmless else 'TRACES'}")
+    show(at_ada, at_ben)
+    same = at_ada == at_ben and at_ada.root == at_ben.root and not at_ada.waiting and not at_ben.waiting
+    print(f"    {'the same content and the same root' if same else 'NOT THE SAME'}: {at_ada.root.hex()[:16]}")
 
-    proven = True
-    for e in at_ada.equivocations():
+    print("The lie is on record, the same at both, and convinces anybody who was not there.")
+    caught = at_ada.equivocations()
+    proven = len(caught) == 1 and caught == at_ben.equivocations()
+    for e in caught:
         author = verify_equivocation(e.proof)
-        proven = author == mallory.public_key and proven
-        print(f"    The lie is proven: {len(e.proof)} bytes convict {author.hex()[:16]} before anybody.")
-    if stories and not at_ada.equivocations():
-        proven = False
-        print("    THE LIE WAS NOT SEEN")
-    return same and proven
+        proven = proven and author == mallory.public_key
+        print(f"    {len(e.proof)} bytes convict {author.hex()[:16]} of two stories as number {e.seq} of one lane")
+    if not proven:
+        print("    THE LIE IS NOT PROVEN")
+    return fooled and refused == 2 * len(post) and harmless and same and proven
+
+
+def show(at_ada: Doc, at_ben: Doc) -> None:
+    """What each of the two sees."""
+    for name, doc in (("Ada", at_ada), ("Ben", at_ben)):
+        rest = ", ".join(f"{key}: {value}" for key, value in doc.to_py().items() if key != "plan")
+        print(f"    {name} sees  {str(doc['plan'])!r}{f'  ({rest})' if rest else ''}")
 
 
 def damaged(bundle: bytes, rng: random.Random) -> bytes:
