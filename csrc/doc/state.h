@@ -52,6 +52,7 @@ CKV_VEC(ckv_covers, ckv_cover);
 typedef struct ckv_pending {
     uint32_t kind; /* 0, CKV_OP_INSERT or CKV_OP_DELETE */
     uint32_t text, pos, n;
+    uint32_t room; /* INSERT: so many more ASCII characters fit without looking at limits and memory again */
 } ckv_pending;
 
 struct ckv_doc {

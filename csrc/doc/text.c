@@ -77,9 +77,30 @@ static uint32_t max_char(const void *chars, unsigned width, size_t n)
     return max;
 }
 
+/* How many more one-byte characters the page of the next item takes, if limits are far. */
+static uint32_t room_for_typing(const ckv_doc *doc)
+{
+    const uint32_t item = doc->log.n_items + doc->pending.n, page = item / CKV_CHARS_PAGE;
+    const bool far = doc->open_bytes + doc->pending.n + 2 * CKV_CHARS_PAGE < CKV_MAX_BODY_BYTES &&
+                     doc->log.n_lv - doc->graph.ids.n_lv + doc->pending.n + 2 * CKV_CHARS_PAGE < CKV_MAX_OPS;
+    if (!far || page >= doc->log.chars.pages.len || doc->log.chars.pages.ptr[page].width != 1) return 0;
+    return CKV_CHARS_PAGE - item % CKV_CHARS_PAGE;
+}
+
 ckv_status ckv_text_insert(ckv_doc *doc, uint32_t text, size_t pos, const void *chars, unsigned width, size_t n)
 {
     ckv_pending *p = &doc->pending;
+    /* Typing: one ASCII character right behind the last one, into a page that is there. Nothing else can have changed in between. */
+    if (n == 1 && width == 1 && p->room && p->kind == CKV_OP_INSERT && p->text == text && pos == (size_t)p->pos + p->n) {
+        const uint8_t c = *(const uint8_t *)chars;
+        const uint32_t item = doc->log.n_items + p->n;
+        if (c < 0x80) {
+            ((uint8_t *)doc->log.chars.pages.ptr[item / CKV_CHARS_PAGE].ptr)[item % CKV_CHARS_PAGE] = c;
+            p->n++;
+            p->room--;
+            return CKV_OK;
+        }
+    }
     if (pos > ckv_text_len(doc, text)) return CKV_ERANGE;
     if (n == 0) return CKV_OK;
     const uint32_t max = max_char(chars, width, n);
@@ -94,8 +115,9 @@ ckv_status ckv_text_insert(ckv_doc *doc, uint32_t text, size_t pos, const void *
     if (doc->log.n_lv - doc->graph.ids.n_lv + p->n + n > CKV_MAX_OPS || doc->log.n_items + p->n + n >= UINT32_MAX / 4) return CKV_ELIMIT;
     CKV_TRY(ckv_chars_reserve(&doc->log.chars, doc->log.n_items + p->n, (uint32_t)n, max));
     ckv_chars_write(&doc->log.chars, doc->log.n_items + p->n, (uint32_t)n, chars, width);
-    if (!goes_on) *p = (ckv_pending){CKV_OP_INSERT, text, (uint32_t)pos, 0};
+    if (!goes_on) *p = (ckv_pending){CKV_OP_INSERT, text, (uint32_t)pos, 0, 0};
     p->n += (uint32_t)n;
+    p->room = room_for_typing(doc);
     doc->open_bytes += n_bytes - n; /* the rest is counted with p->n */
     return CKV_OK;
 }
@@ -120,7 +142,7 @@ ckv_status ckv_text_delete(ckv_doc *doc, uint32_t text, size_t pos, size_t n)
     CKV_TRY(ckv_doc_flush(doc));
     if (!ckv_maps_is_live(&doc->maps, text)) return CKV_ESTALE;
     if (doc->log.n_lv - doc->graph.ids.n_lv + n > CKV_MAX_OPS) return CKV_ELIMIT;
-    *p = (ckv_pending){CKV_OP_DELETE, text, (uint32_t)pos, (uint32_t)n};
+    *p = (ckv_pending){CKV_OP_DELETE, text, (uint32_t)pos, (uint32_t)n, 0};
     return CKV_OK;
 }
 
