@@ -83,24 +83,13 @@ ckv_status ckv_maps_shown_at(const ckv_maps *m, ckv_graph *g, const ckv_past *at
 {
     const ckv_u32s *ops = &m->slots.ptr[slot].ops;
     *lv = CKV_NONE;
-    /* An op is live at the version unless a later arrival in it has the op in its past. */
+    ckv_past_reset(scratch);
+    /* From the newest back: scratch is the past of all that was seen, and an op in it is superseded, with all behind it. */
     for (size_t i = ops->len; i-- > 0;) {
-        const uint32_t c = ckv_ids_change_of_lv(&g->ids, ops->ptr[i] / 2);
-        if (!(ops->ptr[i] & 1) || !ckv_past_has(at, g, c)) continue;
-        bool superseded = false;
-        for (size_t k = i + 1; k < ops->len && !superseded; k++) {
-            const uint32_t d = ckv_ids_change_of_lv(&g->ids, ops->ptr[k] / 2);
-            if (!ckv_past_has(at, g, d)) continue;
-            if (c == d) {
-                superseded = true;
-                break;
-            }
-            ckv_past_reset(scratch);
-            CKV_TRY(ckv_past_add(scratch, g, d));
-            ckv_past_close(scratch, g);
-            superseded = ckv_past_has(scratch, g, c);
-        }
-        if (!superseded && (*lv == CKV_NONE || lv_before(g, *lv, ops->ptr[i] / 2))) *lv = ops->ptr[i] / 2;
+        const uint32_t op = ops->ptr[i] / 2, c = ckv_ids_change_of_lv(&g->ids, op);
+        if (!ckv_past_has(at, g, c) || ckv_past_has(scratch, g, c)) continue;
+        if ((ops->ptr[i] & 1) && (*lv == CKV_NONE || lv_before(g, *lv, op))) *lv = op;
+        CKV_TRY(ckv_past_add(scratch, g, c));
     }
     return CKV_OK;
 }

@@ -52,7 +52,7 @@ CKV_NODISCARD ckv_status ckv_maps_slot_make(ckv_maps *m, uint32_t map, const voi
 static inline const char *ckv_maps_key(const ckv_maps *m, const ckv_slot *s) { return (const char *)m->keys.ptr + s->key_off; }
 /* The lv of the shown SET, or CKV_NONE. */
 uint32_t ckv_maps_shown(const ckv_maps *m, const ckv_graph *g, uint32_t slot);
-/* The same at a version. O(k^2) pasts for a key with k operations. */
+/* The same at a version. O(k log n) for a key with k operations. scratch is overwritten. */
 CKV_NODISCARD ckv_status ckv_maps_shown_at(const ckv_maps *m, ckv_graph *g, const ckv_past *at, ckv_past *scratch, uint32_t slot, uint32_t *lv);
 bool ckv_maps_is_live(const ckv_maps *m, uint32_t container);
 /* The container that an item made; CKV_NONE. */

@@ -461,3 +461,14 @@ def test_blame():
     assert attached().blame() == []
     with pytest.raises(TypeError):
         ck.Text("x").blame()
+
+
+def test_an_update_of_very_many_small_edits_closes_changes_as_it_goes() -> None:
+    rng = random.Random(1)
+    old, new = ("".join(rng.choices("abcdefgh", k=200_000)) for _ in range(2))
+    doc = ck.Doc()
+    doc["t"] = ck.Text(old)
+    doc["t"].update(new)
+    assert str(doc["t"]) == new
+    assert len(doc.changes()) > 2
+    assert ck.Doc.load(doc.save()) == doc
