@@ -159,9 +159,11 @@ static void apply_patches(ckv_doc *doc, uint32_t text, const patch *p, size_t n,
 {
     for (const patch *end = p + n; p < end; p++) {
         if (p->n_del) MUST(ckv_text_delete(doc, text, p->pos, p->n_del));
-        const uint8_t typed = (uint8_t)**chars; /* Python keeps ASCII in one byte a character */
-        if (p->n_ins == 1 && **chars < 0x80) MUST(ckv_text_insert(doc, text, p->pos, &typed, 1, 1));
-        else if (p->n_ins) MUST(ckv_text_insert(doc, text, p->pos, *chars, 4, p->n_ins));
+        const uint8_t typed = (uint8_t) * *chars; /* Python keeps ASCII in one byte a character */
+        if (p->n_ins == 1 && **chars < 0x80)
+            MUST(ckv_text_insert(doc, text, p->pos, &typed, 1, 1));
+        else if (p->n_ins)
+            MUST(ckv_text_insert(doc, text, p->pos, *chars, 4, p->n_ins));
         *chars += p->n_ins;
     }
 }

@@ -62,7 +62,8 @@ static inline void ckv_buf_bytes(ckv_buf *b, const void *p, size_t n)
 
 static inline void ckv_buf_varint(ckv_buf *b, uint64_t v)
 {
-    if (b->cap - b->len >= 10 || ckv_buf_reserve(b, 10)) b->len += ckv_varint_put(b->ptr + b->len, v);
+    if (b->cap - b->len >= 10 || ckv_buf_reserve(b, 10))
+        b->len += ckv_varint_put(b->ptr + b->len, v);
 }
 
 static inline void ckv_buf_zigzag(ckv_buf *b, int64_t v) { ckv_buf_varint(b, ckv_zigzag(v)); }
@@ -73,12 +74,15 @@ typedef struct ckv_rd {
     ckv_status status;
 } ckv_rd;
 
-static inline ckv_rd ckv_rd_init(const uint8_t *p, size_t n) { return (ckv_rd){p, n ? p + n : p, CKV_OK}; } /* p may be NULL */
+static inline ckv_rd ckv_rd_init(const uint8_t *p, size_t n)
+{
+    return (ckv_rd){p, n ? p + n : p, CKV_OK};
+} /* p may be NULL */
 static inline size_t ckv_rd_left(const ckv_rd *r) { return (size_t)(r->end - r->p); }
 /* All read, nothing wrong. */
 static inline bool ckv_rd_done(const ckv_rd *r) { return r->status == CKV_OK && r->p == r->end; }
 
-uint64_t ckv_rd_fail(ckv_rd *r, ckv_status s);    /* returns 0 */
+uint64_t ckv_rd_fail(ckv_rd *r, ckv_status s); /* returns 0 */
 uint64_t ckv_rd_varint_slow(ckv_rd *r);
 const uint8_t *ckv_rd_bytes(ckv_rd *r, size_t n); /* borrowed from the input; NULL on error */
 uint8_t ckv_rd_u8(ckv_rd *r);

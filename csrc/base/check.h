@@ -24,7 +24,7 @@
 #define CKV_PARANOID(e) ((void)0)
 #endif
 
-#define CKV_LIKELY(e) __builtin_expect(!!(e), 1)
+#define CKV_LIKELY(e)   __builtin_expect(!!(e), 1)
 #define CKV_UNLIKELY(e) __builtin_expect(!!(e), 0)
 
 #endif

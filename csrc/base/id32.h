@@ -11,7 +11,10 @@ typedef struct ckv_id32 {
     uint8_t b[32];
 } ckv_id32;
 
-static inline bool ckv_id32_eq(const ckv_id32 *x, const ckv_id32 *y) { return memcmp(x, y, 32) == 0; }
+static inline bool ckv_id32_eq(const ckv_id32 *x, const ckv_id32 *y)
+{
+    return memcmp(x, y, 32) == 0;
+}
 static inline int ckv_id32_cmp(const ckv_id32 *x, const ckv_id32 *y) { return memcmp(x, y, 32); }
 
 /* Sorts n ids and drops what is there twice; returns how many are left. */

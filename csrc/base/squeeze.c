@@ -18,7 +18,8 @@ bool ckv_squeeze(ckv_buf *out, const uint8_t *data, size_t n_bytes)
 ckv_status ckv_unsqueeze(ckv_buf *out, const uint8_t *packed, size_t n_bytes, uint64_t raw_len)
 {
     if (raw_len / CKV_SQUEEZE_RATIO > n_bytes) return CKV_ELIMIT;
-    if (ZSTD_findFrameCompressedSize(packed, n_bytes) != n_bytes) return CKV_ECORRUPT; /* one frame, no more */
+    if (ZSTD_findFrameCompressedSize(packed, n_bytes) != n_bytes)
+        return CKV_ECORRUPT; /* one frame, no more */
     if (!ckv_buf_reserve(out, (size_t)raw_len + 1)) return out->status;
     const size_t n = ZSTD_decompress(out->ptr + out->len, (size_t)raw_len, packed, n_bytes);
     if (ZSTD_isError(n) || n != raw_len) return CKV_ECORRUPT;

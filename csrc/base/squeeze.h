@@ -11,6 +11,7 @@
 bool ckv_squeeze(ckv_buf *out, const uint8_t *data, size_t n_bytes);
 
 /* Appends raw_len bytes from exactly one frame. CKV_ECORRUPT: not that; CKV_ELIMIT: over the ratio. */
-CKV_NODISCARD ckv_status ckv_unsqueeze(ckv_buf *out, const uint8_t *packed, size_t n_bytes, uint64_t raw_len);
+CKV_NODISCARD ckv_status ckv_unsqueeze(ckv_buf *out, const uint8_t *packed, size_t n_bytes,
+                                       uint64_t raw_len);
 
 #endif

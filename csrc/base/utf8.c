@@ -7,7 +7,8 @@ bool ckv_utf8_valid(const uint8_t *p, size_t n_bytes, size_t *n_chars, uint32_t 
     uint32_t max = 127;
     while (p < end) {
         uint64_t eight;
-        while (end - p >= 8 && (memcpy(&eight, p, 8), (eight & 0x8080808080808080u) == 0)) p += 8, n += 8;
+        while (end - p >= 8 && (memcpy(&eight, p, 8), (eight & 0x8080808080808080u) == 0))
+            p += 8, n += 8;
         if (p == end) break;
         const uint8_t a = *p;
         if (a < 0x80) {
@@ -23,7 +24,8 @@ bool ckv_utf8_valid(const uint8_t *p, size_t n_bytes, size_t *n_chars, uint32_t 
             if (a == 0xe0 && p[1] < 0xa0) return false; /* overlong */
             if (a == 0xed && p[1] > 0x9f) return false; /* surrogate */
         } else if (a >= 0xf0 && a < 0xf5) {
-            if (left < 4 || (p[1] & 0xc0) != 0x80 || (p[2] & 0xc0) != 0x80 || (p[3] & 0xc0) != 0x80) return false;
+            if (left < 4 || (p[1] & 0xc0) != 0x80 || (p[2] & 0xc0) != 0x80 || (p[3] & 0xc0) != 0x80)
+                return false;
             if (a == 0xf0 && p[1] < 0x90) return false; /* overlong */
             if (a == 0xf4 && p[1] > 0x8f) return false; /* beyond U+10FFFF */
         } else {

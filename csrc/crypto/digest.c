@@ -14,7 +14,8 @@ void ckv_digest(ckv_id32 *out, const char *person, const void *data, size_t n_by
 
 void ckv_digest_change(ckv_id32 *out, const ckv_id32 *lane, const void *header, size_t n_bytes)
 {
-    crypto_generichash_blake2b_salt_personal(out->b, 32, header, n_bytes, NULL, 0, lane->b, lane->b + 16);
+    crypto_generichash_blake2b_salt_personal(out->b, 32, header, n_bytes, NULL, 0, lane->b,
+                                             lane->b + 16);
 }
 
 uint64_t ckv_siphash(const uint8_t key[16], const void *data, size_t n_bytes)

@@ -9,7 +9,8 @@
 
 #include <stddef.h>
 
-bool ckv_crypto_init(void); /* must succeed once before anything else here; see sign.h for the self-test */
+bool ckv_crypto_init(
+    void); /* must succeed once before anything else here; see sign.h for the self-test */
 
 /* H(person, data); person is ASCII of at most 16 bytes. */
 void ckv_digest(ckv_id32 *out, const char *person, const void *data, size_t n_bytes);

@@ -20,6 +20,7 @@ CKV_NODISCARD ckv_status ckv_identity_save(const ckv_identity *identity, const c
 /* CKV_ECORRUPT: no key file; CKV_ESIGN: wrong password, or one that is needed and not given, or given and not needed.
  * CKV_ELIMIT: asks for more than 1 GiB or 16 passes. */
 CKV_NODISCARD ckv_status ckv_identity_load(ckv_identity *out, const uint8_t *data, size_t n_bytes,
-                                           const char *password, size_t password_bytes, ckv_err *err);
+                                           const char *password, size_t password_bytes,
+                                           ckv_err *err);
 
 #endif

@@ -3,10 +3,11 @@
 #include <sodium.h>
 #include <stdatomic.h>
 
-#define DOMAIN "crdtkv-sig-v1"
+#define DOMAIN        "crdtkv-sig-v1"
 #define MESSAGE_BYTES (13 + 32 + 32 + 4 + 32)
 
-static void message(uint8_t m[MESSAGE_BYTES], const ckv_id32 *doc, const ckv_id32 *lane, uint32_t seq, const ckv_id32 *id)
+static void message(uint8_t m[MESSAGE_BYTES], const ckv_id32 *doc, const ckv_id32 *lane,
+                    uint32_t seq, const ckv_id32 *id)
 {
     memcpy(m, DOMAIN, 13);
     memcpy(m + 13, doc, 32);
@@ -15,16 +16,16 @@ static void message(uint8_t m[MESSAGE_BYTES], const ckv_id32 *doc, const ckv_id3
     memcpy(m + 81, id, 32);
 }
 
-void ckv_sign_change(ckv_signature *out, const ckv_identity *who, const ckv_id32 *doc, const ckv_id32 *lane,
-                     uint32_t seq, const ckv_id32 *id)
+void ckv_sign_change(ckv_signature *out, const ckv_identity *who, const ckv_id32 *doc,
+                     const ckv_id32 *lane, uint32_t seq, const ckv_id32 *id)
 {
     uint8_t m[MESSAGE_BYTES];
     message(m, doc, lane, seq, id);
     crypto_sign_detached(out->b, NULL, m, sizeof m, who->secret_key);
 }
 
-bool ckv_verify_change(const ckv_signature *s, const ckv_id32 *author, const ckv_id32 *doc, const ckv_id32 *lane,
-                       uint32_t seq, const ckv_id32 *id)
+bool ckv_verify_change(const ckv_signature *s, const ckv_id32 *author, const ckv_id32 *doc,
+                       const ckv_id32 *lane, uint32_t seq, const ckv_id32 *id)
 {
     uint8_t m[MESSAGE_BYTES];
     message(m, doc, lane, seq, id);
@@ -35,9 +36,10 @@ bool ckv_verify_change(const ckv_signature *s, const ckv_id32 *author, const ckv
  * adds torsion, so besides its own check we ask for [L]A = identity by the inverse: [L - 1]A + A = 0, that is [L - 1]A == -A. */
 static bool in_prime_group(const uint8_t a[32])
 {
-    static const uint8_t l_minus_1[32] = {0xec, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7,
-                                          0xa2, 0xde, 0xf9, 0xde, 0x14, 0,    0,    0,    0,    0,    0,
-                                          0,    0,    0,    0,    0,    0,    0,    0,    0,    0x10};
+    static const uint8_t l_minus_1[32] = {0xec, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58,
+                                          0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14,
+                                          0,    0,    0,    0,    0,    0,    0,    0,
+                                          0,    0,    0,    0,    0,    0,    0,    0x10};
     uint8_t q[32];
     if (crypto_scalarmult_ed25519_noclamp(q, l_minus_1, a) != 0) return false;
     q[31] ^= 0x80; /* negate: flip the sign of x */
@@ -49,7 +51,8 @@ static atomic_bool library_suffices;
 
 bool ckv_key_is_valid(const ckv_id32 *key)
 {
-    return crypto_core_ed25519_is_valid_point(key->b) == 1 && (library_suffices || in_prime_group(key->b));
+    return crypto_core_ed25519_is_valid_point(key->b) == 1 &&
+           (library_suffices || in_prime_group(key->b));
 }
 
 bool ckv_sign_selftest(void)
@@ -58,7 +61,9 @@ bool ckv_sign_selftest(void)
     ckv_identity zero;
     const uint8_t seed[32] = {0};
     ckv_identity_from_seed(&zero, seed);
-    if (crypto_core_ed25519_is_valid_point(zero.public_key.b) != 1 || !in_prime_group(zero.public_key.b)) return false;
+    if (crypto_core_ed25519_is_valid_point(zero.public_key.b) != 1 ||
+        !in_prime_group(zero.public_key.b))
+        return false;
     static const uint8_t p[32] = {0xed, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
                                   0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
                                   0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f};
@@ -70,7 +75,8 @@ bool ckv_sign_selftest(void)
         borrow = d < 0;
         mixed.b[i] = (uint8_t)(d & 0xff);
     }
-    mixed.b[31] = (uint8_t)((mixed.b[31] & 0x7f) | ((zero.public_key.b[31] & 0x80) ^ 0x80)); /* x -> -x */
+    mixed.b[31] =
+        (uint8_t)((mixed.b[31] & 0x7f) | ((zero.public_key.b[31] & 0x80) ^ 0x80)); /* x -> -x */
     library_suffices = crypto_core_ed25519_is_valid_point(mixed.b) == 0;
     return !in_prime_group(mixed.b);
 }

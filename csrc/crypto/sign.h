@@ -11,11 +11,12 @@ typedef struct ckv_signature {
     uint8_t b[CKV_SIGNATURE_BYTES];
 } ckv_signature;
 
-void ckv_sign_change(ckv_signature *out, const ckv_identity *who, const ckv_id32 *doc, const ckv_id32 *lane,
-                     uint32_t seq, const ckv_id32 *id);
+void ckv_sign_change(ckv_signature *out, const ckv_identity *who, const ckv_id32 *doc,
+                     const ckv_id32 *lane, uint32_t seq, const ckv_id32 *id);
 /* False also for the malleable twin of a signature and for keys of small order. */
-CKV_NODISCARD bool ckv_verify_change(const ckv_signature *s, const ckv_id32 *author, const ckv_id32 *doc,
-                                     const ckv_id32 *lane, uint32_t seq, const ckv_id32 *id);
+CKV_NODISCARD bool ckv_verify_change(const ckv_signature *s, const ckv_id32 *author,
+                                     const ckv_id32 *doc, const ckv_id32 *lane, uint32_t seq,
+                                     const ckv_id32 *id);
 /* Whether a key may open a lane: canonical, on the curve, in the prime-order group. */
 CKV_NODISCARD bool ckv_key_is_valid(const ckv_id32 *key);
 /* Whether keys of mixed order are refused. libsodium builds before 2025-12-30 may take them (CVE-2025-69277): found out here, once, and then

@@ -38,11 +38,14 @@ typedef struct ckv_bundle {
 } ckv_bundle;
 
 /* Appends a bundle of these sections. */
-CKV_NODISCARD ckv_status ckv_bundle_write(ckv_buf *out, const ckv_bundle_head *head, const ckv_buf sections[CKV_N_SECTIONS]);
+CKV_NODISCARD ckv_status ckv_bundle_write(ckv_buf *out, const ckv_bundle_head *head,
+                                          const ckv_buf sections[CKV_N_SECTIONS]);
 /* Checks the checksum first. After any result, fini. */
-CKV_NODISCARD ckv_status ckv_bundle_open(ckv_bundle *b, ckv_alloc a, const uint8_t *data, size_t n_bytes, ckv_err *err);
+CKV_NODISCARD ckv_status ckv_bundle_open(ckv_bundle *b, ckv_alloc a, const uint8_t *data,
+                                         size_t n_bytes, ckv_err *err);
 void ckv_bundle_fini(ckv_bundle *b);
 /* Reads the head alone, without unpacking. *rest: what follows it, up to the checksum, which holds. */
-CKV_NODISCARD ckv_status ckv_bundle_peek(const uint8_t *data, size_t n_bytes, ckv_bundle_head *head, ckv_rd *rest, ckv_err *err);
+CKV_NODISCARD ckv_status ckv_bundle_peek(const uint8_t *data, size_t n_bytes, ckv_bundle_head *head,
+                                         ckv_rd *rest, ckv_err *err);
 
 #endif

@@ -9,16 +9,19 @@ size_t ckv_header_write(uint8_t *out, const ckv_header *h)
     out[n++] = h->has_prev;
     if (h->has_prev) memcpy(out + n, &h->prev, 32), n += 32;
     n += ckv_varint_put(out + n, h->n_parents);
-    if (h->n_parents) memcpy(out + n, h->parents, 32 * (size_t)h->n_parents), n += 32 * (size_t)h->n_parents;
+    if (h->n_parents)
+        memcpy(out + n, h->parents, 32 * (size_t)h->n_parents), n += 32 * (size_t)h->n_parents;
     n += ckv_varint_put(out + n, h->n_ops);
     out[n++] = 0; /* epoch */
     n += ckv_varint_put(out + n, h->body_len);
     const size_t tail = h->body_len <= CKV_INLINE_BODY_BYTES ? h->body_len : 32;
-    if (tail) memcpy(out + n, h->body_len <= CKV_INLINE_BODY_BYTES ? h->body : h->body_hash->b, tail);
+    if (tail)
+        memcpy(out + n, h->body_len <= CKV_INLINE_BODY_BYTES ? h->body : h->body_hash->b, tail);
     return n + tail;
 }
 
-bool ckv_header_read(ckv_header *h, const uint8_t *bytes, size_t n_bytes, bool *decodes, const char **why)
+bool ckv_header_read(ckv_header *h, const uint8_t *bytes, size_t n_bytes, bool *decodes,
+                     const char **why)
 {
     ckv_rd r = ckv_rd_init(bytes, n_bytes);
     *h = (ckv_header){0};
@@ -32,7 +35,8 @@ bool ckv_header_read(ckv_header *h, const uint8_t *bytes, size_t n_bytes, bool *
     const uint8_t epoch = ckv_rd_u8(&r);
     if (epoch == 1) ckv_rd_bytes(&r, 32);
     const uint64_t body_len = ckv_rd_varint(&r);
-    const uint8_t *tail = ckv_rd_bytes(&r, body_len <= CKV_INLINE_BODY_BYTES ? (size_t)body_len : 32);
+    const uint8_t *tail =
+        ckv_rd_bytes(&r, body_len <= CKV_INLINE_BODY_BYTES ? (size_t)body_len : 32);
     *why = "header: does not parse";
     if (!ckv_rd_done(&r) || has_prev > 1 || epoch > 1 || seq > UINT32_MAX) return false;
     *decodes = true;
@@ -56,7 +60,9 @@ bool ckv_header_read(ckv_header *h, const uint8_t *bytes, size_t n_bytes, bool *
     h->body_len = (uint32_t)body_len;
     h->n_parents = (uint32_t)n_parents;
     h->parents = (const ckv_id32 *)(const void *)parents; /* bytes: no alignment is asked for */
-    if (body_len <= CKV_INLINE_BODY_BYTES) h->body = tail;
-    else h->body_hash = (const ckv_id32 *)(const void *)tail;
+    if (body_len <= CKV_INLINE_BODY_BYTES)
+        h->body = tail;
+    else
+        h->body_hash = (const ckv_id32 *)(const void *)tail;
     return true;
 }

@@ -5,7 +5,9 @@
 #define NONE CKV_HMAP_NONE
 
 /* What a letter costs beside its bytes, at most: arrays that double have up to twice the places, hash tables four times. */
-#define OVERHEAD (2 * (sizeof(ckv_letter) + sizeof(ckv_account)) + 3 * 4 * sizeof(ckv_hslot) + 3 * 2 * sizeof(uint32_t))
+#define OVERHEAD                                                                                   \
+    (2 * (sizeof(ckv_letter) + sizeof(ckv_account)) + 3 * 4 * sizeof(ckv_hslot) +                  \
+     3 * 2 * sizeof(uint32_t))
 
 enum { FREE, HERE, GONE };
 
@@ -136,8 +138,10 @@ static void heap_remove(ckv_letter *l, uint32_t *top, uint32_t i)
         return;
     }
     const uint32_t before = l[i].before, next = l[i].next;
-    if (l[before].child == i) l[before].child = next;
-    else l[before].next = next;
+    if (l[before].child == i)
+        l[before].child = next;
+    else
+        l[before].next = next;
     if (next != NONE) l[next].before = before;
     *top = meld(l, *top, meld_children(l, i));
 }
@@ -155,10 +159,14 @@ static void rank_again(ckv_inbox *x, uint32_t account)
 {
     const size_t bytes = x->accounts.ptr[account].bytes;
     uint32_t at = x->accounts.ptr[account].rank;
-    for (uint32_t up; at > 0 && x->accounts.ptr[x->ranking.ptr[up = (at - 1) / 2]].bytes < bytes; at = up) rank_at(x, at, x->ranking.ptr[up]);
+    for (uint32_t up; at > 0 && x->accounts.ptr[x->ranking.ptr[up = (at - 1) / 2]].bytes < bytes;
+         at = up)
+        rank_at(x, at, x->ranking.ptr[up]);
     for (size_t down; (down = 2 * (size_t)at + 1) < x->ranking.len; at = (uint32_t)down) {
         const uint32_t *r = x->ranking.ptr;
-        if (down + 1 < x->ranking.len && x->accounts.ptr[r[down + 1]].bytes > x->accounts.ptr[r[down]].bytes) down++;
+        if (down + 1 < x->ranking.len &&
+            x->accounts.ptr[r[down + 1]].bytes > x->accounts.ptr[r[down]].bytes)
+            down++;
         if (x->accounts.ptr[r[down]].bytes <= bytes) break;
         rank_at(x, at, r[down]);
     }
@@ -184,7 +192,8 @@ static uint32_t open_account(ckv_inbox *x, const ckv_id32 *lane)
         i = (uint32_t)x->accounts.len;
         ckv_accounts_put(&x->accounts, (ckv_account){.top = NONE});
     }
-    x->accounts.ptr[i] = (ckv_account){.lane = *lane, .top = NONE, .rank = (uint32_t)x->ranking.len};
+    x->accounts.ptr[i] =
+        (ckv_account){.lane = *lane, .top = NONE, .rank = (uint32_t)x->ranking.len};
     ckv_u32s_put(&x->ranking, i);
     ckv_hmap_add(&x->by_lane, print_of(x, lane), i);
     return i;
@@ -219,8 +228,10 @@ static void put_in(ckv_inbox *x, uint32_t i)
     ckv_hmap_add(&x->by_id, print_of(x, &l->id), i);
     if (!l->later) enlist(x, i);
     x->bytes += size_of(l);
-    if (l->later) x->n_later++;
-    else x->n_waiting++;
+    if (l->later)
+        x->n_later++;
+    else
+        x->n_waiting++;
 }
 
 static void take_out(ckv_inbox *x, uint32_t i)
@@ -229,13 +240,17 @@ static void take_out(ckv_inbox *x, uint32_t i)
     ckv_account *account = &x->accounts.ptr[l->account];
     heap_remove(x->letters.ptr, &account->top, i);
     account->bytes -= size_of(l);
-    if (account->top == NONE) close_account(x, l->account);
-    else rank_again(x, l->account);
+    if (account->top == NONE)
+        close_account(x, l->account);
+    else
+        rank_again(x, l->account);
     ckv_hmap_remove(&x->by_id, print_of(x, &l->id), i);
     if (!l->later) delist(x, i);
     x->bytes -= size_of(l);
-    if (l->later) x->n_later--;
-    else x->n_waiting--;
+    if (l->later)
+        x->n_later--;
+    else
+        x->n_waiting--;
     l->state = GONE;
 }
 
@@ -278,7 +293,8 @@ static ckv_status reserve(ckv_inbox *x)
     return ckv_hmap_reserve(&x->by_lane, n - x->by_lane.n);
 }
 
-ckv_status ckv_inbox_add(ckv_inbox *x, const ckv_letter *l, const uint8_t *header, const uint8_t *body, bool *kept)
+ckv_status ckv_inbox_add(ckv_inbox *x, const ckv_letter *l, const uint8_t *header,
+                         const uint8_t *body, bool *kept)
 {
     CKV_TRY(reserve(x));
     const size_t n = (size_t)l->header_bytes + l->body_bytes;
@@ -287,8 +303,10 @@ ckv_status ckv_inbox_add(ckv_inbox *x, const ckv_letter *l, const uint8_t *heade
     memcpy(bytes, header, l->header_bytes);
     if (l->body_bytes) memcpy(bytes + l->header_bytes, body, l->body_bytes);
     uint32_t i = (uint32_t)x->letters.len;
-    if (x->unused.len) i = x->unused.ptr[--x->unused.len];
-    else ckv_letters_put(&x->letters, (ckv_letter){.state = FREE});
+    if (x->unused.len)
+        i = x->unused.ptr[--x->unused.len];
+    else
+        ckv_letters_put(&x->letters, (ckv_letter){.state = FREE});
     const bool is_touched = x->letters.ptr[i].is_touched;
     x->letters.ptr[i] = *l;
     x->letters.ptr[i].bytes = bytes;
@@ -352,7 +370,8 @@ void ckv_inbox_settle(ckv_inbox *x)
 
 void ckv_inbox_revert(ckv_inbox *x)
 {
-    for (size_t k = 0; k < x->touched.len; k++) { /* what came goes first: it may stand where others stood */
+    for (size_t k = 0; k < x->touched.len;
+         k++) { /* what came goes first: it may stand where others stood */
         const uint32_t i = x->touched.ptr[k];
         ckv_letter *l = &x->letters.ptr[i];
         l->is_touched = false;
@@ -371,7 +390,9 @@ void ckv_inbox_revert(ckv_inbox *x)
 bool ckv_inbox_check(const ckv_inbox *x, const char **why)
 {
     size_t bytes = 0, n = 0, n_first = 0, account_bytes = 0;
-    if (!ckv_hmap_check(&x->by_id, why) || !ckv_hmap_check(&x->by_missing, why) || !ckv_hmap_check(&x->by_lane, why)) return false;
+    if (!ckv_hmap_check(&x->by_id, why) || !ckv_hmap_check(&x->by_missing, why) ||
+        !ckv_hmap_check(&x->by_lane, why))
+        return false;
     for (uint32_t i = 0; i < x->letters.len; i++) {
         const ckv_letter *l = &x->letters.ptr[i];
         if (l->state != HERE) continue;
@@ -382,8 +403,12 @@ bool ckv_inbox_check(const ckv_inbox *x, const char **why)
         if (!l->later) {
             const uint32_t before = l->waiter_before, next = l->waiter_next;
             n_first += before == NONE;
-            if (before == NONE ? first_waiter(x, &l->missing) != i : x->letters.ptr[before].waiter_next != i) return false;
-            if (next != NONE && (x->letters.ptr[next].waiter_before != i || !ckv_id32_eq(&x->letters.ptr[next].missing, &l->missing))) return false;
+            if (before == NONE ? first_waiter(x, &l->missing) != i
+                               : x->letters.ptr[before].waiter_next != i)
+                return false;
+            if (next != NONE && (x->letters.ptr[next].waiter_before != i ||
+                                 !ckv_id32_eq(&x->letters.ptr[next].missing, &l->missing)))
+                return false;
         }
         *why = "inbox I3: the heap of a lane";
         if (find_account(x, &l->lane) != l->account) return false;
@@ -391,7 +416,8 @@ bool ckv_inbox_check(const ckv_inbox *x, const char **why)
             if (x->accounts.ptr[l->account].top != i) return false;
         } else {
             const ckv_letter *b = &x->letters.ptr[l->before];
-            if (b->state != HERE || b->account != l->account || (b->child != i && b->next != i)) return false;
+            if (b->state != HERE || b->account != l->account || (b->child != i && b->next != i))
+                return false;
             if (b->child == i && b->seq < l->seq) return false;
         }
     }

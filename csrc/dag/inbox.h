@@ -22,7 +22,7 @@
 #include "ds/hmap.h"
 #include "ds/vec.h"
 
-#define CKV_INBOX_BYTES (32u << 20)
+#define CKV_INBOX_BYTES      (32u << 20)
 #define CKV_INBOX_LANE_BYTES (8u << 20)
 
 typedef struct ckv_letter {
@@ -30,15 +30,16 @@ typedef struct ckv_letter {
     uint8_t nonce[16];
     uint8_t *bytes; /* owned: header, then body */
     uint32_t header_bytes, body_bytes, seq;
-    uint8_t state;     /* 0: free, 1: here, 2: released or evicted in the running apply */
-    bool is_new;       /* came with the running apply */
-    bool is_touched;   /* its place stands in `touched` */
-    bool later;        /* waits for a newer version, not for a change */
+    uint8_t state;   /* 0: free, 1: here, 2: released or evicted in the running apply */
+    bool is_new;     /* came with the running apply */
+    bool is_touched; /* its place stands in `touched` */
+    bool later;      /* waits for a newer version, not for a change */
     bool has_signature;
     ckv_signature signature;
     uint32_t account;
-    uint32_t child, before, next;         /* in its account's heap; before: the parent or the sibling that points here */
-    uint32_t waiter_before, waiter_next;  /* in the list of those who miss the same */
+    uint32_t child, before,
+        next; /* in its account's heap; before: the parent or the sibling that points here */
+    uint32_t waiter_before, waiter_next; /* in the list of those who miss the same */
 } ckv_letter;
 CKV_VEC(ckv_letters, ckv_letter);
 
@@ -67,7 +68,8 @@ typedef struct ckv_inbox {
 ckv_inbox ckv_inbox_init(ckv_alloc a, uint64_t secret);
 void ckv_inbox_fini(ckv_inbox *x);
 /* Takes a copy of header and body. May evict others, or end with the newcomer itself evicted: *kept tells. */
-CKV_NODISCARD ckv_status ckv_inbox_add(ckv_inbox *x, const ckv_letter *l, const uint8_t *header, const uint8_t *body, bool *kept);
+CKV_NODISCARD ckv_status ckv_inbox_add(ckv_inbox *x, const ckv_letter *l, const uint8_t *header,
+                                       const uint8_t *body, bool *kept);
 uint32_t ckv_inbox_find(const ckv_inbox *x, const ckv_id32 *id); /* CKV_HMAP_NONE */
 /* The next letter that misses id, after letter *at (SIZE_MAX to begin). */
 uint32_t ckv_inbox_waiter(const ckv_inbox *x, const ckv_id32 *id, size_t *at);

@@ -15,9 +15,11 @@ typedef struct ckv_proof_side {
 } ckv_proof_side;
 
 /* Appends a proof; a is the side whose first id is smaller. */
-CKV_NODISCARD ckv_status ckv_proof_write(ckv_buf *out, const ckv_id32 *doc, const ckv_id32 *author, const uint8_t nonce[16],
-                                         uint32_t seq, const ckv_proof_side *a, const ckv_proof_side *b);
+CKV_NODISCARD ckv_status ckv_proof_write(ckv_buf *out, const ckv_id32 *doc, const ckv_id32 *author,
+                                         const uint8_t nonce[16], uint32_t seq,
+                                         const ckv_proof_side *a, const ckv_proof_side *b);
 /* Who lied. CKV_ECORRUPT: no proof; CKV_ESIGN: one that does not hold. */
-CKV_NODISCARD ckv_status ckv_proof_read(const uint8_t *data, size_t n_bytes, ckv_id32 *author, ckv_err *err);
+CKV_NODISCARD ckv_status ckv_proof_read(const uint8_t *data, size_t n_bytes, ckv_id32 *author,
+                                        ckv_err *err);
 
 #endif

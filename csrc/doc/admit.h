@@ -15,9 +15,9 @@ typedef struct ckv_candidate {
     const ckv_id32 *id, *lane, *author;
     const uint8_t *nonce; /* 16 bytes */
     ckv_header header;
-    const uint8_t *body; /* body_len bytes */
+    const uint8_t *body;            /* body_len bytes */
     const ckv_signature *signature; /* NULL: covered by a later one */
-    uint32_t lane_no, prev; /* hints: numbers, or CKV_NONE if they must be looked up */
+    uint32_t lane_no, prev;         /* hints: numbers, or CKV_NONE if they must be looked up */
 } ckv_candidate;
 
 typedef enum ckv_verdict {

@@ -5,14 +5,16 @@
 
 /* ---- life */
 
-ckv_status ckv_doc_new(ckv_doc **out, const ckv_env *env, const ckv_identity *identity, const ckv_id32 *doc_id)
+ckv_status ckv_doc_new(ckv_doc **out, const ckv_env *env, const ckv_identity *identity,
+                       const ckv_id32 *doc_id)
 {
     ckv_doc *d = ckv_resize(env->alloc, NULL, 0, sizeof *d);
     if (!d) return CKV_ENOMEM;
     const ckv_alloc a = env->alloc;
     uint8_t secret[32];
     uint64_t s;
-    ckv_random_bytes(NULL, secret, sizeof secret); /* hash tables only: never shows, so it need not replay */
+    ckv_random_bytes(NULL, secret,
+                     sizeof secret); /* hash tables only: never shows, so it need not replay */
     memcpy(&s, secret, 8);
     *d = (ckv_doc){.env = *env,
                    .identity = *identity,
@@ -43,8 +45,10 @@ ckv_status ckv_doc_new(ckv_doc **out, const ckv_env *env, const ckv_identity *id
     }
     ckv_status status = ckv_maps_init(&d->maps, a, secret + 8, CKV_KIND_MAP);
     d->names = ckv_resize(a, NULL, 0, sizeof *d->names);
-    if (d->names) ckv_namer_init(d->names, d);
-    else status = CKV_ENOMEM;
+    if (d->names)
+        ckv_namer_init(d->names, d);
+    else
+        status = CKV_ENOMEM;
     if (status != CKV_OK) {
         ckv_doc_free(d);
         return status;
@@ -96,12 +100,14 @@ ckv_status ckv_doc_reserve_notes(ckv_doc *doc, size_t message_bytes)
     return doc->message_bytes.len + message_bytes > UINT32_MAX ? CKV_ELIMIT : CKV_OK;
 }
 
-void ckv_doc_note(ckv_doc *doc, uint32_t change, int64_t time, const void *message, size_t message_bytes)
+void ckv_doc_note(ckv_doc *doc, uint32_t change, int64_t time, const void *message,
+                  size_t message_bytes)
 {
     const ckv_time_run *last = ckv_time_runs_last(&doc->times);
     if (!last || last->time != time) ckv_time_runs_put(&doc->times, (ckv_time_run){change, time});
     if (!message) return;
-    ckv_message_ats_put(&doc->messages, (ckv_message_at){change, (uint32_t)doc->message_bytes.len, (uint32_t)message_bytes});
+    ckv_message_ats_put(&doc->messages, (ckv_message_at){change, (uint32_t)doc->message_bytes.len,
+                                                         (uint32_t)message_bytes});
     ckv_buf_bytes(&doc->message_bytes, message, message_bytes);
 }
 
@@ -111,8 +117,10 @@ void ckv_doc_note(ckv_doc *doc, uint32_t change, int64_t time, const void *messa
         size_t lo_ = 0, hi_ = (vec).len;                                                           \
         while (lo_ < hi_) {                                                                        \
             const size_t mid_ = (lo_ + hi_) / 2;                                                   \
-            if ((vec).ptr[mid_].change < (c)) lo_ = mid_ + 1;                                      \
-            else hi_ = mid_;                                                                       \
+            if ((vec).ptr[mid_].change < (c))                                                      \
+                lo_ = mid_ + 1;                                                                    \
+            else                                                                                   \
+                hi_ = mid_;                                                                        \
         }                                                                                          \
         (out) = lo_;                                                                               \
     } while (0)
@@ -128,7 +136,8 @@ const ckv_message_at *ckv_doc_message(const ckv_doc *doc, uint32_t change)
 {
     size_t i;
     LOWER(doc->messages, change, i);
-    return i < doc->messages.len && doc->messages.ptr[i].change == change ? &doc->messages.ptr[i] : NULL;
+    return i < doc->messages.len && doc->messages.ptr[i].change == change ? &doc->messages.ptr[i]
+                                                                          : NULL;
 }
 
 const ckv_cover *ckv_doc_cover(const ckv_doc *doc, uint32_t branch, uint32_t seq)
@@ -137,10 +146,13 @@ const ckv_cover *ckv_doc_cover(const ckv_doc *doc, uint32_t branch, uint32_t seq
     while (lo < hi) {
         const size_t mid = (lo + hi) / 2;
         const ckv_cover *c = &doc->covers.ptr[mid];
-        if (c->branch < branch || (c->branch == branch && c->seq < seq)) lo = mid + 1;
-        else hi = mid;
+        if (c->branch < branch || (c->branch == branch && c->seq < seq))
+            lo = mid + 1;
+        else
+            hi = mid;
     }
-    return lo < doc->covers.len && doc->covers.ptr[lo].branch == branch ? &doc->covers.ptr[lo] : NULL;
+    return lo < doc->covers.len && doc->covers.ptr[lo].branch == branch ? &doc->covers.ptr[lo]
+                                                                        : NULL;
 }
 
 int64_t ckv_doc_time(const ckv_doc *doc, uint32_t change)
@@ -152,8 +164,14 @@ int64_t ckv_doc_time(const ckv_doc *doc, uint32_t change)
 
 /* ---- containers */
 
-ckv_kind ckv_doc_kind(const ckv_doc *doc, uint32_t container) { return (ckv_kind)doc->maps.containers.ptr[container].tag; }
-bool ckv_doc_is_live(const ckv_doc *doc, uint32_t container) { return ckv_maps_is_live(&doc->maps, container); }
+ckv_kind ckv_doc_kind(const ckv_doc *doc, uint32_t container)
+{
+    return (ckv_kind)doc->maps.containers.ptr[container].tag;
+}
+bool ckv_doc_is_live(const ckv_doc *doc, uint32_t container)
+{
+    return ckv_maps_is_live(&doc->maps, container);
+}
 
 /* The value of a SET at lv. */
 static ckv_value value_at(const ckv_doc *doc, uint32_t lv)
@@ -164,7 +182,8 @@ static ckv_value value_at(const ckv_doc *doc, uint32_t lv)
     return v;
 }
 
-ckv_status ckv_map_get(const ckv_doc *doc, uint32_t map, const char *key, size_t key_bytes, ckv_value *out)
+ckv_status ckv_map_get(const ckv_doc *doc, uint32_t map, const char *key, size_t key_bytes,
+                       ckv_value *out)
 {
     const uint32_t slot = ckv_maps_slot(&doc->maps, map, key, key_bytes);
     if (slot == CKV_NONE) return CKV_ENOENT;
@@ -177,22 +196,30 @@ ckv_status ckv_map_get(const ckv_doc *doc, uint32_t map, const char *key, size_t
 static ckv_author_view own_view(ckv_doc *doc)
 {
     doc->past.all = true; /* whoever edits here has seen everything that is here */
-    return (ckv_author_view){.graph = &doc->graph, .oplog = &doc->log, .past = &doc->past, .own_item = doc->graph.ids.n_items};
+    return (ckv_author_view){.graph = &doc->graph,
+                             .oplog = &doc->log,
+                             .past = &doc->past,
+                             .own_item = doc->graph.ids.n_items};
 }
 
 /* Room for one more key operation in the open change. */
 static ckv_status room_in_change(ckv_doc *doc, size_t n_bytes)
 {
-    if (doc->open_bytes + n_bytes > CKV_MAX_BODY_BYTES || doc->log.n_lv - doc->graph.ids.n_lv >= CKV_MAX_OPS) return CKV_ELIMIT;
+    if (doc->open_bytes + n_bytes > CKV_MAX_BODY_BYTES ||
+        doc->log.n_lv - doc->graph.ids.n_lv >= CKV_MAX_OPS)
+        return CKV_ELIMIT;
     return CKV_OK;
 }
 
-ckv_status ckv_map_set(ckv_doc *doc, uint32_t map, const char *key, size_t key_bytes, const ckv_value *value, uint32_t *made)
+ckv_status ckv_map_set(ckv_doc *doc, uint32_t map, const char *key, size_t key_bytes,
+                       const ckv_value *value, uint32_t *made)
 {
     uint32_t slot;
     if (key_bytes > CKV_MAX_KEY_BYTES) return CKV_ELIMIT;
     CKV_TRY(ckv_doc_flush(doc));
-    const size_t n_bytes = key_bytes + 64 + (value->tag == CKV_TAG_STR || value->tag == CKV_TAG_BYTES ? value->n_bytes : 0);
+    const size_t n_bytes =
+        key_bytes + 64 +
+        (value->tag == CKV_TAG_STR || value->tag == CKV_TAG_BYTES ? value->n_bytes : 0);
     CKV_TRY(room_in_change(doc, n_bytes));
     CKV_TRY(ckv_maps_slot_make(&doc->maps, map, key, key_bytes, &slot));
     CKV_TRY(ckv_maps_reserve(&doc->maps, slot));
@@ -239,9 +266,13 @@ ckv_status ckv_map_unset(ckv_doc *doc, uint32_t map, const char *key, size_t key
     return CKV_OK;
 }
 
-size_t ckv_map_len(const ckv_doc *doc, uint32_t map) { return doc->maps.containers.ptr[map].n_keys; }
+size_t ckv_map_len(const ckv_doc *doc, uint32_t map)
+{
+    return doc->maps.containers.ptr[map].n_keys;
+}
 
-ckv_status ckv_map_at(ckv_doc *doc, uint32_t map, size_t i, const char **key, size_t *key_bytes, ckv_value *value)
+ckv_status ckv_map_at(ckv_doc *doc, uint32_t map, size_t i, const char **key, size_t *key_bytes,
+                      ckv_value *value)
 {
     CKV_TRY(ckv_maps_sort(&doc->maps, map));
     if (i >= doc->maps.sorted.len) return CKV_ERANGE;
@@ -265,16 +296,17 @@ void ckv_doc_change(const ckv_doc *doc, uint32_t change, ckv_change_info *out)
     const uint32_t *parents = ckv_graph_parents(g, change, &n);
     const ckv_void_at *v = ckv_doc_void(doc, change);
     const ckv_message_at *m = ckv_doc_message(doc, change);
-    *out = (ckv_change_info){.id = ckv_ids_at(&g->ids, change),
-                             .author = &lane->author,
-                             .lane = &lane->id,
-                             .prev = prev == CKV_NONE ? NULL : ckv_ids_at(&g->ids, prev),
-                             .seq = seq,
-                             .n_ops = v ? v->n_ops : ckv_ids_lv(&g->ids, change + 1) - ckv_ids_lv(&g->ids, change),
-                             .n_parents = n,
-                             .time = ckv_doc_time(doc, change),
-                             .void_reason = v ? v->reason : NULL,
-                             .is_signed = ckv_lanes_covered(&g->lanes, b, seq) || ckv_doc_cover(doc, b, seq)};
+    *out = (ckv_change_info){
+        .id = ckv_ids_at(&g->ids, change),
+        .author = &lane->author,
+        .lane = &lane->id,
+        .prev = prev == CKV_NONE ? NULL : ckv_ids_at(&g->ids, prev),
+        .seq = seq,
+        .n_ops = v ? v->n_ops : ckv_ids_lv(&g->ids, change + 1) - ckv_ids_lv(&g->ids, change),
+        .n_parents = n,
+        .time = ckv_doc_time(doc, change),
+        .void_reason = v ? v->reason : NULL,
+        .is_signed = ckv_lanes_covered(&g->lanes, b, seq) || ckv_doc_cover(doc, b, seq)};
     memcpy(out->parents, parents, n * sizeof *parents);
     if (m) {
         out->message = (const char *)doc->message_bytes.ptr + m->off;
@@ -282,7 +314,10 @@ void ckv_doc_change(const ckv_doc *doc, uint32_t change, ckv_change_info *out)
     }
 }
 
-ckv_status ckv_doc_find(ckv_doc *doc, const ckv_id32 *id, uint32_t *change) { return ckv_ids_find(&doc->graph.ids, id, change); }
+ckv_status ckv_doc_find(ckv_doc *doc, const ckv_id32 *id, uint32_t *change)
+{
+    return ckv_ids_find(&doc->graph.ids, id, change);
+}
 
 const uint32_t *ckv_doc_heads(const ckv_doc *doc, size_t *n)
 {
@@ -345,13 +380,17 @@ ckv_status ckv_doc_stats(ckv_doc *doc, ckv_stats *out)
                        .evicted = doc->inbox.evicted,
                        .verified = doc->n_verified,
                        .spans = doc->space.n_spans};
-    for (size_t i = 0; i < g->lanes.branches.len; i++) out->signatures += g->lanes.branches.ptr[i].signatures.len;
-    out->memory = sizeof *doc + g->ids.ids.cap * 32 + g->ids.pieces.cap * sizeof(ckv_piece) + g->ids.by_id.cap * 8 +
-                  g->segments.cap * sizeof(ckv_segment) + g->entries.cap * 8 + g->parents.cap * 4 +
-                  g->lanes.runs.cap * sizeof(ckv_item_run) + g->lanes.branches.cap * sizeof(ckv_branch) +
-                  out->signatures * sizeof(ckv_signed_at) + doc->log.ops.cap * sizeof(ckv_op) + doc->log.makers.cap * 4 +
-                  doc->log.values.cap + ckv_chars_bytes(&doc->log.chars) + ckv_space_bytes(&doc->space) +
-                  ckv_maps_bytes(&doc->maps) + doc->inbox.bytes + doc->void_bodies.cap + doc->message_bytes.cap +
+    for (size_t i = 0; i < g->lanes.branches.len; i++)
+        out->signatures += g->lanes.branches.ptr[i].signatures.len;
+    out->memory = sizeof *doc + g->ids.ids.cap * 32 + g->ids.pieces.cap * sizeof(ckv_piece) +
+                  g->ids.by_id.cap * 8 + g->segments.cap * sizeof(ckv_segment) +
+                  g->entries.cap * 8 + g->parents.cap * 4 +
+                  g->lanes.runs.cap * sizeof(ckv_item_run) +
+                  g->lanes.branches.cap * sizeof(ckv_branch) +
+                  out->signatures * sizeof(ckv_signed_at) + doc->log.ops.cap * sizeof(ckv_op) +
+                  doc->log.makers.cap * 4 + doc->log.values.cap + ckv_chars_bytes(&doc->log.chars) +
+                  ckv_space_bytes(&doc->space) + ckv_maps_bytes(&doc->maps) + doc->inbox.bytes +
+                  doc->void_bodies.cap + doc->message_bytes.cap +
                   doc->times.cap * sizeof(ckv_time_run) + doc->journal.log.cap * sizeof(ckv_undo);
     ckv_buf found = ckv_buf_init(doc->env.alloc);
     const ckv_status s = ckv_doc_equivocations(doc, &found);
@@ -362,13 +401,15 @@ ckv_status ckv_doc_stats(ckv_doc *doc, ckv_stats *out)
 
 bool ckv_doc_check(ckv_doc *doc, const char **why)
 {
-    if (!ckv_graph_check(&doc->graph, why) || !ckv_oplog_check(&doc->log, why) || !ckv_maps_check(&doc->maps, why) ||
-        !ckv_inbox_check(&doc->inbox, why) || !ckv_lvindex_check(&doc->space.index, why)) {
+    if (!ckv_graph_check(&doc->graph, why) || !ckv_oplog_check(&doc->log, why) ||
+        !ckv_maps_check(&doc->maps, why) || !ckv_inbox_check(&doc->inbox, why) ||
+        !ckv_lvindex_check(&doc->space.index, why)) {
         return false;
     }
     for (size_t i = 0; i < doc->maps.containers.len; i++) {
         const ckv_container *c = &doc->maps.containers.ptr[i];
-        if (c->tag == CKV_KIND_TEXT && !c->gone && !ckv_seq_check(&doc->space, &c->seq, why)) return false;
+        if (c->tag == CKV_KIND_TEXT && !c->gone && !ckv_seq_check(&doc->space, &c->seq, why))
+            return false;
     }
     *why = "doc I1";
     return doc->log.n_lv >= doc->graph.ids.n_lv && doc->log.n_items >= doc->graph.ids.n_items;

@@ -8,7 +8,9 @@
 uint32_t ckv_chain_items_on(const ckv_graph *g, uint32_t branch, uint32_t change)
 {
     const ckv_branch *b = ckv_lanes_branch(&g->lanes, branch);
-    return b->tip == change ? b->off_end : ckv_lanes_off_before(&g->lanes, branch, ckv_ids_item(&g->ids, change + 1));
+    return b->tip == change
+               ? b->off_end
+               : ckv_lanes_off_before(&g->lanes, branch, ckv_ids_item(&g->ids, change + 1));
 }
 
 uint32_t ckv_chain_items(const ckv_graph *g, uint32_t change)
@@ -19,7 +21,12 @@ uint32_t ckv_chain_items(const ckv_graph *g, uint32_t change)
 void ckv_namer_init(ckv_namer *n, ckv_doc *doc)
 {
     const ckv_alloc a = doc->env.alloc;
-    *n = (ckv_namer){.doc = doc, .past = &doc->scratch, .lanes = ckv_buf_init(a), .changes = ckv_buf_init(a), .deletes = {.a = a}, .text = ckv_buf_init(a)};
+    *n = (ckv_namer){.doc = doc,
+                     .past = &doc->scratch,
+                     .lanes = ckv_buf_init(a),
+                     .changes = ckv_buf_init(a),
+                     .deletes = {.a = a},
+                     .text = ckv_buf_init(a)};
 }
 
 void ckv_namer_fini(ckv_namer *n)
@@ -30,7 +37,8 @@ void ckv_namer_fini(ckv_namer *n)
     ckv_buf_fini(&n->text);
 }
 
-void ckv_namer_of(ckv_namer *n, uint32_t lane, uint32_t prev, const uint32_t *parents, uint32_t n_parents, uint32_t item0)
+void ckv_namer_of(ckv_namer *n, uint32_t lane, uint32_t prev, const uint32_t *parents,
+                  uint32_t n_parents, uint32_t item0)
 {
     uint32_t seq;
     n->lane = lane;
@@ -47,7 +55,8 @@ void ckv_namer_of(ckv_namer *n, uint32_t lane, uint32_t prev, const uint32_t *pa
         n->own_branch = ckv_graph_branch(&n->doc->graph, prev, &seq);
         n->own_off = ckv_chain_items_on(&n->doc->graph, n->own_branch, prev);
     }
-    for (uint32_t i = 0; i < n_parents; i++) n->parent_branch[i] = ckv_graph_branch(&n->doc->graph, parents[i], &seq);
+    for (uint32_t i = 0; i < n_parents; i++)
+        n->parent_branch[i] = ckv_graph_branch(&n->doc->graph, parents[i], &seq);
 }
 
 void ckv_namer_next(ckv_namer *n, uint32_t branch, uint32_t prev, uint32_t n_items, uint32_t item0)
@@ -67,7 +76,8 @@ static ckv_status past_ready(ckv_namer *n)
     if (n->past_ready) return CKV_OK;
     ckv_past_reset(n->past);
     if (n->prev != CKV_NONE) CKV_TRY(ckv_past_add(n->past, &n->doc->graph, n->prev));
-    for (uint32_t i = 0; i < n->n_parents; i++) CKV_TRY(ckv_past_add(n->past, &n->doc->graph, n->parents[i]));
+    for (uint32_t i = 0; i < n->n_parents; i++)
+        CKV_TRY(ckv_past_add(n->past, &n->doc->graph, n->parents[i]));
     ckv_past_close(n->past, &n->doc->graph);
     n->past_ready = true;
     return CKV_OK;
@@ -102,7 +112,8 @@ ckv_status ckv_name_item(ckv_namer *n, uint32_t item, uint32_t made, ckv_ref *re
     const ckv_lane *lane = ckv_lanes_of_branch(&g->lanes, branch);
     const uint32_t lane_no = ckv_lanes_branch(&g->lanes, branch)->lane;
     const bool alone = lane->n_branches == 1;
-    if (lane_no == n->lane && off < n->own_off && (alone || ckv_lanes_item(&g->lanes, n->own_branch, off) == item)) {
+    if (lane_no == n->lane && off < n->own_off &&
+        (alone || ckv_lanes_item(&g->lanes, n->own_branch, off) == item)) {
         *ref = (ckv_ref){CKV_REF_OWN, n->own_off + made - off};
         return CKV_OK;
     }
@@ -126,7 +137,8 @@ ckv_status ckv_name_item(ckv_namer *n, uint32_t item, uint32_t made, ckv_ref *re
     }
     const uint32_t c = ckv_ids_change_of_item(&g->ids, item);
     CKV_TRY(table_entry(n, &n->changes, ckv_ids_at(&g->ids, c), &at));
-    *ref = (ckv_ref){CKV_REF_PARENT + n->n_parents + (uint32_t)(n->lanes.len / 32) + at, item - ckv_ids_item(&g->ids, c)};
+    *ref = (ckv_ref){CKV_REF_PARENT + n->n_parents + (uint32_t)(n->lanes.len / 32) + at,
+                     item - ckv_ids_item(&g->ids, c)};
     return CKV_OK;
 }
 
@@ -137,9 +149,14 @@ void ckv_canon_init(ckv_canon *c, ckv_namer *names, uint32_t lv0, uint32_t lv1)
     *c = (ckv_canon){.names = names, .lv = lv0, .lv1 = lv1};
     names->deletes.len = 0;
     if (lv0 == lv1) return;
-    const ckv_oplog *log = &names->doc->log; /* changes are mostly asked for in order: the run is where the last one ended */
-    for (c->run = names->run_hint; c->run < log->ops.len && c->run < names->run_hint + 2; c->run++) {
-        if (log->ops.ptr[c->run].lv <= lv0 && lv0 < log->ops.ptr[c->run].lv + ckv_oplog_len(log, c->run)) return;
+    const ckv_oplog *log =
+        &names->doc
+             ->log; /* changes are mostly asked for in order: the run is where the last one ended */
+    for (c->run = names->run_hint; c->run < log->ops.len && c->run < names->run_hint + 2;
+         c->run++) {
+        if (log->ops.ptr[c->run].lv <= lv0 &&
+            lv0 < log->ops.ptr[c->run].lv + ckv_oplog_len(log, c->run))
+            return;
     }
     c->run = ckv_oplog_at_lv(log, lv0);
 }
@@ -157,7 +174,8 @@ static ckv_status first_piece(const ckv_canon *c, uint32_t item, uint32_t left, 
     CKV_TRY(ckv_name_item(c->names, item, c->made, &op->target));
     if (op->target.code >= CKV_REF_PARENT + c->names->n_parents && op->branch != CKV_NONE) {
         /* a table of changes names items inside one change */
-        const uint32_t change = ckv_ids_change_of_item(&g->ids, item), end = ckv_ids_item(&g->ids, change + 1);
+        const uint32_t change = ckv_ids_change_of_item(&g->ids, item),
+                       end = ckv_ids_item(&g->ids, change + 1);
         const ckv_lane *lane = ckv_lanes_of_branch(&g->lanes, op->branch);
         if (lane->n_branches > 1 && len > end - item) len = end - item;
     }
@@ -170,7 +188,8 @@ static bool join_deletes(ckv_canon_op *a, const ckv_canon_op *b)
 {
     if (a->target.code != b->target.code) return false;
     const bool own = a->target.code == CKV_REF_OWN; /* distances count backwards */
-    const int64_t sa = own ? -(int64_t)a->target.value : a->target.value, sb = own ? -(int64_t)b->target.value : b->target.value;
+    const int64_t sa = own ? -(int64_t)a->target.value : a->target.value,
+                  sb = own ? -(int64_t)b->target.value : b->target.value;
     if (a->target.code >= UNSORTED) { /* which entry, is not known yet: same place then */
         if (a->branch != b->branch || a->off + a->n != b->off) {
             if (a->branch != b->branch || b->off + b->n != a->off) return false;
@@ -223,9 +242,17 @@ bool ckv_canon_next(ckv_canon *c, ckv_canon_op *op, ckv_status *status)
         if (c->lv == c->lv1) return false;
         const ckv_op *o = &log->ops.ptr[c->run];
         if (o->kind != CKV_OP_DELETE) {
-            const uint32_t end = o->lv + ckv_oplog_len(log, c->run), to = end < c->lv1 ? end : c->lv1, k = c->lv - o->lv;
+            const uint32_t end = o->lv + ckv_oplog_len(log, c->run),
+                           to = end < c->lv1 ? end : c->lv1, k = c->lv - o->lv;
             const ckv_container *holder = &c->names->doc->maps.containers.ptr[o->holder];
-            *op = (ckv_canon_op){.kind = (ckv_op_kind)o->kind, .n = to - c->lv, .item = o->item, .left = holder->item, .right = CKV_NO_ITEM, .holder = CKV_NO_ITEM, .key = o->a, .value_off = o->b};
+            *op = (ckv_canon_op){.kind = (ckv_op_kind)o->kind,
+                                 .n = to - c->lv,
+                                 .item = o->item,
+                                 .left = holder->item,
+                                 .right = CKV_NO_ITEM,
+                                 .holder = CKV_NO_ITEM,
+                                 .key = o->a,
+                                 .value_off = o->b};
             if (o->kind == CKV_OP_INSERT) {
                 op->item = o->item + k;
                 op->left = k ? op->item - 1 : o->a;
@@ -255,7 +282,8 @@ static ckv_status put_ops(ckv_namer *n, uint32_t lv0, uint32_t lv1, ckv_buf *out
     ckv_canon_init(&c, n, lv0, lv1);
     for (uint32_t made = 0; ckv_canon_next(&c, &o, &s); made = c.made) {
         ckv_body_op op = {.kind = o.kind, .n = o.n};
-        const uint32_t before = o.kind == CKV_OP_INSERT || o.kind == CKV_OP_SET ? c.made - o.n : made;
+        const uint32_t before =
+            o.kind == CKV_OP_INSERT || o.kind == CKV_OP_SET ? c.made - o.n : made;
         switch (o.kind) {
         case CKV_OP_INSERT:
             CKV_TRY(ckv_name_item(n, o.left, before, &op.left));
@@ -283,7 +311,8 @@ static ckv_status put_ops(ckv_namer *n, uint32_t lv0, uint32_t lv1, ckv_buf *out
     return s != CKV_OK ? s : out->status;
 }
 
-ckv_status ckv_encode_body(ckv_namer *n, uint32_t lv0, uint32_t lv1, const ckv_body_head *head, ckv_buf *out)
+ckv_status ckv_encode_body(ckv_namer *n, uint32_t lv0, uint32_t lv1, const ckv_body_head *head,
+                           ckv_buf *out)
 {
     const size_t start = out->len;
     ckv_body_begin(out, head);

@@ -10,7 +10,8 @@ ckv_status ckv_doc_waiting(ckv_doc *doc, ckv_buf *out)
 {
     const ckv_inbox *x = &doc->inbox;
     for (size_t i = 0; i < x->letters.len; i++) {
-        if (x->letters.ptr[i].state == 1 && !x->letters.ptr[i].later) ckv_buf_bytes(out, &x->letters.ptr[i].id, 32);
+        if (x->letters.ptr[i].state == 1 && !x->letters.ptr[i].later)
+            ckv_buf_bytes(out, &x->letters.ptr[i].id, 32);
     }
     if (out->status == CKV_OK) out->len = 32 * ckv_id32_sort_unique(out->ptr, out->len / 32);
     return out->status;
@@ -32,7 +33,9 @@ ckv_status ckv_doc_missing(ckv_doc *doc, ckv_buf *out)
         ckv_header h;
         const char *why;
         bool decodes;
-        if (l->state != 1 || l->later || !ckv_header_read(&h, l->bytes, l->header_bytes, &decodes, &why)) continue;
+        if (l->state != 1 || l->later ||
+            !ckv_header_read(&h, l->bytes, l->header_bytes, &decodes, &why))
+            continue;
         if (h.has_prev) note_missing(doc, &h.prev, out);
         for (uint32_t k = 0; k < h.n_parents; k++) {
             ckv_id32 id;
@@ -76,7 +79,8 @@ static int by_lane_id(const void *x, const void *y)
 
 static ckv_status add_sibling(fork_orders *v, const ckv_graph *g, uint32_t lane, uint32_t change)
 {
-    fork_order f = {.s = {.lane = lane, .prev = ckv_graph_prev(g, change), .change = change}, .id = *ckv_ids_at(&g->ids, change)};
+    fork_order f = {.s = {.lane = lane, .prev = ckv_graph_prev(g, change), .change = change},
+                    .id = *ckv_ids_at(&g->ids, change)};
     ckv_graph_branch(g, change, &f.s.seq);
     return fork_orders_push(v, f);
 }
@@ -87,10 +91,12 @@ static ckv_status collect_siblings(const ckv_doc *doc, fork_orders *v)
     for (uint32_t lane = 0; lane < g->lanes.lanes.len; lane++) {
         const ckv_lane *l = ckv_lanes_lane(&g->lanes, lane);
         if (l->n_branches < 2) continue;
-        for (uint32_t b = l->first_branch; b != CKV_NONE; b = ckv_lanes_branch(&g->lanes, b)->next) {
+        for (uint32_t b = l->first_branch; b != CKV_NONE;
+             b = ckv_lanes_branch(&g->lanes, b)->next) {
             const ckv_branch *br = ckv_lanes_branch(&g->lanes, b);
             CKV_TRY(add_sibling(v, g, lane, ckv_graph_at(g, b, br->seq0)));
-            if (br->parent != CKV_NONE && br->seq0 < ckv_lanes_branch(&g->lanes, br->parent)->n_seq) {
+            if (br->parent != CKV_NONE &&
+                br->seq0 < ckv_lanes_branch(&g->lanes, br->parent)->n_seq) {
                 CKV_TRY(add_sibling(v, g, lane, ckv_graph_at(g, br->parent, br->seq0)));
             }
         }
@@ -107,10 +113,12 @@ ckv_status ckv_doc_equivocations(ckv_doc *doc, ckv_buf *out)
     for (size_t i = 0; s == CKV_OK && i < v.len;) { /* one (lane, seq) after the other */
         size_t end = i;
         const fork_order *a = NULL, *b = NULL;
-        while (end < v.len && v.ptr[end].s.lane == v.ptr[i].s.lane && v.ptr[end].s.seq == v.ptr[i].s.seq) {
+        while (end < v.len && v.ptr[end].s.lane == v.ptr[i].s.lane &&
+               v.ptr[end].s.seq == v.ptr[i].s.seq) {
             size_t k = end + 1; /* one group of siblings; the same change may be listed twice */
             const fork_order *first = &v.ptr[end], *second = NULL;
-            while (k < v.len && v.ptr[k].s.lane == first->s.lane && v.ptr[k].s.seq == first->s.seq && v.ptr[k].s.prev == first->s.prev) {
+            while (k < v.len && v.ptr[k].s.lane == first->s.lane &&
+                   v.ptr[k].s.seq == first->s.seq && v.ptr[k].s.prev == first->s.prev) {
                 if (!second && v.ptr[k].s.change != first->s.change) second = &v.ptr[k];
                 k++;
             }
@@ -119,13 +127,16 @@ ckv_status ckv_doc_equivocations(ckv_doc *doc, ckv_buf *out)
         }
         if (a) {
             const ckv_lane *l = ckv_lanes_lane(&doc->graph.lanes, a->s.lane);
-            const ckv_equivocation e = {.author = l->author, .lane = l->id, .a = a->id, .b = b->id, .seq = a->s.seq};
+            const ckv_equivocation e = {
+                .author = l->author, .lane = l->id, .a = a->id, .b = b->id, .seq = a->s.seq};
             ckv_buf_bytes(out, &e, sizeof e);
         }
         i = end;
     }
     fork_orders_fini(&v);
-    if (s == CKV_OK && out->status == CKV_OK && out->len > start) qsort(out->ptr + start, (out->len - start) / sizeof(ckv_equivocation), sizeof(ckv_equivocation), by_lane_id);
+    if (s == CKV_OK && out->status == CKV_OK && out->len > start)
+        qsort(out->ptr + start, (out->len - start) / sizeof(ckv_equivocation),
+              sizeof(ckv_equivocation), by_lane_id);
     return s == CKV_OK ? out->status : s;
 }
 
@@ -135,7 +146,8 @@ static const ckv_signed_at *nearest(const ckv_doc *doc, uint32_t branch, uint32_
     const ckv_lanes *lanes = &doc->graph.lanes;
     const ckv_signed_at *best = ckv_lanes_signature(lanes, branch, seq);
     *on = branch;
-    for (uint32_t b = ckv_lanes_of_branch(lanes, branch)->first_branch; b != CKV_NONE; b = ckv_lanes_branch(lanes, b)->next) {
+    for (uint32_t b = ckv_lanes_of_branch(lanes, branch)->first_branch; b != CKV_NONE;
+         b = ckv_lanes_branch(lanes, b)->next) {
         if (b == branch || !ckv_lanes_on_chain(lanes, b, branch, seq)) continue;
         const ckv_signed_at *s = ckv_lanes_signature(lanes, b, seq);
         if (s && (!best || s->seq < best->seq)) best = s, *on = b;
@@ -171,12 +183,15 @@ static ckv_status make_side(ckv_doc *doc, const ckv_id32 *id, ckv_proof_side *si
 
 ckv_status ckv_doc_proof(ckv_doc *doc, const ckv_equivocation *e, ckv_buf *out)
 {
-    ckv_proof_side a = {.headers = ckv_buf_init(doc->env.alloc)}, b = {.headers = ckv_buf_init(doc->env.alloc)};
+    ckv_proof_side a = {.headers = ckv_buf_init(doc->env.alloc)},
+                   b = {.headers = ckv_buf_init(doc->env.alloc)};
     const uint32_t lane = ckv_lanes_find(&doc->graph.lanes, &e->lane);
     if (lane == CKV_NONE) return CKV_ENOENT;
     ckv_status s = make_side(doc, &e->a, &a);
     if (s == CKV_OK) s = make_side(doc, &e->b, &b);
-    if (s == CKV_OK) s = ckv_proof_write(out, &doc->id, &e->author, ckv_lanes_lane(&doc->graph.lanes, lane)->nonce, e->seq, &a, &b);
+    if (s == CKV_OK)
+        s = ckv_proof_write(out, &doc->id, &e->author,
+                            ckv_lanes_lane(&doc->graph.lanes, lane)->nonce, e->seq, &a, &b);
     ckv_buf_fini(&a.headers);
     ckv_buf_fini(&b.headers);
     return s;

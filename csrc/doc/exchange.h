@@ -5,20 +5,22 @@
 #include "doc/doc.h"
 
 /* The document id that a bundle is of; CKV_ECORRUPT if it is no bundle. */
-CKV_NODISCARD ckv_status ckv_bundle_doc_id(const uint8_t *data, size_t n_bytes, ckv_id32 *out, ckv_err *err);
+CKV_NODISCARD ckv_status ckv_bundle_doc_id(const uint8_t *data, size_t n_bytes, ckv_id32 *out,
+                                           ckv_err *err);
 
 /* A bundle of what `until` (NULL: all) holds and `since` lacks. Signs what is not covered yet. */
-CKV_NODISCARD ckv_status ckv_doc_export(ckv_doc *doc, const ckv_id32 *since, size_t n_since, const ckv_id32 *until,
-                                        size_t n_until, ckv_buf *out);
+CKV_NODISCARD ckv_status ckv_doc_export(ckv_doc *doc, const ckv_id32 *since, size_t n_since,
+                                        const ckv_id32 *until, size_t n_until, ckv_buf *out);
 
 /* What both have: for each branch of doc the last change that peer has too, appended to out. For export(since) to that peer. */
-CKV_NODISCARD ckv_status ckv_doc_common(ckv_doc *doc, ckv_doc *peer, ckv_buf *out /* of ckv_id32 */);
+CKV_NODISCARD ckv_status ckv_doc_common(ckv_doc *doc, ckv_doc *peer,
+                                        ckv_buf *out /* of ckv_id32 */);
 
 typedef enum ckv_refusal_kind { /* which exception class stands for it */
-    CKV_REFUSED_DECODE,
-    CKV_REFUSED_SIGNATURE,
-    CKV_REFUSED_LIMIT,
-    CKV_REFUSED_OTHER,
+                                CKV_REFUSED_DECODE,
+                                CKV_REFUSED_SIGNATURE,
+                                CKV_REFUSED_LIMIT,
+                                CKV_REFUSED_OTHER,
 } ckv_refusal_kind;
 
 typedef struct ckv_refusal {
@@ -38,10 +40,11 @@ void ckv_report_init(ckv_report *report, ckv_alloc a);
 void ckv_report_fini(ckv_report *report);
 /* What would ckv_doc_apply say to the bundle as a whole: CKV_OK or CKV_ECORRUPT? Looks, changes nothing, and may be asked
  * while a change is open: apply must parse before the caller closes that one. */
-CKV_NODISCARD ckv_status ckv_bundle_check(ckv_doc *doc, const uint8_t *data, size_t n_bytes, ckv_err *err);
+CKV_NODISCARD ckv_status ckv_bundle_check(ckv_doc *doc, const uint8_t *data, size_t n_bytes,
+                                          ckv_err *err);
 /* Takes a bundle in. CKV_ECORRUPT: no bundle of this document. On any error document and report are as before. */
-CKV_NODISCARD ckv_status ckv_doc_apply(ckv_doc *doc, const uint8_t *data, size_t n_bytes, ckv_report *report,
-                                       ckv_err *err);
+CKV_NODISCARD ckv_status ckv_doc_apply(ckv_doc *doc, const uint8_t *data, size_t n_bytes,
+                                       ckv_report *report, ckv_err *err);
 
 CKV_NODISCARD ckv_status ckv_doc_waiting(ckv_doc *doc, ckv_buf *out /* of ckv_id32, sorted */);
 CKV_NODISCARD ckv_status ckv_doc_missing(ckv_doc *doc, ckv_buf *out /* of ckv_id32, sorted */);
@@ -50,9 +53,11 @@ typedef struct ckv_equivocation {
     ckv_id32 author, lane, a, b;
     uint32_t seq;
 } ckv_equivocation;
-CKV_NODISCARD ckv_status ckv_doc_equivocations(ckv_doc *doc, ckv_buf *out /* of ckv_equivocation, sorted */);
+CKV_NODISCARD ckv_status ckv_doc_equivocations(ckv_doc *doc,
+                                               ckv_buf *out /* of ckv_equivocation, sorted */);
 CKV_NODISCARD ckv_status ckv_doc_proof(ckv_doc *doc, const ckv_equivocation *e, ckv_buf *out);
 /* CKV_ECORRUPT: no proof. CKV_ESIGN: one that does not hold. */
-CKV_NODISCARD ckv_status ckv_proof_verify(const uint8_t *data, size_t n_bytes, ckv_id32 *author, ckv_err *err);
+CKV_NODISCARD ckv_status ckv_proof_verify(const uint8_t *data, size_t n_bytes, ckv_id32 *author,
+                                          ckv_err *err);
 
 #endif

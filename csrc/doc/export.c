@@ -10,28 +10,29 @@
 #include "doc/rebuild.h"
 #include "log/columns.h"
 
-typedef struct chain_out { /* one branch */
+typedef struct chain_out {   /* one branch */
     uint32_t branch, number; /* number: of the chain, CKV_NONE until its first change */
     uint32_t seq_a, seq_b;   /* exported: [seq_a, seq_b) */
     uint32_t n;              /* changes written */
     bool first_raw, last_raw;
-    uint32_t n_cover;        /* headers behind seq_b that lead to a signature */
-    const ckv_cover *kept;   /* and behind those, headers of changes that are not here; NULL: none */
+    uint32_t n_cover;      /* headers behind seq_b that lead to a signature */
+    const ckv_cover *kept; /* and behind those, headers of changes that are not here; NULL: none */
 } chain_out;
 CKV_VEC(chains_out, chain_out);
 
-typedef struct export {
+typedef struct export
+{
     ckv_doc *doc;
     ckv_buf sections[CKV_N_SECTIONS];
-    ckv_buf lanes;         /* of the lanes section, without the count */
-    ckv_u32s lane_of;      /* lane -> index in the bundle, CKV_NONE */
-    ckv_u32s has_changes;  /* lane -> 1 */
+    ckv_buf lanes;        /* of the lanes section, without the count */
+    ckv_u32s lane_of;     /* lane -> index in the bundle, CKV_NONE */
+    ckv_u32s has_changes; /* lane -> 1 */
     uint32_t n_lanes, n_outside, n_chains;
     ckv_buf outside;
-    chains_out chains;     /* by branch */
-    ckv_u32s by_number;    /* number of a chain -> branch */
-    ckv_u32s ordinal;      /* segment -> ordinal of its first exported change */
-    ckv_u32s first;        /* segment -> its first exported change */
+    chains_out chains;  /* by branch */
+    ckv_u32s by_number; /* number of a chain -> branch */
+    ckv_u32s ordinal;   /* segment -> ordinal of its first exported change */
+    ckv_u32s first;     /* segment -> its first exported change */
     ckv_columns_out columns;
     ckv_column_ops ops;
     ckv_buf text;
@@ -47,7 +48,8 @@ typedef struct export {
     /* the slice that is still growing */
     uint32_t slice_chain, slice_form, slice_n;
     int64_t slice_base;
-} export;
+}
+export;
 
 static void repeat(ckv_buf *column, uint64_t *value, uint64_t *times, uint64_t next)
 {
@@ -102,7 +104,8 @@ static void end_slice(export *e)
 /* Counts one more change of a chain in the open slice, or opens one. */
 static void in_slice(export *e, chain_out *chain, bool raw, int64_t base)
 {
-    const bool goes_on = e->slice_n && e->slice_chain == chain->number && (e->slice_form == 1) == raw;
+    const bool goes_on =
+        e->slice_n && e->slice_chain == chain->number && (e->slice_form == 1) == raw;
     if (!goes_on) {
         end_slice(e);
         e->slice_chain = chain->number;
@@ -131,7 +134,8 @@ static bool spot(export *e, const ckv_namer *n, uint32_t item, ckv_spot *s)
     const uint32_t lane = ckv_lanes_branch(&g->lanes, branch)->lane;
     if (ckv_lanes_lane(&g->lanes, lane)->n_branches > 1) return false;
     if (lane == n->lane && off >= n->own_off) return false;
-    for (uint32_t i = 0; i < n->n_parents && lane != n->lane; i++) { /* the reader takes the first parent of the lane */
+    for (uint32_t i = 0; i < n->n_parents && lane != n->lane;
+         i++) { /* the reader takes the first parent of the lane */
         if (ckv_lanes_branch(&g->lanes, n->parent_branch[i])->lane != lane) continue;
         if (off >= ckv_chain_items(g, n->parents[i])) return false;
         break;
@@ -151,11 +155,16 @@ static ckv_status collect(export *e, ckv_namer *n, uint32_t lv0, uint32_t lv1)
     ckv_buf_clear(&e->text);
     ckv_canon_init(&c, n, lv0, lv1);
     while (ckv_canon_next(&c, &o, &s)) {
-        ckv_column_op op = {.kind = o.kind, .n = o.n, .left = {CKV_NO_LANE, 0}, .right = {CKV_NO_LANE, 0}, .holder = {CKV_NO_LANE, 0}};
+        ckv_column_op op = {.kind = o.kind,
+                            .n = o.n,
+                            .left = {CKV_NO_LANE, 0},
+                            .right = {CKV_NO_LANE, 0},
+                            .holder = {CKV_NO_LANE, 0}};
         bool ok = true;
         switch (o.kind) {
         case CKV_OP_INSERT: {
-            ok = spot(e, n, o.left, &op.left) && spot(e, n, o.right, &op.right) && spot(e, n, o.holder, &op.holder);
+            ok = spot(e, n, o.left, &op.left) && spot(e, n, o.right, &op.right) &&
+                 spot(e, n, o.holder, &op.holder);
             const size_t before = e->text.len;
             ckv_chars_utf8(&doc->log.chars, o.item, o.n, &e->text);
             op.n_bytes = e->text.len - before; /* where they are is known when all are there */
@@ -178,7 +187,8 @@ static ckv_status collect(export *e, ckv_namer *n, uint32_t lv0, uint32_t lv1)
     return s != CKV_OK ? s : e->text.status;
 }
 
-static void put_columns(export *e, chain_out *chain, const ckv_namer *n, uint32_t segment, uint32_t c, uint32_t n_ops)
+static void put_columns(export *e, chain_out *chain, const ckv_namer *n, uint32_t segment,
+                        uint32_t c, uint32_t n_ops)
 {
     ckv_doc *doc = e->doc;
     const ckv_graph *g = &doc->graph;
@@ -192,12 +202,14 @@ static void put_columns(export *e, chain_out *chain, const ckv_namer *n, uint32_
             const uint32_t p = e->ordinal.ptr[s] + (parent - e->first.ptr[s]);
             ckv_buf_varint(&e->parent_refs, (uint64_t)(ordinal - p) << 1 | 1);
         } else {
-            ckv_buf_varint(&e->outside, lane_index(e, ckv_lanes_branch(&g->lanes, n->parent_branch[i])->lane));
+            ckv_buf_varint(&e->outside,
+                           lane_index(e, ckv_lanes_branch(&g->lanes, n->parent_branch[i])->lane));
             ckv_buf_bytes(&e->outside, ckv_ids_at(&g->ids, parent), 32);
             ckv_buf_varint(&e->parent_refs, (uint64_t)e->n_outside++ << 1);
         }
     }
-    const int64_t time = ckv_doc_time(doc, c), delta = (int64_t)((uint64_t)time - (uint64_t)e->time);
+    const int64_t time = ckv_doc_time(doc, c),
+                  delta = (int64_t)((uint64_t)time - (uint64_t)e->time);
     uint64_t z = ckv_zigzag(e->delta);
     repeat(&e->sections[CKV_SEC_TIMES], &z, &e->delta_times, ckv_zigzag(delta));
     e->delta = ckv_unzigzag(z);
@@ -251,7 +263,9 @@ static void name_change(export *e, uint32_t branch, uint32_t segment, uint32_t c
     if (e->last != CKV_NONE && e->last + 1 == c && c > s->start) {
         ckv_namer_next(&e->names, branch, e->last, e->last_extent.n_items, extent.item);
     } else {
-        ckv_namer_of(&e->names, ckv_lanes_branch(&g->lanes, branch)->lane, c > s->start ? c - 1 : s->prev, g->parents.ptr + s->parents, c > s->start ? 0 : s->n_parents, extent.item);
+        ckv_namer_of(&e->names, ckv_lanes_branch(&g->lanes, branch)->lane,
+                     c > s->start ? c - 1 : s->prev, g->parents.ptr + s->parents,
+                     c > s->start ? 0 : s->n_parents, extent.item);
     }
     e->last = c;
     e->last_extent = extent;
@@ -264,7 +278,8 @@ static ckv_status put_change(export *e, chain_out *chain, uint32_t segment, uint
     name_change(e, chain->branch, segment, c);
     const ckv_namer *n = &e->names;
     bool columns = true;
-    for (uint32_t i = 0; i < n->n_parents; i++) columns &= ckv_lanes_of_branch(&g->lanes, n->parent_branch[i])->n_branches == 1;
+    for (uint32_t i = 0; i < n->n_parents; i++)
+        columns &= ckv_lanes_of_branch(&g->lanes, n->parent_branch[i])->n_branches == 1;
     const uint32_t lv0 = e->last_extent.lv, n_ops = e->last_extent.n_ops;
     const ckv_status s = columns ? collect(e, &e->names, lv0, lv0 + n_ops) : CKV_EVOID;
     if (s == CKV_EVOID) return put_raw(e, chain, c, true);
@@ -287,7 +302,8 @@ static ckv_status cover(export *e, chain_out *chain)
     const uint32_t tip = ckv_graph_at(&doc->graph, chain->branch, seq);
     if (ckv_id32_eq(&l->author, &doc->identity.public_key)) {
         ckv_signature s;
-        ckv_sign_change(&s, &doc->identity, &doc->id, &l->id, seq, ckv_ids_at(&doc->graph.ids, tip));
+        ckv_sign_change(&s, &doc->identity, &doc->id, &l->id, seq,
+                        ckv_ids_at(&doc->graph.ids, tip));
         return ckv_lanes_sign(lanes, chain->branch, seq, &s);
     }
     if (at) {
@@ -301,7 +317,8 @@ static ckv_status cover(export *e, chain_out *chain)
 
 /* The next signature that a bundle needs: the last one that keeps the run from `seq` on within its limits, or the very next. Each costs its
  * reader 50 us, and it covers all those before it. Where a lane forked all are kept, so that proofs stay short. */
-static const ckv_signed_at *needed(const ckv_signed_at *s, const ckv_signed_at *stop, uint32_t end, uint32_t seq, uint64_t bytes, bool forked)
+static const ckv_signed_at *needed(const ckv_signed_at *s, const ckv_signed_at *stop, uint32_t end,
+                                   uint32_t seq, uint64_t bytes, bool forked)
 {
     const ckv_signed_at *best = s;
     for (; s < stop && s->seq < end && !forked; s++) {
@@ -315,11 +332,14 @@ static ckv_status put_signatures(export *e, const chain_out *chain, ckv_buf *out
 {
     const ckv_lanes *lanes = &e->doc->graph.lanes;
     const ckv_signed_ats *all = &ckv_lanes_branch(lanes, chain->branch)->signatures;
-    const ckv_signed_at *const stop = all->len ? all->ptr + all->len : NULL, *s = ckv_lanes_signature(lanes, chain->branch, chain->seq_a);
+    const ckv_signed_at *const stop = all->len ? all->ptr + all->len : NULL,
+                               *s = ckv_lanes_signature(lanes, chain->branch, chain->seq_a);
     const bool forked = ckv_lanes_of_branch(lanes, chain->branch)->n_branches > 1;
     const uint32_t end = chain->seq_b + chain->n_cover;
-    uint64_t bytes = s && s > all->ptr && s[-1].after != UINT64_MAX ? s[-1].after : 0; /* of bodies before seq_a, at most */
-    uint32_t n = 0, next = chain->seq_a;                                              /* next: behind the signature before */
+    uint64_t bytes = s && s > all->ptr && s[-1].after != UINT64_MAX
+                         ? s[-1].after
+                         : 0;            /* of bodies before seq_a, at most */
+    uint32_t n = 0, next = chain->seq_a; /* next: behind the signature before */
     ckv_buf gaps = ckv_buf_init(out->a);
     while (s && s < stop && s->seq < end) {
         s = needed(s, stop, end, next, bytes, forked);
@@ -331,7 +351,8 @@ static ckv_status put_signatures(export *e, const chain_out *chain, ckv_buf *out
     }
     if (chain->kept) {
         ckv_buf_varint(&gaps, end + chain->kept->n - 1 - next);
-        ckv_buf_bytes(&e->sections[CKV_SEC_SIGNATURES], chain->kept->signature.b, CKV_SIGNATURE_BYTES);
+        ckv_buf_bytes(&e->sections[CKV_SEC_SIGNATURES], chain->kept->signature.b,
+                      CKV_SIGNATURE_BYTES);
         n++;
     }
     ckv_buf_varint(out, n);
@@ -377,7 +398,8 @@ static void put_later(export *e, ckv_buf *chains)
         ckv_buf *r = &e->sections[CKV_SEC_RAW];
         ckv_buf_blob(r, l->bytes, l->header_bytes);
         ckv_buf_u8(r, l->body_bytes > CKV_INLINE_BODY_BYTES);
-        if (l->body_bytes > CKV_INLINE_BODY_BYTES) ckv_buf_blob(r, l->bytes + l->header_bytes, l->body_bytes);
+        if (l->body_bytes > CKV_INLINE_BODY_BYTES)
+            ckv_buf_blob(r, l->bytes + l->header_bytes, l->body_bytes);
     }
 }
 
@@ -393,12 +415,15 @@ static ckv_status select_changes(export *e, const ckv_past *until, const ckv_pas
     CKV_TRY(ckv_u32s_reserve(&e->by_number, g->lanes.branches.len));
     CKV_TRY(ckv_u32s_reserve(&e->lane_of, g->lanes.lanes.len));
     CKV_TRY(ckv_u32s_reserve(&e->has_changes, g->lanes.lanes.len));
-    for (size_t i = 0; i < g->lanes.lanes.len; i++) ckv_u32s_put(&e->lane_of, CKV_NONE), ckv_u32s_put(&e->has_changes, 0);
-    for (uint32_t i = 0; i < g->lanes.branches.len; i++) chains_out_put(&e->chains, (chain_out){.branch = i, .number = CKV_NONE});
+    for (size_t i = 0; i < g->lanes.lanes.len; i++)
+        ckv_u32s_put(&e->lane_of, CKV_NONE), ckv_u32s_put(&e->has_changes, 0);
+    for (uint32_t i = 0; i < g->lanes.branches.len; i++)
+        chains_out_put(&e->chains, (chain_out){.branch = i, .number = CKV_NONE});
     for (uint32_t i = 0; i < g->segments.len; i++) {
         const ckv_segment *s = &g->segments.ptr[i];
         const uint32_t end = i + 1 < g->segments.len ? s[1].start : ckv_ids_n(&g->ids);
-        const uint32_t out = since ? ckv_past_in_segment(since, g, i) : s->start, in = until ? ckv_past_in_segment(until, g, i) : end;
+        const uint32_t out = since ? ckv_past_in_segment(since, g, i) : s->start,
+                       in = until ? ckv_past_in_segment(until, g, i) : end;
         ckv_u32s_put(&e->ordinal, ordinal);
         ckv_u32s_put(&e->first, out < in ? out : CKV_NONE);
         if (out >= in) continue;
@@ -416,11 +441,14 @@ static ckv_status put_all(export *e, const ckv_past *until)
     const ckv_graph *g = &e->doc->graph;
     ckv_buf chains = ckv_buf_init(e->doc->env.alloc);
     ckv_status s = CKV_OK;
-    CKV_TRY(ckv_columns_out_init(&e->columns, e->doc->env.alloc, e->sections + CKV_SEC_KINDS, g->lanes.lanes.len));
+    CKV_TRY(ckv_columns_out_init(&e->columns, e->doc->env.alloc, e->sections + CKV_SEC_KINDS,
+                                 g->lanes.lanes.len));
     for (uint32_t i = 0; i < g->segments.len && s == CKV_OK; i++) {
         if (e->first.ptr[i] == CKV_NONE) continue;
         const ckv_segment *seg = &g->segments.ptr[i];
-        const uint32_t end = until ? ckv_past_in_segment(until, g, i) : i + 1 < g->segments.len ? seg[1].start : ckv_ids_n(&g->ids);
+        const uint32_t end = until                     ? ckv_past_in_segment(until, g, i)
+                             : i + 1 < g->segments.len ? seg[1].start
+                                                       : ckv_ids_n(&g->ids);
         chain_out *chain = &e->chains.ptr[seg->branch];
         for (uint32_t c = e->first.ptr[i]; c < end && s == CKV_OK; c++) {
             if (chain->number == CKV_NONE) {
@@ -436,7 +464,8 @@ static ckv_status put_all(export *e, const ckv_past *until)
     /* Headers that lead from the last exported change of a branch to a signature. */
     for (size_t b = 0; b < e->chains.len && s == CKV_OK; b++) {
         chain_out *chain = &e->chains.ptr[b];
-        for (uint32_t k = 0; k < chain->n_cover && s == CKV_OK; k++) s = put_raw(e, chain, ckv_graph_at(g, chain->branch, chain->seq_b + k), false);
+        for (uint32_t k = 0; k < chain->n_cover && s == CKV_OK; k++)
+            s = put_raw(e, chain, ckv_graph_at(g, chain->branch, chain->seq_b + k), false);
         if (chain->kept && s == CKV_OK) put_kept(e, chain);
     }
     end_slice(e);
@@ -445,7 +474,8 @@ static ckv_status put_all(export *e, const ckv_past *until)
         const chain_out *c = &e->chains.ptr[e->by_number.ptr[number]];
         const ckv_branch *br = ckv_lanes_branch(&g->lanes, c->branch);
         ckv_buf_varint(&chains, e->lane_of.ptr[br->lane]);
-        const uint32_t first = ckv_graph_at(g, c->branch, c->seq_a), prev = ckv_graph_prev(g, first);
+        const uint32_t first = ckv_graph_at(g, c->branch, c->seq_a),
+                       prev = ckv_graph_prev(g, first);
         if (c->first_raw) {
             ckv_buf_u8(&chains, 0);
         } else {
@@ -478,7 +508,8 @@ static ckv_status finish(export *e, ckv_buf *out)
     if (e->lanes.status != CKV_OK) return e->lanes.status;
     if (e->outside.status != CKV_OK) return e->outside.status;
     if (e->parent_refs.status != CKV_OK) return e->parent_refs.status;
-    ckv_bundle_head head = {.doc = doc->id, .has_founder = doc->has_founder, .founder = doc->founder};
+    ckv_bundle_head head = {
+        .doc = doc->id, .has_founder = doc->has_founder, .founder = doc->founder};
     memcpy(head.nonce, doc->founder_nonce, 16);
     return ckv_bundle_write(out, &head, e->sections);
 }
@@ -503,15 +534,18 @@ static bool put_number(uint32_t change, void *out)
     return true;
 }
 
-ckv_status ckv_doc_select(ckv_doc *doc, const ckv_id32 *since, size_t n_since, const ckv_id32 *until, size_t n_until, ckv_buf *out)
+ckv_status ckv_doc_select(ckv_doc *doc, const ckv_id32 *since, size_t n_since,
+                          const ckv_id32 *until, size_t n_until, ckv_buf *out)
 {
     ckv_past a = ckv_past_init(doc->env.alloc), b = ckv_past_init(doc->env.alloc);
     ckv_status s = until ? ckv_doc_version(doc, until, n_until, true, &a) : CKV_OK;
     if (s == CKV_OK) s = ckv_doc_version(doc, since, n_since, false, &b);
     if (s == CKV_OK) {
         ckv_bits *bits = ckv_past_minus(until ? &a : NULL, &b, &doc->graph);
-        if (bits) ckv_bits_each(bits, put_number, out);
-        else s = CKV_ENOMEM;
+        if (bits)
+            ckv_bits_each(bits, put_number, out);
+        else
+            s = CKV_ENOMEM;
         ckv_bits_free(bits);
     }
     ckv_past_fini(&a);
@@ -520,10 +554,12 @@ ckv_status ckv_doc_select(ckv_doc *doc, const ckv_id32 *since, size_t n_since, c
 }
 
 /* Whether peer has the change at (branch, seq). */
-static ckv_status peer_has(const ckv_doc *doc, ckv_doc *peer, uint32_t branch, uint32_t seq, bool *has)
+static ckv_status peer_has(const ckv_doc *doc, ckv_doc *peer, uint32_t branch, uint32_t seq,
+                           bool *has)
 {
     uint32_t c;
-    const ckv_status s = ckv_ids_find(&peer->graph.ids, ckv_ids_at(&doc->graph.ids, ckv_graph_at(&doc->graph, branch, seq)), &c);
+    const ckv_status s = ckv_ids_find(
+        &peer->graph.ids, ckv_ids_at(&doc->graph.ids, ckv_graph_at(&doc->graph, branch, seq)), &c);
     *has = s == CKV_OK;
     return s == CKV_ENOENT ? CKV_OK : s;
 }
@@ -533,25 +569,43 @@ ckv_status ckv_doc_common(ckv_doc *doc, ckv_doc *peer, ckv_buf *out)
     const ckv_lanes *lanes = &doc->graph.lanes;
     for (uint32_t b = 0; b < lanes->branches.len; b++) {
         const ckv_branch *br = ckv_lanes_branch(lanes, b);
-        uint32_t lo = br->seq0, hi = br->n_seq; /* what peer has of a branch is a prefix of it: it has all ancestors */
+        uint32_t
+            lo = br->seq0,
+            hi = br->n_seq; /* what peer has of a branch is a prefix of it: it has all ancestors */
         bool has;
         CKV_TRY(peer_has(doc, peer, b, hi - 1, &has));
         if (has) lo = hi;
         while (lo < hi) {
             const uint32_t mid = lo + (hi - lo) / 2;
             CKV_TRY(peer_has(doc, peer, b, mid, &has));
-            if (has) lo = mid + 1;
-            else hi = mid;
+            if (has)
+                lo = mid + 1;
+            else
+                hi = mid;
         }
-        if (lo > br->seq0) ckv_buf_bytes(out, ckv_ids_at(&doc->graph.ids, ckv_graph_at(&doc->graph, b, lo - 1)), 32);
+        if (lo > br->seq0)
+            ckv_buf_bytes(out, ckv_ids_at(&doc->graph.ids, ckv_graph_at(&doc->graph, b, lo - 1)),
+                          32);
     }
     return out->status;
 }
 
-ckv_status ckv_doc_export(ckv_doc *doc, const ckv_id32 *since, size_t n_since, const ckv_id32 *until, size_t n_until, ckv_buf *out)
+ckv_status ckv_doc_export(ckv_doc *doc, const ckv_id32 *since, size_t n_since,
+                          const ckv_id32 *until, size_t n_until, ckv_buf *out)
 {
     const ckv_alloc a = doc->env.alloc;
-    export e = {.doc = doc, .lanes = ckv_buf_init(a), .lane_of = {.a = a}, .has_changes = {.a = a}, .outside = ckv_buf_init(a), .chains = {.a = a}, .by_number = {.a = a}, .ordinal = {.a = a}, .first = {.a = a}, .ops = {.a = a}, .text = ckv_buf_init(a), .parent_refs = ckv_buf_init(a)};
+    export e = {.doc = doc,
+                .lanes = ckv_buf_init(a),
+                .lane_of = {.a = a},
+                .has_changes = {.a = a},
+                .outside = ckv_buf_init(a),
+                .chains = {.a = a},
+                .by_number = {.a = a},
+                .ordinal = {.a = a},
+                .first = {.a = a},
+                .ops = {.a = a},
+                .text = ckv_buf_init(a),
+                .parent_refs = ckv_buf_init(a)};
     ckv_past from = ckv_past_init(a), to = ckv_past_init(a);
     for (size_t i = 0; i < CKV_N_SECTIONS; i++) e.sections[i] = ckv_buf_init(a);
     e.columns.cur.a = a;

@@ -6,8 +6,8 @@
  *
  * An error status takes everything back: graph, log, state, inbox (I: no trace).
  */
-#include "doc/admit.h"
 #include "doc/import.h"
+#include "doc/admit.h"
 
 /* ---- 2 verify */
 
@@ -32,7 +32,8 @@ static ckv_status is_here(ckv_import *m, ckv_item_in *item)
 static ckv_signature signature_at(const ckv_import *m, uint32_t i)
 {
     ckv_signature s;
-    memcpy(&s, m->bundle.sections[CKV_SEC_SIGNATURES].p + (size_t)i * CKV_SIGNATURE_BYTES, sizeof s);
+    memcpy(&s, m->bundle.sections[CKV_SEC_SIGNATURES].p + (size_t)i * CKV_SIGNATURE_BYTES,
+           sizeof s);
     return s;
 }
 
@@ -77,7 +78,8 @@ static ckv_status verify_chain(ckv_import *m, const ckv_chain_in *c)
 {
     const ckv_lane_in *lane = &m->lanes.ptr[c->lane];
     uint32_t at = 0, k = 0, from = c->first;
-    bool broken = false, news = false; /* news: something since the last signature is not here yet */
+    bool broken = false,
+         news = false; /* news: something since the last signature is not here yet */
     for (uint32_t i = c->first; i != CKV_NONE; i = m->items.ptr[i].next, at++) {
         ckv_item_in *item = &m->items.ptr[i];
         if (item->state != CKV_ITEM_REFUSED) CKV_TRY(is_here(m, item));
@@ -89,7 +91,8 @@ static ckv_status verify_chain(ckv_import *m, const ckv_chain_in *c)
             broken = true;
             continue;
         }
-        if (!news && is_covered(m->doc, item->change)) { /* nothing to learn: a signature is checked once */
+        if (!news &&
+            is_covered(m->doc, item->change)) { /* nothing to learn: a signature is checked once */
             from = CKV_NONE;
             continue;
         }
@@ -103,14 +106,20 @@ static ckv_status verify_chain(ckv_import *m, const ckv_chain_in *c)
         ckv_item_in *item = &m->items.ptr[i];
         if (item->state != CKV_ITEM_UNSIGNED) continue;
         item->state = CKV_ITEM_REFUSED;
-        item->why = !lane->has_opening ? "the lane's opening is missing" : !lane->good ? "the lane is not that of its opening, or the key is not a valid point" : c->n_sigs == 0 ? "unsigned" : k && from == c->first ? "the signature does not hold" : "unsigned";
+        item->why = !lane->has_opening ? "the lane's opening is missing"
+                    : !lane->good
+                        ? "the lane is not that of its opening, or the key is not a valid point"
+                    : c->n_sigs == 0        ? "unsigned"
+                    : k && from == c->first ? "the signature does not hold"
+                                            : "unsigned";
     }
     return CKV_OK;
 }
 
 /* ---- 3 admit */
 
-static ckv_status report_refusal(ckv_import *m, const ckv_id32 *id, ckv_refusal_kind kind, const char *reason)
+static ckv_status report_refusal(ckv_import *m, const ckv_id32 *id, ckv_refusal_kind kind,
+                                 const char *reason)
 {
     const ckv_refusal r = {.id = *id, .has_id = true, .kind = kind, .reason = reason};
     ckv_buf_bytes(&m->report->refused, &r, sizeof r);
@@ -142,7 +151,13 @@ static ckv_status put_aside(ckv_import *m, const ckv_candidate *c, const ckv_jud
 {
     uint8_t header[CKV_HEADER_MAX_BYTES];
     bool kept;
-    ckv_letter l = {.id = *c->id, .lane = *c->lane, .author = *c->author, .missing = j->missing, .seq = c->header.seq, .later = j->verdict == CKV_LATER, .has_signature = c->signature != NULL};
+    ckv_letter l = {.id = *c->id,
+                    .lane = *c->lane,
+                    .author = *c->author,
+                    .missing = j->missing,
+                    .seq = c->header.seq,
+                    .later = j->verdict == CKV_LATER,
+                    .has_signature = c->signature != NULL};
     memcpy(l.nonce, c->nonce, 16);
     if (c->signature) l.signature = *c->signature;
     ckv_id32 hash;
@@ -174,7 +189,14 @@ static ckv_status release_waiters(ckv_import *m, const ckv_id32 *id)
             const uint32_t i = ckv_inbox_waiter(&doc->inbox, &now, &at);
             if (i == CKV_HMAP_NONE) break;
             const ckv_letter l = doc->inbox.letters.ptr[i]; /* a copy: the vector may move */
-            ckv_candidate c = {.id = &l.id, .lane = &l.lane, .author = &l.author, .nonce = l.nonce, .body = l.bytes + l.header_bytes, .signature = l.has_signature ? &l.signature : NULL, .lane_no = CKV_NONE, .prev = CKV_NONE};
+            ckv_candidate c = {.id = &l.id,
+                               .lane = &l.lane,
+                               .author = &l.author,
+                               .nonce = l.nonce,
+                               .body = l.bytes + l.header_bytes,
+                               .signature = l.has_signature ? &l.signature : NULL,
+                               .lane_no = CKV_NONE,
+                               .prev = CKV_NONE};
             const char *why;
             bool decodes;
             ckv_judgement j;
@@ -200,25 +222,31 @@ static ckv_status release_waiters(ckv_import *m, const ckv_id32 *id)
     return s;
 }
 
-static ckv_status admit_item(ckv_import *m, ckv_item_in *item, const ckv_chain_in *chain, const ckv_item_in *before)
+static ckv_status admit_item(ckv_import *m, ckv_item_in *item, const ckv_chain_in *chain,
+                             const ckv_item_in *before)
 {
     ckv_doc *doc = m->doc;
     ckv_lane_in *lane = &m->lanes.ptr[chain->lane];
-    if (item->change == CKV_NONE) { /* this very bundle may have brought it: twice, or by releasing what waited */
+    if (item->change ==
+        CKV_NONE) { /* this very bundle may have brought it: twice, or by releasing what waited */
         if (lane->number == CKV_NONE) lane->number = ckv_lanes_find(&doc->graph.lanes, &lane->id);
         CKV_TRY(is_here(m, item));
     }
-    const ckv_signature signature = item->signature == CKV_NONE ? (ckv_signature){{0}} : signature_at(m, item->signature);
-    if (item->change != CKV_NONE) { /* known; a new signature on it is welcome where none covers it */
+    const ckv_signature signature =
+        item->signature == CKV_NONE ? (ckv_signature){{0}} : signature_at(m, item->signature);
+    if (item->change !=
+        CKV_NONE) { /* known; a new signature on it is welcome where none covers it */
         m->report->known++;
         if (item->signature != CKV_NONE) {
             uint32_t seq;
             const uint32_t b = ckv_graph_branch(&doc->graph, item->change, &seq);
-            if (!ckv_lanes_covered(&doc->graph.lanes, b, seq)) CKV_TRY(ckv_lanes_sign(&doc->graph.lanes, b, seq, &signature));
+            if (!ckv_lanes_covered(&doc->graph.lanes, b, seq))
+                CKV_TRY(ckv_lanes_sign(&doc->graph.lanes, b, seq, &signature));
         }
         return CKV_OK;
     }
-    if (doc->inbox.n_waiting + doc->inbox.n_later && ckv_inbox_find(&doc->inbox, &item->id) != CKV_HMAP_NONE) {
+    if (doc->inbox.n_waiting + doc->inbox.n_later &&
+        ckv_inbox_find(&doc->inbox, &item->id) != CKV_HMAP_NONE) {
         m->report->known++;
         return CKV_OK;
     }
@@ -226,7 +254,13 @@ static ckv_status admit_item(ckv_import *m, ckv_item_in *item, const ckv_chain_i
                        .lane = &lane->id,
                        .author = &lane->author,
                        .nonce = lane->nonce,
-                       .header = {.seq = item->seq, .n_ops = item->n_ops, .body_len = item->body_len, .has_prev = item->has_prev, .prev = before ? before->id : chain->first_prev, .n_parents = item->n_parents, .parents = m->parents.ptr + item->parents},
+                       .header = {.seq = item->seq,
+                                  .n_ops = item->n_ops,
+                                  .body_len = item->body_len,
+                                  .has_prev = item->has_prev,
+                                  .prev = before ? before->id : chain->first_prev,
+                                  .n_parents = item->n_parents,
+                                  .parents = m->parents.ptr + item->parents},
                        .body = m->bodies.ptr ? m->bodies.ptr + item->body : (const uint8_t *)"",
                        .signature = item->signature == CKV_NONE ? NULL : &signature,
                        .lane_no = lane->number,
@@ -249,7 +283,8 @@ static ckv_status admit_all(ckv_import *m)
         if (item->state == CKV_ITEM_REFUSED && item->change == CKV_NONE) {
             CKV_TRY(report_refusal(m, &item->id, kind_of(item->why), item->why));
         } else if (item->state == CKV_ITEM_ACCEPTED || item->change != CKV_NONE) {
-            CKV_TRY(admit_item(m, item, chain, item->before == CKV_NONE ? NULL : &m->items.ptr[item->before]));
+            CKV_TRY(admit_item(m, item, chain,
+                               item->before == CKV_NONE ? NULL : &m->items.ptr[item->before]));
         }
     }
     return CKV_OK;
@@ -258,7 +293,8 @@ static ckv_status admit_all(ckv_import *m)
 /* ---- covers */
 
 /* The header of an item, as a blob. */
-static void put_header(ckv_import *m, const ckv_item_in *item, const ckv_chain_in *chain, ckv_buf *out)
+static void put_header(ckv_import *m, const ckv_item_in *item, const ckv_chain_in *chain,
+                       ckv_buf *out)
 {
     if (item->raw) {
         ckv_buf_blob(out, m->bodies.ptr + item->body - item->header_len, item->header_len);
@@ -266,7 +302,15 @@ static void put_header(ckv_import *m, const ckv_item_in *item, const ckv_chain_i
     }
     uint8_t bytes[CKV_HEADER_MAX_BYTES];
     ckv_id32 hash;
-    ckv_header h = {.seq = item->seq, .n_ops = item->n_ops, .body_len = item->body_len, .has_prev = item->has_prev, .prev = item->before == CKV_NONE ? chain->first_prev : m->items.ptr[item->before].id, .n_parents = item->n_parents, .parents = m->parents.ptr + item->parents, .body = m->bodies.ptr + item->body};
+    ckv_header h = {.seq = item->seq,
+                    .n_ops = item->n_ops,
+                    .body_len = item->body_len,
+                    .has_prev = item->has_prev,
+                    .prev = item->before == CKV_NONE ? chain->first_prev
+                                                     : m->items.ptr[item->before].id,
+                    .n_parents = item->n_parents,
+                    .parents = m->parents.ptr + item->parents,
+                    .body = m->bodies.ptr + item->body};
     if (h.body_len > CKV_INLINE_BODY_BYTES) {
         hash = ckv_body_hash(h.body, h.body_len);
         h.body_hash = &hash;
@@ -275,7 +319,8 @@ static void put_header(ckv_import *m, const ckv_item_in *item, const ckv_chain_i
 }
 
 /* Keeps the headers from behind `last`, which is here, to `signer`, which is not. */
-static ckv_status keep_cover(ckv_import *m, const ckv_chain_in *chain, const ckv_item_in *last, const ckv_item_in *signer)
+static ckv_status keep_cover(ckv_import *m, const ckv_chain_in *chain, const ckv_item_in *last,
+                             const ckv_item_in *signer)
 {
     ckv_doc *doc = m->doc;
     ckv_cover c = {.off = doc->cover_headers.len, .signature = signature_at(m, signer->signature)};
@@ -308,8 +353,10 @@ static ckv_status keep_covers(ckv_import *m)
         const ckv_item_in *last = NULL;
         for (uint32_t i = chain->first; i != CKV_NONE; i = m->items.ptr[i].next) {
             const ckv_item_in *item = &m->items.ptr[i];
-            if (item->change != CKV_NONE) last = item;
-            else if (item->signature != CKV_NONE && last && !is_covered(m->doc, last->change)) CKV_TRY(keep_cover(m, chain, last, item));
+            if (item->change != CKV_NONE)
+                last = item;
+            else if (item->signature != CKV_NONE && last && !is_covered(m->doc, last->change))
+                CKV_TRY(keep_cover(m, chain, last, item));
         }
     }
     return CKV_OK;
@@ -388,7 +435,8 @@ static void go_back(ckv_doc *doc, const snapshot *at)
     ckv_doc_undo_to(doc, at->journal);
     ckv_graph_truncate(&doc->graph, at->n_changes, at->n_lanes, at->heads.ptr, at->heads.len);
     ckv_oplog_truncate(&doc->log, doc->graph.ids.n_lv, doc->graph.ids.n_items);
-    while (doc->times.len && doc->times.ptr[doc->times.len - 1].change >= at->n_changes) doc->times.len--;
+    while (doc->times.len && doc->times.ptr[doc->times.len - 1].change >= at->n_changes)
+        doc->times.len--;
     while (doc->messages.len && doc->messages.ptr[doc->messages.len - 1].change >= at->n_changes) {
         doc->message_bytes.len = doc->messages.ptr[--doc->messages.len].off;
     }
@@ -405,17 +453,22 @@ static void go_back(ckv_doc *doc, const snapshot *at)
     doc->root_valid = false;
 }
 
-ckv_status ckv_doc_apply(ckv_doc *doc, const uint8_t *data, size_t n_bytes, ckv_report *report, ckv_err *err)
+ckv_status ckv_doc_apply(ckv_doc *doc, const uint8_t *data, size_t n_bytes, ckv_report *report,
+                         ckv_err *err)
 {
     ckv_import m = ckv_import_init(doc, report, err);
-    snapshot at = {.n_changes = ckv_ids_n(&doc->graph.ids), .n_lanes = (uint32_t)doc->graph.lanes.lanes.len, .cover_bytes = doc->cover_headers.len, .heads = {.a = doc->env.alloc}};
+    snapshot at = {.n_changes = ckv_ids_n(&doc->graph.ids),
+                   .n_lanes = (uint32_t)doc->graph.lanes.lanes.len,
+                   .cover_bytes = doc->cover_headers.len,
+                   .heads = {.a = doc->env.alloc}};
     const uint64_t evicted = doc->inbox.evicted;
     report_clear(report);
     ckv_status s = ckv_import_read(&m, data, n_bytes);
     for (size_t i = 0; s == CKV_OK && i < m.chains.len; i++) s = verify_chain(&m, &m.chains.ptr[i]);
     if (s == CKV_OK) s = ckv_u32s_reserve(&at.heads, doc->graph.heads.len);
     if (s == CKV_OK) {
-        for (size_t i = 0; i < doc->graph.heads.len; i++) ckv_u32s_put(&at.heads, doc->graph.heads.ptr[i]);
+        for (size_t i = 0; i < doc->graph.heads.len; i++)
+            ckv_u32s_put(&at.heads, doc->graph.heads.ptr[i]);
         if (doc->journal.on++ == 0) doc->journal.log.len = 0;
         at.journal = doc->journal.log.len;
         s = admit_all(&m);

@@ -20,22 +20,22 @@ typedef struct ckv_item_in { /* one change */
     ckv_id32 id;
     uint32_t chain, next, before; /* neighbours in the same chain, or CKV_NONE */
     uint32_t seq, n_ops, body_len;
-    size_t body;          /* offset in `bodies` (columns), or in the raw section */
-    uint32_t parents;     /* first of n_parents ids in `parents` */
-    uint32_t header_len;  /* raw: its header stands before the body */
-    uint32_t signature;   /* index, or CKV_NONE */
-    uint32_t change;      /* its number once it is here */
+    size_t body;         /* offset in `bodies` (columns), or in the raw section */
+    uint32_t parents;    /* first of n_parents ids in `parents` */
+    uint32_t header_len; /* raw: its header stands before the body */
+    uint32_t signature;  /* index, or CKV_NONE */
+    uint32_t change;     /* its number once it is here */
     uint8_t n_parents, state;
     bool raw, has_prev, cut; /* cut: at or behind a break of its chain */
-    const char *why;      /* of a refused one */
+    const char *why;         /* of a refused one */
 } ckv_item_in;
 
 typedef struct ckv_chain_in {
     uint32_t lane, first, last, n; /* items */
     uint32_t seq;                  /* of the next change in columns */
     int64_t off;
-    ckv_id32 prev;                 /* of the next change */
-    ckv_id32 first_prev;           /* of its first */
+    ckv_id32 prev;       /* of the next change */
+    ckv_id32 first_prev; /* of its first */
     bool started, broken, was_raw;
     uint32_t sigs, n_sigs; /* in `sig_at`, positions in the chain */
     const char *why;

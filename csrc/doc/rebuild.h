@@ -5,6 +5,7 @@
 #include "doc/state.h"
 
 /* Its header (CKV_HEADER_MAX_BYTES) and its body, which replaces what is in `body`. Asserts that they make its id. */
-CKV_NODISCARD ckv_status ckv_rebuild_change(ckv_doc *doc, uint32_t change, uint8_t *header, size_t *header_bytes, ckv_buf *body);
+CKV_NODISCARD ckv_status ckv_rebuild_change(ckv_doc *doc, uint32_t change, uint8_t *header,
+                                            size_t *header_bytes, ckv_buf *body);
 
 #endif

@@ -52,7 +52,8 @@ CKV_VEC(ckv_covers, ckv_cover);
 typedef struct ckv_pending {
     uint32_t kind; /* 0, CKV_OP_INSERT or CKV_OP_DELETE */
     uint32_t text, pos, n;
-    uint32_t room; /* INSERT: so many more ASCII characters fit without looking at limits and memory again */
+    uint32_t
+        room; /* INSERT: so many more ASCII characters fit without looking at limits and memory again */
 } ckv_pending;
 
 struct ckv_doc {
@@ -82,11 +83,12 @@ struct ckv_doc {
     ckv_covers covers; /* by branch and seq */
     ckv_buf cover_headers;
 
-    uint32_t own_lane;       /* CKV_NONE: the next change opens one */
+    uint32_t own_lane; /* CKV_NONE: the next change opens one */
     ckv_pending pending;
-    size_t open_bytes;       /* about the size of the open body */
+    size_t open_bytes; /* about the size of the open body */
     size_t open_key_bytes;
-    uint32_t joins_since;    /* runs that began before this lv are of an earlier change, or behind a mark */
+    uint32_t
+        joins_since; /* runs that began before this lv are of an earlier change, or behind a mark */
     uint32_t unsigned_changes; /* of the own lane since its last signature */
     size_t unsigned_bytes;
     uint64_t n_verified;
@@ -101,14 +103,16 @@ uint32_t ckv_doc_open_change(const ckv_doc *doc);
 void ckv_doc_undo_to(ckv_doc *doc, size_t journal); /* space and maps only */
 /* Room for one change's time, message and void entry. */
 CKV_NODISCARD ckv_status ckv_doc_reserve_notes(ckv_doc *doc, size_t message_bytes);
-void ckv_doc_note(ckv_doc *doc, uint32_t change, int64_t time, const void *message, size_t message_bytes);
+void ckv_doc_note(ckv_doc *doc, uint32_t change, int64_t time, const void *message,
+                  size_t message_bytes);
 const ckv_void_at *ckv_doc_void(const ckv_doc *doc, uint32_t change);
 const ckv_message_at *ckv_doc_message(const ckv_doc *doc, uint32_t change);
 /* The first cover at or after (branch, seq) on that very branch, or NULL. */
 const ckv_cover *ckv_doc_cover(const ckv_doc *doc, uint32_t branch, uint32_t seq);
 int64_t ckv_doc_time(const ckv_doc *doc, uint32_t change);
 /* The past of these ids, themselves included. Unknown ones: CKV_ENOENT if strict, else left out. */
-CKV_NODISCARD ckv_status ckv_doc_version(ckv_doc *doc, const ckv_id32 *ids, size_t n, bool strict, ckv_past *out);
+CKV_NODISCARD ckv_status ckv_doc_version(ckv_doc *doc, const ckv_id32 *ids, size_t n, bool strict,
+                                         ckv_past *out);
 bool ckv_doc_check(ckv_doc *doc, const char **why);
 
 #endif

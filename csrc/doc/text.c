@@ -3,7 +3,10 @@
 #include "doc/encode.h"
 #include "doc/state.h"
 
-static ckv_seq *seq_of(const ckv_doc *doc, uint32_t text) { return &doc->maps.containers.ptr[text].seq; }
+static ckv_seq *seq_of(const ckv_doc *doc, uint32_t text)
+{
+    return &doc->maps.containers.ptr[text].seq;
+}
 
 /* ---- what is pending */
 
@@ -28,12 +31,14 @@ static ckv_status flush_delete(ckv_doc *doc)
     ckv_pending *p = &doc->pending;
     ckv_seq *s = seq_of(doc, p->text);
     const uint32_t change = ckv_doc_open_change(doc);
-    const uint32_t since = doc->joins_since > doc->graph.ids.n_lv ? doc->joins_since : doc->graph.ids.n_lv;
+    const uint32_t since =
+        doc->joins_since > doc->graph.ids.n_lv ? doc->joins_since : doc->graph.ids.n_lv;
     while (p->n) { /* what is done is taken off p->n: a failure leaves the rest pending */
         CKV_TRY(ckv_space_reserve(&doc->space, doc->log.n_items, 1));
         CKV_TRY(ckv_oplog_reserve(&doc->log, 1));
         CKV_TRY(ckv_journal_reserve(&doc->journal, 1));
-        const ckv_gap gap = ckv_seq_gap(&doc->space, s, p->pos + 1); /* behind the first visible item to go */
+        const ckv_gap gap =
+            ckv_seq_gap(&doc->space, s, p->pos + 1); /* behind the first visible item to go */
         const uint32_t item = ckv_space_span(&doc->space, gap.leaf, gap.slot)->item + gap.off - 1;
         const uint32_t n = ckv_seq_delete(&doc->space, s, gap, p->n, change, &doc->journal);
         ckv_oplog_delete(&doc->log, p->text, item, n, since);
@@ -70,7 +75,9 @@ static uint32_t max_char(const void *chars, unsigned width, size_t n)
 {
     uint32_t max = 127;
     for (size_t i = 0; i < n; i++) {
-        const uint32_t c = width == 1 ? ((const uint8_t *)chars)[i] : width == 2 ? ((const uint16_t *)chars)[i] : ((const uint32_t *)chars)[i];
+        const uint32_t c = width == 1   ? ((const uint8_t *)chars)[i]
+                           : width == 2 ? ((const uint16_t *)chars)[i]
+                                        : ((const uint32_t *)chars)[i];
         if ((c & 0xfffff800u) == 0xd800) return UINT32_MAX;
         if (c > max) max = c;
     }
@@ -81,21 +88,26 @@ static uint32_t max_char(const void *chars, unsigned width, size_t n)
 static uint32_t room_for_typing(const ckv_doc *doc)
 {
     const uint32_t item = doc->log.n_items + doc->pending.n, page = item / CKV_CHARS_PAGE;
-    const bool far = doc->open_bytes + doc->pending.n + 2 * CKV_CHARS_PAGE < CKV_MAX_BODY_BYTES &&
-                     doc->log.n_lv - doc->graph.ids.n_lv + doc->pending.n + 2 * CKV_CHARS_PAGE < CKV_MAX_OPS;
-    if (!far || page >= doc->log.chars.pages.len || doc->log.chars.pages.ptr[page].width != 1) return 0;
+    const bool far =
+        doc->open_bytes + doc->pending.n + 2 * CKV_CHARS_PAGE < CKV_MAX_BODY_BYTES &&
+        doc->log.n_lv - doc->graph.ids.n_lv + doc->pending.n + 2 * CKV_CHARS_PAGE < CKV_MAX_OPS;
+    if (!far || page >= doc->log.chars.pages.len || doc->log.chars.pages.ptr[page].width != 1)
+        return 0;
     return CKV_CHARS_PAGE - item % CKV_CHARS_PAGE;
 }
 
-ckv_status ckv_text_insert(ckv_doc *doc, uint32_t text, size_t pos, const void *chars, unsigned width, size_t n)
+ckv_status ckv_text_insert(ckv_doc *doc, uint32_t text, size_t pos, const void *chars,
+                           unsigned width, size_t n)
 {
     ckv_pending *p = &doc->pending;
     /* Typing: one ASCII character right behind the last one, into a page that is there. Nothing else can have changed in between. */
-    if (n == 1 && width == 1 && p->room && p->kind == CKV_OP_INSERT && p->text == text && pos == (size_t)p->pos + p->n) {
+    if (n == 1 && width == 1 && p->room && p->kind == CKV_OP_INSERT && p->text == text &&
+        pos == (size_t)p->pos + p->n) {
         const uint8_t c = *(const uint8_t *)chars;
         const uint32_t item = doc->log.n_items + p->n;
         if (c < 0x80) {
-            ((uint8_t *)doc->log.chars.pages.ptr[item / CKV_CHARS_PAGE].ptr)[item % CKV_CHARS_PAGE] = c;
+            ((uint8_t *)doc->log.chars.pages.ptr[item / CKV_CHARS_PAGE]
+                 .ptr)[item % CKV_CHARS_PAGE] = c;
             p->n++;
             p->room--;
             return CKV_OK;
@@ -105,14 +117,17 @@ ckv_status ckv_text_insert(ckv_doc *doc, uint32_t text, size_t pos, const void *
     if (n == 0) return CKV_OK;
     const uint32_t max = max_char(chars, width, n);
     if (max == UINT32_MAX) return CKV_EVALUE;
-    const bool goes_on = p->kind == CKV_OP_INSERT && p->text == text && pos == (size_t)p->pos + p->n;
+    const bool goes_on =
+        p->kind == CKV_OP_INSERT && p->text == text && pos == (size_t)p->pos + p->n;
     if (!goes_on) {
         CKV_TRY(ckv_doc_flush(doc));
         if (!ckv_maps_is_live(&doc->maps, text)) return CKV_ESTALE;
     }
     const size_t n_bytes = n * (max < 128 ? 1u : max < 0x800 ? 2u : max < 0x10000 ? 3u : 4u);
     if (doc->open_bytes + p->n + n_bytes + 64 > CKV_MAX_BODY_BYTES) return CKV_ELIMIT;
-    if (doc->log.n_lv - doc->graph.ids.n_lv + p->n + n > CKV_MAX_OPS || doc->log.n_items + p->n + n >= UINT32_MAX / 4) return CKV_ELIMIT;
+    if (doc->log.n_lv - doc->graph.ids.n_lv + p->n + n > CKV_MAX_OPS ||
+        doc->log.n_items + p->n + n >= UINT32_MAX / 4)
+        return CKV_ELIMIT;
     CKV_TRY(ckv_chars_reserve(&doc->log.chars, doc->log.n_items + p->n, (uint32_t)n, max));
     ckv_chars_write(&doc->log.chars, doc->log.n_items + p->n, (uint32_t)n, chars, width);
     if (!goes_on) *p = (ckv_pending){CKV_OP_INSERT, text, (uint32_t)pos, 0, 0};
@@ -206,7 +221,8 @@ ckv_status ckv_text_max_char(ckv_doc *doc, uint32_t text, size_t start, size_t n
     return CKV_OK;
 }
 
-ckv_status ckv_text_read(ckv_doc *doc, uint32_t text, size_t start, size_t n, void *out, unsigned width)
+ckv_status ckv_text_read(ckv_doc *doc, uint32_t text, size_t start, size_t n, void *out,
+                         unsigned width)
 {
     CKV_TRY(check_range(doc, text, start, n));
     pieces p = pieces_of(doc, text, start, n);

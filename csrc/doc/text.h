@@ -10,16 +10,18 @@ CKV_NODISCARD ckv_status ckv_text_insert(ckv_doc *doc, uint32_t text, size_t pos
                                          unsigned width, size_t n);
 CKV_NODISCARD ckv_status ckv_text_delete(ckv_doc *doc, uint32_t text, size_t pos, size_t n);
 /* The greatest code point in [start, start + n): exact when above 127, else an upper bound of 127. */
-CKV_NODISCARD ckv_status ckv_text_max_char(ckv_doc *doc, uint32_t text, size_t start, size_t n, uint32_t *out);
+CKV_NODISCARD ckv_status ckv_text_max_char(ckv_doc *doc, uint32_t text, size_t start, size_t n,
+                                           uint32_t *out);
 /* Writes n code points of `width` bytes each to out; all must fit. */
-CKV_NODISCARD ckv_status ckv_text_read(ckv_doc *doc, uint32_t text, size_t start, size_t n, void *out,
-                                       unsigned width);
+CKV_NODISCARD ckv_status ckv_text_read(ckv_doc *doc, uint32_t text, size_t start, size_t n,
+                                       void *out, unsigned width);
 
 /* Who wrote what: maximal runs [start, end) of one change, appended to out. Wants the change closed. */
 typedef struct ckv_blame_run {
     size_t start, end;
     uint32_t change;
 } ckv_blame_run;
-CKV_NODISCARD ckv_status ckv_text_blame(ckv_doc *doc, uint32_t text, ckv_buf *out /* of ckv_blame_run */);
+CKV_NODISCARD ckv_status ckv_text_blame(ckv_doc *doc, uint32_t text,
+                                        ckv_buf *out /* of ckv_blame_run */);
 
 #endif

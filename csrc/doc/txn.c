@@ -6,7 +6,10 @@
 #include "doc/encode.h"
 #include "doc/state.h"
 
-bool ckv_doc_is_open(const ckv_doc *doc) { return doc->pending.kind != 0 || doc->log.n_lv != doc->graph.ids.n_lv; }
+bool ckv_doc_is_open(const ckv_doc *doc)
+{
+    return doc->pending.kind != 0 || doc->log.n_lv != doc->graph.ids.n_lv;
+}
 size_t ckv_doc_open_bytes(const ckv_doc *doc) { return doc->open_bytes + doc->pending.n; }
 
 static uint32_t own_tip(const ckv_doc *doc)
@@ -35,7 +38,10 @@ static size_t knots_needed(const ckv_doc *doc)
     return foreign > CKV_MAX_PARENTS ? (foreign - 1) / CKV_MAX_PARENTS : 0;
 }
 
-uint32_t ckv_doc_open_change(const ckv_doc *doc) { return ckv_ids_n(&doc->graph.ids) + (uint32_t)knots_needed(doc); }
+uint32_t ckv_doc_open_change(const ckv_doc *doc)
+{
+    return ckv_ids_n(&doc->graph.ids) + (uint32_t)knots_needed(doc);
+}
 
 static ckv_status open_lane(ckv_doc *doc)
 {
@@ -47,7 +53,8 @@ static ckv_status open_lane(ckv_doc *doc)
 }
 
 /* No run under one signature may be longer than 1,024 changes or, but for its last change, 256 KiB of bodies. */
-static void sign_in_time(ckv_doc *doc, uint32_t branch, uint32_t seq, const ckv_id32 *id, size_t body_bytes)
+static void sign_in_time(ckv_doc *doc, uint32_t branch, uint32_t seq, const ckv_id32 *id,
+                         size_t body_bytes)
 {
     if (branch == CKV_NONE) branch = ckv_lanes_lane(&doc->graph.lanes, doc->own_lane)->first_branch;
     ckv_lanes_weigh(&doc->graph.lanes, branch, (uint32_t)body_bytes);
@@ -68,7 +75,8 @@ static ckv_status make_change(ckv_doc *doc, uint32_t lv1, const ckv_body_head *h
     ckv_graph *g = &doc->graph;
     uint32_t parents[CKV_MAX_PARENTS];
     const uint32_t n_parents = foreign_heads(doc, parents), prev = own_tip(doc);
-    const uint32_t n_ops = lv1 - g->ids.n_lv, n_items = n_ops ? doc->log.n_items - g->ids.n_items : 0;
+    const uint32_t n_ops = lv1 - g->ids.n_lv,
+                   n_items = n_ops ? doc->log.n_items - g->ids.n_items : 0;
     const uint32_t branch = ckv_lanes_lane(&g->lanes, doc->own_lane)->first_branch;
     ckv_buf *const body = &doc->body;
     ckv_namer_of(doc->names, doc->own_lane, prev, parents, n_parents, g->ids.n_items);
@@ -78,12 +86,20 @@ static ckv_status make_change(ckv_doc *doc, uint32_t lv1, const ckv_body_head *h
     if (s == CKV_OK) s = ckv_past_of(&doc->past, g, prev, parents, n_parents);
     if (s == CKV_OK) s = ckv_graph_reserve(g, branch, n_parents, &doc->past);
     if (s == CKV_OK) s = ckv_doc_reserve_notes(doc, head->message_bytes);
-    if (s == CKV_OK) s = ckv_signed_ats_reserve(branch == CKV_NONE ? &g->lanes.spare.signatures : &ckv_lanes_branch(&g->lanes, branch)->signatures, 1);
+    if (s == CKV_OK)
+        s = ckv_signed_ats_reserve(branch == CKV_NONE
+                                       ? &g->lanes.spare.signatures
+                                       : &ckv_lanes_branch(&g->lanes, branch)->signatures,
+                                   1);
     if (s == CKV_OK) {
         ckv_id32 parent_ids[CKV_MAX_PARENTS], hash, id;
         uint8_t bytes[CKV_HEADER_MAX_BYTES];
         for (uint32_t i = 0; i < n_parents; i++) parent_ids[i] = *ckv_ids_at(&g->ids, parents[i]);
-        ckv_header h = {.n_ops = n_ops, .body_len = (uint32_t)body->len, .has_prev = prev != CKV_NONE, .n_parents = n_parents, .parents = parent_ids};
+        ckv_header h = {.n_ops = n_ops,
+                        .body_len = (uint32_t)body->len,
+                        .has_prev = prev != CKV_NONE,
+                        .n_parents = n_parents,
+                        .parents = parent_ids};
         if (prev != CKV_NONE) {
             h.prev = *ckv_ids_at(&g->ids, prev);
             h.seq = ckv_lanes_branch(&g->lanes, branch)->n_seq;
@@ -94,8 +110,10 @@ static ckv_status make_change(ckv_doc *doc, uint32_t lv1, const ckv_body_head *h
             hash = ckv_body_hash(body->ptr, body->len);
             h.body_hash = &hash;
         }
-        ckv_digest_change(&id, &ckv_lanes_lane(&g->lanes, doc->own_lane)->id, bytes, ckv_header_write(bytes, &h));
-        const uint32_t c = ckv_graph_append(g, doc->own_lane, branch, prev, parents, n_parents, &doc->past, &id, n_ops, n_items);
+        ckv_digest_change(&id, &ckv_lanes_lane(&g->lanes, doc->own_lane)->id, bytes,
+                          ckv_header_write(bytes, &h));
+        const uint32_t c = ckv_graph_append(g, doc->own_lane, branch, prev, parents, n_parents,
+                                            &doc->past, &id, n_ops, n_items);
         ckv_doc_note(doc, c, head->time, head->message, head->message_bytes);
         doc->root_valid = false;
         sign_in_time(doc, branch, h.seq, &id, body->len);
@@ -104,14 +122,18 @@ static ckv_status make_change(ckv_doc *doc, uint32_t lv1, const ckv_body_head *h
     return s;
 }
 
-ckv_status ckv_doc_commit(ckv_doc *doc, int64_t time_ms, const char *message, size_t message_bytes, uint32_t *change)
+ckv_status ckv_doc_commit(ckv_doc *doc, int64_t time_ms, const char *message, size_t message_bytes,
+                          uint32_t *change)
 {
-    const ckv_body_head plain = {.time = time_ms}, head = {.time = time_ms, .message = message, .message_bytes = message_bytes};
+    const ckv_body_head plain = {.time = time_ms}, head = {.time = time_ms,
+                                                           .message = message,
+                                                           .message_bytes = message_bytes};
     *change = CKV_NO_CHANGE;
     if (doc->pending.kind) CKV_TRY(ckv_doc_flush(doc));
     if (doc->log.n_lv == doc->graph.ids.n_lv) return CKV_OK;
     CKV_TRY(open_lane(doc));
-    for (size_t knots = knots_needed(doc); knots; knots--) CKV_TRY(make_change(doc, doc->graph.ids.n_lv, &plain));
+    for (size_t knots = knots_needed(doc); knots; knots--)
+        CKV_TRY(make_change(doc, doc->graph.ids.n_lv, &plain));
     CKV_TRY(make_change(doc, doc->log.n_lv, &head));
     *change = ckv_ids_n(&doc->graph.ids) - 1;
     doc->open_bytes = 0;
@@ -129,7 +151,9 @@ void ckv_doc_leave_lane(ckv_doc *doc)
 ckv_status ckv_doc_go_on_with_lane(ckv_doc *doc, const ckv_id32 *lane)
 {
     const uint32_t l = ckv_lanes_find(&doc->graph.lanes, lane);
-    if (l == CKV_NONE || !ckv_id32_eq(&ckv_lanes_lane(&doc->graph.lanes, l)->author, &doc->identity.public_key)) return CKV_ENOENT;
+    if (l == CKV_NONE ||
+        !ckv_id32_eq(&ckv_lanes_lane(&doc->graph.lanes, l)->author, &doc->identity.public_key))
+        return CKV_ENOENT;
     ckv_doc_leave_lane(doc);
     doc->own_lane = l;
     return CKV_OK;
@@ -155,7 +179,9 @@ void ckv_doc_undo_to(ckv_doc *doc, size_t journal)
         case CKV_UNDO_INSERT:
         case CKV_UNDO_HI:
         case CKV_UNDO_LO:
-        case CKV_UNDO_DELETE: ckv_seq_undo(&doc->space, &doc->maps.containers.ptr[u.who].seq, &u); break;
+        case CKV_UNDO_DELETE:
+            ckv_seq_undo(&doc->space, &doc->maps.containers.ptr[u.who].seq, &u);
+            break;
         case CKV_UNDO_MAP_ADD:
         case CKV_UNDO_MAP_DROP:
         case CKV_UNDO_CONTAINER: ckv_maps_undo(&doc->maps, &u); break;

@@ -20,7 +20,8 @@ static ckv_status read_lanes(ckv_import *m)
         ckv_lane_in l = {.number = CKV_NONE};
         const uint8_t form = ckv_rd_u8(r);
         const uint8_t *id = form != 1 ? ckv_rd_bytes(r, 32) : NULL;
-        const uint8_t *author = form ? ckv_rd_bytes(r, 32) : NULL, *nonce = form ? ckv_rd_bytes(r, 16) : NULL;
+        const uint8_t *author = form ? ckv_rd_bytes(r, 32) : NULL,
+                      *nonce = form ? ckv_rd_bytes(r, 16) : NULL;
         if (r->status != CKV_OK || form > 2) return malformed(m, "bundle: lanes");
         if (form) {
             memcpy(&l.author, author, 32);
@@ -45,7 +46,10 @@ static ckv_status read_chains(ckv_import *m)
     ckv_rd *r = &m->bundle.sections[CKV_SEC_CHAINS];
     const size_t n = r->p == r->end ? 0 : ckv_rd_count(r, 3);
     for (size_t i = 0; i < n; i++) {
-        ckv_chain_in c = {.lane = (uint32_t)ckv_rd_upto(r, UINT32_MAX), .first = CKV_NONE, .last = CKV_NONE, .sigs = (uint32_t)m->sig_at.len};
+        ckv_chain_in c = {.lane = (uint32_t)ckv_rd_upto(r, UINT32_MAX),
+                          .first = CKV_NONE,
+                          .last = CKV_NONE,
+                          .sigs = (uint32_t)m->sig_at.len};
         const uint8_t start = ckv_rd_u8(r);
         if (start == 1) {
             c.started = true;
@@ -62,11 +66,13 @@ static ckv_status read_chains(ckv_import *m)
             CKV_TRY(ckv_u32s_push(&m->sig_at, (uint32_t)at));
         }
         c.n_sigs = (uint32_t)n_sigs;
-        if (r->status != CKV_OK || start > 1 || c.lane >= m->lanes.len) return malformed(m, "bundle: chains");
+        if (r->status != CKV_OK || start > 1 || c.lane >= m->lanes.len)
+            return malformed(m, "bundle: chains");
         CKV_TRY(ckv_chains_in_push(&m->chains, c));
     }
     if (!ckv_rd_done(r)) return malformed(m, "bundle: chains");
-    if (ckv_rd_left(&m->bundle.sections[CKV_SEC_SIGNATURES]) != m->sig_at.len * CKV_SIGNATURE_BYTES) return malformed(m, "bundle: signatures");
+    if (ckv_rd_left(&m->bundle.sections[CKV_SEC_SIGNATURES]) != m->sig_at.len * CKV_SIGNATURE_BYTES)
+        return malformed(m, "bundle: signatures");
     return CKV_OK;
 }
 
@@ -141,11 +147,13 @@ static void sort_parents(ckv_id32 *ids, uint32_t *lanes, uint32_t n)
 }
 
 /* Rebuilds one change from the columns. */
-static ckv_status read_column_change(ckv_import *m, change_columns *cols, ckv_chain_in *chain, ckv_item_in *item, const uint32_t ordinal)
+static ckv_status read_column_change(ckv_import *m, change_columns *cols, ckv_chain_in *chain,
+                                     ckv_item_in *item, const uint32_t ordinal)
 {
     uint32_t parent_lanes[CKV_MAX_PARENTS];
     const uint64_t n_parents = next_repeated(&cols->n_parents), n_ops = next_repeated(&cols->n_ops);
-    if (n_parents > CKV_MAX_PARENTS || n_ops > CKV_MAX_OPS || cols->n_ops.r->status != CKV_OK) return malformed(m, "bundle: changes");
+    if (n_parents > CKV_MAX_PARENTS || n_ops > CKV_MAX_OPS || cols->n_ops.r->status != CKV_OK)
+        return malformed(m, "bundle: changes");
     item->parents = (uint32_t)m->parents.len;
     item->n_parents = (uint8_t)n_parents;
     CKV_TRY(ckv_id32s_reserve(&m->parents, (size_t)n_parents));
@@ -166,8 +174,14 @@ static ckv_status read_column_change(ckv_import *m, change_columns *cols, ckv_ch
     sort_parents(m->parents.ptr + item->parents, parent_lanes, (uint32_t)n_parents);
 
     const int64_t delta = ckv_unzigzag(next_repeated(&cols->times));
-    if (__builtin_add_overflow(cols->time, delta, &cols->time) || cols->times.r->status != CKV_OK) return malformed(m, "bundle: times");
-    ckv_column_change change = {.own = chain->lane, .own_off = &chain->off, .parents = parent_lanes, .n_parents = (uint32_t)n_parents, .n_ops = (uint32_t)n_ops, .head = {.time = cols->time}};
+    if (__builtin_add_overflow(cols->time, delta, &cols->time) || cols->times.r->status != CKV_OK)
+        return malformed(m, "bundle: times");
+    ckv_column_change change = {.own = chain->lane,
+                                .own_off = &chain->off,
+                                .parents = parent_lanes,
+                                .n_parents = (uint32_t)n_parents,
+                                .n_ops = (uint32_t)n_ops,
+                                .head = {.time = cols->time}};
     if (!cols->skip_known && cols->messages->p < cols->messages->end) {
         cols->skip = ckv_rd_varint(cols->messages);
         cols->skip_known = true;
@@ -176,7 +190,9 @@ static ckv_status read_column_change(ckv_import *m, change_columns *cols, ckv_ch
         change.head.message = (const char *)ckv_rd_blob(cols->messages, &change.head.message_bytes);
         size_t n_chars;
         uint32_t max;
-        if (!change.head.message || !ckv_utf8_valid((const uint8_t *)change.head.message, change.head.message_bytes, &n_chars, &max)) return malformed(m, "bundle: messages");
+        if (!change.head.message || !ckv_utf8_valid((const uint8_t *)change.head.message,
+                                                    change.head.message_bytes, &n_chars, &max))
+            return malformed(m, "bundle: messages");
         cols->skip_known = false;
     }
     item->seq = chain->seq;
@@ -190,15 +206,25 @@ static ckv_status read_column_change(ckv_import *m, change_columns *cols, ckv_ch
 
     uint8_t bytes[CKV_HEADER_MAX_BYTES];
     ckv_id32 hash;
-    ckv_header h = {.seq = item->seq, .n_ops = item->n_ops, .body_len = item->body_len, .has_prev = item->has_prev, .prev = chain->prev, .n_parents = (uint32_t)n_parents, .parents = m->parents.ptr + item->parents, .body = m->bodies.ptr + item->body};
+    ckv_header h = {.seq = item->seq,
+                    .n_ops = item->n_ops,
+                    .body_len = item->body_len,
+                    .has_prev = item->has_prev,
+                    .prev = chain->prev,
+                    .n_parents = (uint32_t)n_parents,
+                    .parents = m->parents.ptr + item->parents,
+                    .body = m->bodies.ptr + item->body};
     if (h.body_len > CKV_INLINE_BODY_BYTES) {
         hash = ckv_body_hash(h.body, len);
         h.body_hash = &hash;
     }
     ckv_digest_change(&item->id, &m->lanes.ptr[chain->lane].id, bytes, ckv_header_write(bytes, &h));
-    if (h.body_len > CKV_MAX_BODY_BYTES) item->state = CKV_ITEM_REFUSED, item->why = "the body is over 16 MiB";
+    if (h.body_len > CKV_MAX_BODY_BYTES)
+        item->state = CKV_ITEM_REFUSED, item->why = "the body is over 16 MiB";
     for (uint32_t i = 1; i < n_parents; i++) {
-        if (ckv_id32_eq(&h.parents[i - 1], &h.parents[i])) item->state = CKV_ITEM_REFUSED, item->why = "header: parents are too many, unsorted or repeated";
+        if (ckv_id32_eq(&h.parents[i - 1], &h.parents[i]))
+            item->state = CKV_ITEM_REFUSED,
+            item->why = "header: parents are too many, unsorted or repeated";
     }
     return CKV_OK;
 }
@@ -216,7 +242,8 @@ static ckv_status read_raw_change(ckv_import *m, ckv_chain_in *chain, ckv_item_i
     if (r->status != CKV_OK || form > 2) return malformed(m, "bundle: raw changes");
     item->raw = true;
     ckv_digest_change(&item->id, &m->lanes.ptr[chain->lane].id, header, n_header);
-    if (!ckv_header_read(&h, header, n_header, &decodes, &item->why)) item->state = CKV_ITEM_REFUSED;
+    if (!ckv_header_read(&h, header, n_header, &decodes, &item->why))
+        item->state = CKV_ITEM_REFUSED;
     if (!decodes) {
         item->cut = chain->broken = true; /* nothing can be linked to it */
         chain->why = "behind a change whose header does not parse";
@@ -229,7 +256,9 @@ static ckv_status read_raw_change(ckv_import *m, ckv_chain_in *chain, ckv_item_i
     item->body = m->bodies.len;
     if (m->bodies.status != CKV_OK) return m->bodies.status;
     if (!chain->started) chain->prev = h.prev;
-    if (chain->started && (h.seq != chain->seq || (chain->seq == 0 && chain->n) || (h.has_prev && !ckv_id32_eq(&h.prev, &chain->prev)) || h.has_prev != (chain->seq > 0))) {
+    if (chain->started &&
+        (h.seq != chain->seq || (chain->seq == 0 && chain->n) ||
+         (h.has_prev && !ckv_id32_eq(&h.prev, &chain->prev)) || h.has_prev != (chain->seq > 0))) {
         item->state = CKV_ITEM_REFUSED;
         item->why = "does not follow the change before it in its chain";
         item->cut = chain->broken = true;
@@ -272,17 +301,21 @@ static ckv_status read_raw_change(ckv_import *m, ckv_chain_in *chain, ckv_item_i
 static ckv_status read_items(ckv_import *m)
 {
     ckv_rd *const slices = &m->bundle.sections[CKV_SEC_SLICES];
-    change_columns cols = {.n_ops = {.r = &m->bundle.sections[CKV_SEC_N_OPS]}, .times = {.r = &m->bundle.sections[CKV_SEC_TIMES]}, .messages = &m->bundle.sections[CKV_SEC_MESSAGES]};
+    change_columns cols = {.n_ops = {.r = &m->bundle.sections[CKV_SEC_N_OPS]},
+                           .times = {.r = &m->bundle.sections[CKV_SEC_TIMES]},
+                           .messages = &m->bundle.sections[CKV_SEC_MESSAGES]};
     uint64_t n_changes = 0, n_columns = 0;
     for (ckv_rd r = *slices; r.p < r.end;) { /* count first: claims must fit what they come with */
         const uint64_t chain = ckv_rd_varint(&r);
         const uint8_t form = ckv_rd_u8(&r);
         const uint64_t n = ckv_rd_varint(&r);
-        if (r.status != CKV_OK || form > 2 || chain >= m->chains.len || n == 0 || n > UINT32_MAX) return malformed(m, "bundle: slices");
+        if (r.status != CKV_OK || form > 2 || chain >= m->chains.len || n == 0 || n > UINT32_MAX)
+            return malformed(m, "bundle: slices");
         if (form == 2) ckv_rd_varint(&r);
         n_changes += n;
         if (form != 1) n_columns += n;
-        if (n_changes > (uint64_t)CKV_RUN_CHANGES * m->sig_at.len + m->n_bytes / 16) return malformed(m, "bundle: more changes than its signatures can cover");
+        if (n_changes > (uint64_t)CKV_RUN_CHANGES * m->sig_at.len + m->n_bytes / 16)
+            return malformed(m, "bundle: more changes than its signatures can cover");
         if (r.status != CKV_OK) return malformed(m, "bundle: slices");
     }
     CKV_TRY(open_parents(m, &cols, n_columns));
@@ -295,32 +328,44 @@ static ckv_status read_items(ckv_import *m)
         ckv_chain_in *chain = &m->chains.ptr[chain_no];
         const bool columns = form != 1;
         /* A chain begins in columns iff its start says where; columns behind raw changes say it themselves. */
-        if (chain->n == 0 ? (form == 2 || columns != chain->started) : (columns && (form == 2) != chain->was_raw)) return malformed(m, "bundle: slices");
+        if (chain->n == 0 ? (form == 2 || columns != chain->started)
+                          : (columns && (form == 2) != chain->was_raw))
+            return malformed(m, "bundle: slices");
         if (form == 2) chain->off = (int64_t)ckv_rd_upto(slices, UINT32_MAX);
         chain->was_raw = !columns;
         if (chain->n + (uint64_t)n > UINT32_MAX) return malformed(m, "bundle: slices");
         for (; n; n--) {
             const uint32_t ordinal = (uint32_t)m->items.len;
-            ckv_item_in item = {.chain = chain_no, .next = CKV_NONE, .before = chain->last, .signature = CKV_NONE, .change = CKV_NONE};
-            if (columns && (chain->seq > CKV_MAX_SEQ || (chain->seq == 0 && chain->n))) return malformed(m, "bundle: slices");
+            ckv_item_in item = {.chain = chain_no,
+                                .next = CKV_NONE,
+                                .before = chain->last,
+                                .signature = CKV_NONE,
+                                .change = CKV_NONE};
+            if (columns && (chain->seq > CKV_MAX_SEQ || (chain->seq == 0 && chain->n)))
+                return malformed(m, "bundle: slices");
             const bool was_broken = chain->broken;
-            CKV_TRY(columns ? read_column_change(m, &cols, chain, &item, ordinal) : read_raw_change(m, chain, &item));
+            CKV_TRY(columns ? read_column_change(m, &cols, chain, &item, ordinal)
+                            : read_raw_change(m, chain, &item));
             if (chain->n == 0) chain->first_prev = chain->prev;
             if (was_broken) item.state = CKV_ITEM_REFUSED, item.why = chain->why, item.cut = true;
             chain->started = true;
             chain->prev = item.id;
             chain->seq = item.seq + 1;
-            if (chain->last == CKV_NONE) chain->first = ordinal;
-            else m->items.ptr[chain->last].next = ordinal;
+            if (chain->last == CKV_NONE)
+                chain->first = ordinal;
+            else
+                m->items.ptr[chain->last].next = ordinal;
             chain->last = ordinal;
             chain->n++;
             ckv_items_in_put(&m->items, item);
         }
-        if (columns && !ckv_columns_slice_done(&m->columns)) return malformed(m, "bundle: a run reaches over its slice");
+        if (columns && !ckv_columns_slice_done(&m->columns))
+            return malformed(m, "bundle: a run reaches over its slice");
     }
-    const bool rest = !ckv_columns_done(&m->columns) || cols.n_ops.left || cols.times.left || cols.n_parents.left || cols.skip_known ||
-                      !ckv_rd_done(cols.n_ops.r) || !ckv_rd_done(cols.times.r) || !ckv_rd_done(cols.messages) || !ckv_rd_done(&cols.parents) ||
-                      !ckv_rd_done(&m->bundle.sections[CKV_SEC_RAW]);
+    const bool rest = !ckv_columns_done(&m->columns) || cols.n_ops.left || cols.times.left ||
+                      cols.n_parents.left || cols.skip_known || !ckv_rd_done(cols.n_ops.r) ||
+                      !ckv_rd_done(cols.times.r) || !ckv_rd_done(cols.messages) ||
+                      !ckv_rd_done(&cols.parents) || !ckv_rd_done(&m->bundle.sections[CKV_SEC_RAW]);
     return rest ? malformed(m, "bundle: bytes left over") : CKV_OK;
 }
 
@@ -337,17 +382,20 @@ ckv_status ckv_import_read(ckv_import *m, const uint8_t *data, size_t n_bytes)
 {
     m->n_bytes = n_bytes;
     CKV_TRY(ckv_bundle_open(&m->bundle, m->doc->env.alloc, data, n_bytes, m->err));
-    if (!ckv_id32_eq(&m->bundle.head.doc, &m->doc->id)) return malformed(m, "a bundle of another document");
+    if (!ckv_id32_eq(&m->bundle.head.doc, &m->doc->id))
+        return malformed(m, "a bundle of another document");
     CKV_TRY(read_lanes(m));
     CKV_TRY(read_chains(m));
     CKV_TRY(read_outside(m));
-    const ckv_status s = ckv_columns_in_init(&m->columns, m->doc->env.alloc, m->bundle.sections + CKV_SEC_KINDS, m->lanes.len);
+    const ckv_status s = ckv_columns_in_init(&m->columns, m->doc->env.alloc,
+                                             m->bundle.sections + CKV_SEC_KINDS, m->lanes.len);
     if (s == CKV_ECORRUPT) return malformed(m, "bundle: text is not UTF-8");
     CKV_TRY(s);
     CKV_TRY(read_items(m));
     for (size_t i = 0; i < m->chains.len; i++) {
         const ckv_chain_in *c = &m->chains.ptr[i];
-        if (c->n_sigs && m->sig_at.ptr[c->sigs + c->n_sigs - 1] >= c->n) return malformed(m, "bundle: a signature behind the end of its chain");
+        if (c->n_sigs && m->sig_at.ptr[c->sigs + c->n_sigs - 1] >= c->n)
+            return malformed(m, "bundle: a signature behind the end of its chain");
     }
     return CKV_OK;
 }
@@ -356,7 +404,20 @@ ckv_import ckv_import_init(ckv_doc *doc, ckv_report *report, ckv_err *err)
 {
     const ckv_alloc a = doc->env.alloc;
     *err = (ckv_err){0};
-    return (ckv_import){.doc = doc, .report = report, .err = err, .bundle = {.payload = ckv_buf_init(a)}, .lanes = {.a = a}, .lane_ids = {.a = a}, .chains = {.a = a}, .items = {.a = a}, .sig_at = {.a = a}, .outside = {.a = a}, .outside_ids = {.a = a}, .parents = {.a = a}, .bodies = ckv_buf_init(a), .columns = {.cur = {.a = a}, .ops = {.a = a}, .table = ckv_buf_init(a)}};
+    return (ckv_import){.doc = doc,
+                        .report = report,
+                        .err = err,
+                        .bundle = {.payload = ckv_buf_init(a)},
+                        .lanes = {.a = a},
+                        .lane_ids = {.a = a},
+                        .chains = {.a = a},
+                        .items = {.a = a},
+                        .sig_at = {.a = a},
+                        .outside = {.a = a},
+                        .outside_ids = {.a = a},
+                        .parents = {.a = a},
+                        .bodies = ckv_buf_init(a),
+                        .columns = {.cur = {.a = a}, .ops = {.a = a}, .table = ckv_buf_init(a)}};
 }
 
 void ckv_import_fini(ckv_import *m)

@@ -50,11 +50,15 @@ ckv_status ckv_view_map(const ckv_view *v, uint32_t map, ckv_buf *out)
         CKV_TRY(ckv_maps_shown_at(&doc->maps, &doc->graph, &v->past, &doc->scratch, i, &lv));
         if (lv == CKV_NONE) continue;
         const ckv_op *op = &doc->log.ops.ptr[ckv_oplog_at_lv(&doc->log, lv)];
-        ckv_entry e = {.key = ckv_maps_key(&doc->maps, s), .key_bytes = s->key_bytes, .value = ckv_oplog_value(&doc->log, op->b)};
-        if (e.value.tag == CKV_TAG_TEXT) e.value.container = ckv_maps_container_of(&doc->maps, op->item);
+        ckv_entry e = {.key = ckv_maps_key(&doc->maps, s),
+                       .key_bytes = s->key_bytes,
+                       .value = ckv_oplog_value(&doc->log, op->b)};
+        if (e.value.tag == CKV_TAG_TEXT)
+            e.value.container = ckv_maps_container_of(&doc->maps, op->item);
         ckv_buf_bytes(out, &e, sizeof e);
     }
-    if (out->status == CKV_OK && out->len > start) qsort(out->ptr + start, (out->len - start) / sizeof(ckv_entry), sizeof(ckv_entry), by_key);
+    if (out->status == CKV_OK && out->len > start)
+        qsort(out->ptr + start, (out->len - start) / sizeof(ckv_entry), sizeof(ckv_entry), by_key);
     return out->status;
 }
 
@@ -83,8 +87,10 @@ static uint32_t alike(const ckv_doc *doc, const ckv_past *past, uint32_t item, u
         return past->allin_item - item < n ? past->allin_item - item : n;
     }
     const uint32_t c = ckv_ids_change_of_item(&g->ids, item), segment = ckv_graph_segment_of(g, c);
-    const uint32_t out = ckv_past_in_segment(past, g, segment); /* changes of the segment below `out` are in */
-    const uint32_t end = segment + 1 < g->segments.len ? g->segments.ptr[segment + 1].start : ckv_ids_n(&g->ids);
+    const uint32_t out =
+        ckv_past_in_segment(past, g, segment); /* changes of the segment below `out` are in */
+    const uint32_t end =
+        segment + 1 < g->segments.len ? g->segments.ptr[segment + 1].start : ckv_ids_n(&g->ids);
     *in = c < out;
     const uint32_t stop = ckv_ids_item(&g->ids, *in ? out : end) - item;
     return stop < n ? stop : n;
@@ -134,14 +140,16 @@ ckv_status ckv_view_text(const ckv_view *v, uint32_t text, ckv_buf *out)
 }
 
 /* Appends a stretch to the patches, joined with the last one where it goes on. */
-static ckv_status put_patch(const ckv_doc *doc, ckv_buf *patches, ckv_buf *chars, size_t pos, bool insert, uint32_t item, uint32_t n)
+static ckv_status put_patch(const ckv_doc *doc, ckv_buf *patches, ckv_buf *chars, size_t pos,
+                            bool insert, uint32_t item, uint32_t n)
 {
     const size_t off = chars->len / 4;
     CKV_TRY(put_chars(doc, item, n, chars));
     if (patches->len) {
         ckv_text_patch last;
         memcpy(&last, patches->ptr + patches->len - sizeof last, sizeof last);
-        const bool goes_on = last.insert == insert && last.off + last.n == off && (insert ? last.pos + last.n == pos : last.pos == pos);
+        const bool goes_on = last.insert == insert && last.off + last.n == off &&
+                             (insert ? last.pos + last.n == pos : last.pos == pos);
         if (goes_on) {
             last.n += n;
             memcpy(patches->ptr + patches->len - sizeof last, &last, sizeof last);
@@ -153,18 +161,20 @@ static ckv_status put_patch(const ckv_doc *doc, ckv_buf *patches, ckv_buf *chars
     return patches->status;
 }
 
-ckv_status ckv_text_diff(const ckv_view *a, const ckv_view *b, uint32_t text, ckv_buf *patches, ckv_buf *chars)
+ckv_status ckv_text_diff(const ckv_view *a, const ckv_view *b, uint32_t text, ckv_buf *patches,
+                         ckv_buf *chars)
 {
     const ckv_doc *doc = a->doc;
     walk w = {doc, doc->maps.containers.ptr[text].seq.first_leaf, 0, 0};
     size_t pos = 0;
     for (const ckv_span *s; next_span(&w, &s);) {
-        const bool alive_a = undeleted(doc, &a->past, s->del), alive_b = undeleted(doc, &b->past, s->del);
+        const bool alive_a = undeleted(doc, &a->past, s->del),
+                   alive_b = undeleted(doc, &b->past, s->del);
         for (uint32_t at = 0; at < s->len;) {
             bool in_a, in_b;
             uint32_t n = alike(doc, &a->past, s->item + at, s->len - at, &in_a);
             n = alike(doc, &b->past, s->item + at, n, &in_b);
-            const bool old = in_a && alive_a, new = in_b && alive_b;
+            const bool old = in_a && alive_a, new = in_b &&alive_b;
             if (old != new) CKV_TRY(put_patch(doc, patches, chars, pos, new, s->item + at, n));
             if (new) pos += n;
             at += n;

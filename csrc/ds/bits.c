@@ -18,9 +18,15 @@ void ckv_bits_add(ckv_bits *bits, uint32_t start, uint32_t end)
     if (start < end) roaring_bitmap_add_range_closed(inner(bits), start, end - 1);
 }
 
-bool ckv_bits_has(const ckv_bits *bits, uint32_t value) { return roaring_bitmap_contains(peek(bits), value); }
+bool ckv_bits_has(const ckv_bits *bits, uint32_t value)
+{
+    return roaring_bitmap_contains(peek(bits), value);
+}
 uint64_t ckv_bits_count(const ckv_bits *bits) { return roaring_bitmap_get_cardinality(peek(bits)); }
-void ckv_bits_minus(ckv_bits *a, const ckv_bits *b) { roaring_bitmap_andnot_inplace(inner(a), peek(b)); }
+void ckv_bits_minus(ckv_bits *a, const ckv_bits *b)
+{
+    roaring_bitmap_andnot_inplace(inner(a), peek(b));
+}
 
 void ckv_bits_each(const ckv_bits *bits, bool (*f)(uint32_t value, void *ctx), void *ctx)
 {

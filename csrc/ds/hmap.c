@@ -78,7 +78,8 @@ void ckv_hmap_remove(ckv_hmap *m, uint32_t key, uint32_t value)
         i = (i + 1) & (m->cap - 1);
     }
     /* I2: pull back what would no longer be reached across the hole. */
-    for (size_t j = (i + 1) & (m->cap - 1); m->slots[j].value != CKV_HMAP_NONE; j = (j + 1) & (m->cap - 1)) {
+    for (size_t j = (i + 1) & (m->cap - 1); m->slots[j].value != CKV_HMAP_NONE;
+         j = (j + 1) & (m->cap - 1)) {
         const size_t home = ckv_hmap_home(m, m->slots[j].key);
         if (((j - home) & (m->cap - 1)) >= ((j - i) & (m->cap - 1))) {
             m->slots[i] = m->slots[j];

@@ -25,7 +25,10 @@ typedef struct ckv_hmap {
     uint32_t secret; /* odd */
 } ckv_hmap;
 
-static inline ckv_hmap ckv_hmap_init(ckv_alloc a, uint32_t secret) { return (ckv_hmap){.a = a, .secret = secret | 1}; }
+static inline ckv_hmap ckv_hmap_init(ckv_alloc a, uint32_t secret)
+{
+    return (ckv_hmap){.a = a, .secret = secret | 1};
+}
 void ckv_hmap_fini(ckv_hmap *m);
 CKV_NODISCARD ckv_status ckv_hmap_reserve(ckv_hmap *m, size_t n); /* room for n more */
 

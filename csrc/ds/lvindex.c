@@ -4,7 +4,10 @@
 
 #include "base/check.h"
 
-ckv_lvindex ckv_lvindex_init(ckv_alloc a, uint32_t secret) { return (ckv_lvindex){.places = ckv_hmap_init(a, secret)}; }
+ckv_lvindex ckv_lvindex_init(ckv_alloc a, uint32_t secret)
+{
+    return (ckv_lvindex){.places = ckv_hmap_init(a, secret)};
+}
 
 void ckv_lvindex_fini(ckv_lvindex *x)
 {
@@ -22,8 +25,10 @@ ckv_status ckv_lvindex_reserve(ckv_lvindex *x, uint32_t items, size_t n)
     if (CKV_LIKELY(items <= x->words[0] * 64)) return CKV_OK;
     size_t want[CKV_LVINDEX_LEVELS];
     want[0] = ((size_t)items + 63) / 64;
-    for (size_t k = 1; k < CKV_LVINDEX_LEVELS; k++) want[k] = (2 * want[k - 1] + 63) / 64; /* level 0 may double */
-    for (size_t k = CKV_LVINDEX_LEVELS; k-- > 0;) { /* level 0 last: its size says that all have room */
+    for (size_t k = 1; k < CKV_LVINDEX_LEVELS; k++)
+        want[k] = (2 * want[k - 1] + 63) / 64; /* level 0 may double */
+    for (size_t k = CKV_LVINDEX_LEVELS;
+         k-- > 0;) { /* level 0 last: its size says that all have room */
         if (want[k] <= x->words[k]) continue;
         void *p = x->bits[k];
         size_t cap = x->words[k];
@@ -97,7 +102,9 @@ bool ckv_lvindex_check(const ckv_lvindex *x, const char **why)
     size_t n = 0;
     for (size_t w = 0; w < x->words[0]; w++) {
         for (uint64_t b = x->bits[0][w]; b; b &= b - 1, n++) {
-            if (ckv_hmap_get(&x->places, (uint32_t)(w * 64 + (size_t)__builtin_ctzll(b))) == CKV_HMAP_NONE) return false;
+            if (ckv_hmap_get(&x->places, (uint32_t)(w * 64 + (size_t)__builtin_ctzll(b))) ==
+                CKV_HMAP_NONE)
+                return false;
         }
     }
     if (n != x->places.n) return false;

@@ -25,7 +25,8 @@ ckv_lvindex ckv_lvindex_init(ckv_alloc a, uint32_t secret);
 void ckv_lvindex_fini(ckv_lvindex *x);
 /* Room for items below `items` and for n more starts. */
 CKV_NODISCARD ckv_status ckv_lvindex_reserve(ckv_lvindex *x, uint32_t items, size_t n);
-void ckv_lvindex_set(ckv_lvindex *x, uint32_t start, uint32_t place); /* new or moved; room was reserved */
+void ckv_lvindex_set(ckv_lvindex *x, uint32_t start,
+                     uint32_t place); /* new or moved; room was reserved */
 void ckv_lvindex_remove(ckv_lvindex *x, uint32_t start);
 /* The nearest start at or before item; its place, or CKV_HMAP_NONE if there is none. */
 uint32_t ckv_lvindex_find(const ckv_lvindex *x, uint32_t item, uint32_t *start);

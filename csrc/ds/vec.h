@@ -57,8 +57,10 @@ CKV_VEC(ckv_u32s, uint32_t);
         }                                                                                          \
         for (lo_ = i; hi_ - lo_ > 1;) {                                                            \
             i = lo_ + (hi_ - lo_) / 2;                                                             \
-            if ((key) <= (v)) lo_ = i;                                                             \
-            else hi_ = i;                                                                          \
+            if ((key) <= (v))                                                                      \
+                lo_ = i;                                                                           \
+            else                                                                                   \
+                hi_ = i;                                                                           \
         }                                                                                          \
         *(out) = lo_;                                                                              \
     } while (0)

@@ -81,7 +81,8 @@ int ckv_graph_order(const ckv_graph *g, uint32_t a, uint32_t ia, uint32_t b, uin
 
 /* ---- growth */
 
-ckv_status ckv_graph_reserve(ckv_graph *g, uint32_t branch, uint32_t n_parents, const ckv_past *past)
+ckv_status ckv_graph_reserve(ckv_graph *g, uint32_t branch, uint32_t n_parents,
+                             const ckv_past *past)
 {
     CKV_TRY(ckv_ids_reserve(&g->ids));
     CKV_TRY(ckv_lanes_reserve(&g->lanes, branch));
@@ -117,18 +118,20 @@ static bool worth_keeping(const ckv_graph *g, const ckv_branch *b, size_t n_entr
     if (n_entries <= 4) return true;
     const size_t limit = n_entries / 4 < 32 ? n_entries / 4 : 32;
     for (size_t k = 1; k <= limit && k <= b->segments.len; k++) {
-        if (g->segments.ptr[b->segments.ptr[b->segments.len - k]].entries != CKV_NONE) return k == limit;
+        if (g->segments.ptr[b->segments.ptr[b->segments.len - k]].entries != CKV_NONE)
+            return k == limit;
     }
     return true;
 }
 
-uint32_t ckv_graph_append(ckv_graph *g, uint32_t lane, uint32_t branch, uint32_t prev, const uint32_t *parents,
-                          uint32_t n_parents, const ckv_past *past, const ckv_id32 *id, uint32_t n_ops,
-                          uint32_t n_items)
+uint32_t ckv_graph_append(ckv_graph *g, uint32_t lane, uint32_t branch, uint32_t prev,
+                          const uint32_t *parents, uint32_t n_parents, const ckv_past *past,
+                          const ckv_id32 *id, uint32_t n_ops, uint32_t n_items)
 {
     const uint32_t c = ckv_ids_n(&g->ids);
     const ckv_segment *last = ckv_segments_last(&g->segments);
-    const bool goes_on = last && n_parents == 0 && branch != CKV_NONE && prev == c - 1 && last->branch == branch;
+    const bool goes_on =
+        last && n_parents == 0 && branch != CKV_NONE && prev == c - 1 && last->branch == branch;
     if (branch == CKV_NONE) {
         uint32_t parent = CKV_NONE, seq0 = 0, off0 = 0;
         if (prev != CKV_NONE) {
@@ -180,7 +183,8 @@ uint32_t ckv_graph_append(ckv_graph *g, uint32_t lane, uint32_t branch, uint32_t
     return c;
 }
 
-void ckv_graph_truncate(ckv_graph *g, uint32_t n_changes, uint32_t n_lanes, const uint32_t *heads, size_t n_heads)
+void ckv_graph_truncate(ckv_graph *g, uint32_t n_changes, uint32_t n_lanes, const uint32_t *heads,
+                        size_t n_heads)
 {
     while (ckv_ids_n(&g->ids) > n_changes) {
         const uint32_t c = ckv_ids_n(&g->ids) - 1;
@@ -204,7 +208,10 @@ void ckv_graph_truncate(ckv_graph *g, uint32_t n_changes, uint32_t n_lanes, cons
 
 /* ---- pasts */
 
-ckv_past ckv_past_init(ckv_alloc a) { return (ckv_past){.a = a, .touched = {.a = a}, .todo = {.a = a}}; }
+ckv_past ckv_past_init(ckv_alloc a)
+{
+    return (ckv_past){.a = a, .touched = {.a = a}, .todo = {.a = a}};
+}
 
 void ckv_past_fini(ckv_past *p)
 {
@@ -262,7 +269,8 @@ ckv_status ckv_past_add(ckv_past *p, const ckv_graph *g, uint32_t change)
                 break;
             }
             CKV_TRY(ckv_u32s_reserve(&p->todo, s->n_parents + 1));
-            for (uint32_t i = 0; i < s->n_parents; i++) ckv_u32s_put(&p->todo, g->parents.ptr[s->parents + i]);
+            for (uint32_t i = 0; i < s->n_parents; i++)
+                ckv_u32s_put(&p->todo, g->parents.ptr[s->parents + i]);
             if (s->prev == CKV_NONE || s->seq0 <= before) break;
             const ckv_segment *const former = &g->segments.ptr[ckv_graph_segment_of(g, s->prev)];
             if (former->branch != s->branch) {
@@ -281,7 +289,8 @@ void ckv_past_close(ckv_past *p, const ckv_graph *g)
     while (p->allin < n) {
         const uint32_t i = ckv_graph_segment_of(g, p->allin);
         const ckv_segment *s = &g->segments.ptr[i];
-        const uint32_t k = ckv_past_branch(p, s->branch), in = k > s->seq0 ? s->start + (k - s->seq0) : s->start;
+        const uint32_t k = ckv_past_branch(p, s->branch),
+                       in = k > s->seq0 ? s->start + (k - s->seq0) : s->start;
         const uint32_t end = segment_end(g, i);
         if (in <= p->allin) break;
         p->allin = in < end ? in : end;
@@ -290,7 +299,8 @@ void ckv_past_close(ckv_past *p, const ckv_graph *g)
     p->allin_item = ckv_ids_item(&g->ids, p->allin);
 }
 
-ckv_status ckv_past_of(ckv_past *p, const ckv_graph *g, uint32_t prev, const uint32_t *parents, uint32_t n_parents)
+ckv_status ckv_past_of(ckv_past *p, const ckv_graph *g, uint32_t prev, const uint32_t *parents,
+                       uint32_t n_parents)
 {
     ckv_past_reset(p);
     /* All heads are named, or prev is the only one: everything is in the past, and nothing can be concurrent. */
@@ -298,7 +308,8 @@ ckv_status ckv_past_of(ckv_past *p, const ckv_graph *g, uint32_t prev, const uin
         size_t named = 0;
         for (size_t h = 0; h < g->heads.len; h++) {
             bool found = g->heads.ptr[h] == prev;
-            for (uint32_t i = 0; i < n_parents && !found; i++) found = g->heads.ptr[h] == parents[i];
+            for (uint32_t i = 0; i < n_parents && !found; i++)
+                found = g->heads.ptr[h] == parents[i];
             named += found;
         }
         if (named == g->heads.len) {
@@ -344,8 +355,10 @@ static uint32_t reach(const ckv_past *p, const ckv_graph *g, uint32_t branch)
     if (lo <= b->seq0) lo = b->seq0 + 1;
     while (lo < hi) { /* allin may reach further than the entry */
         const uint32_t mid = lo + (hi - lo) / 2;
-        if (ckv_graph_at(g, branch, mid) < p->allin) lo = mid + 1;
-        else hi = mid;
+        if (ckv_graph_at(g, branch, mid) < p->allin)
+            lo = mid + 1;
+        else
+            hi = mid;
     }
     return lo;
 }
@@ -384,7 +397,8 @@ ckv_bits *ckv_past_minus(const ckv_past *a, const ckv_past *b, const ckv_graph *
 
 bool ckv_graph_check(const ckv_graph *g, const char **why)
 {
-    if (!ckv_ids_check(&g->ids, why) || !ckv_lanes_check(&g->lanes, g->ids.n_items, why)) return false;
+    if (!ckv_ids_check(&g->ids, why) || !ckv_lanes_check(&g->lanes, g->ids.n_items, why))
+        return false;
     *why = "graph I1";
     const uint32_t n = ckv_ids_n(&g->ids);
     if ((n == 0) != (g->segments.len == 0)) return false;
@@ -408,11 +422,14 @@ bool ckv_graph_check(const ckv_graph *g, const char **why)
     }
     *why = "graph I3";
     for (size_t h = 0; h < g->heads.len; h++) {
-        if (h && ckv_id32_cmp(ckv_ids_at(&g->ids, g->heads.ptr[h - 1]), ckv_ids_at(&g->ids, g->heads.ptr[h])) >= 0) return false;
+        if (h && ckv_id32_cmp(ckv_ids_at(&g->ids, g->heads.ptr[h - 1]),
+                              ckv_ids_at(&g->ids, g->heads.ptr[h])) >= 0)
+            return false;
         for (uint32_t i = 0; i < g->segments.len; i++) {
             const ckv_segment *s = &g->segments.ptr[i];
             if (s->prev == g->heads.ptr[h]) return false;
-            if (g->heads.ptr[h] >= s->start && g->heads.ptr[h] + 1 < segment_end(g, i)) return false;
+            if (g->heads.ptr[h] >= s->start && g->heads.ptr[h] + 1 < segment_end(g, i))
+                return false;
             for (uint32_t k = 0; k < s->n_parents; k++) {
                 if (g->parents.ptr[s->parents + k] == g->heads.ptr[h]) return false;
             }

@@ -78,7 +78,8 @@ static inline ckv_stand ckv_graph_stand(const ckv_graph *g, uint32_t change)
     const uint32_t k = change - s->start;
     return (ckv_stand){s->branch, s->seq0 + k, s->clock0 + k};
 }
-uint32_t ckv_graph_at(const ckv_graph *g, uint32_t branch, uint32_t seq); /* the change, also on the chain behind the branch */
+uint32_t ckv_graph_at(const ckv_graph *g, uint32_t branch,
+                      uint32_t seq); /* the change, also on the chain behind the branch */
 uint64_t ckv_graph_clock(const ckv_graph *g, uint32_t change);
 uint32_t ckv_graph_prev(const ckv_graph *g, uint32_t change); /* CKV_NONE */
 /* Foreign parents, ascending by id; *n of them. */
@@ -88,14 +89,16 @@ int ckv_graph_order(const ckv_graph *g, uint32_t a, uint32_t ia, uint32_t b, uin
 
 /* ---- growth */
 /* Everything below may fail and changes nothing: room for one change after prev (CKV_NONE) and parents. branch: CKV_NONE for a new one. */
-CKV_NODISCARD ckv_status ckv_graph_reserve(ckv_graph *g, uint32_t branch, uint32_t n_parents, const ckv_past *past);
+CKV_NODISCARD ckv_status ckv_graph_reserve(ckv_graph *g, uint32_t branch, uint32_t n_parents,
+                                           const ckv_past *past);
 /* Cannot fail after reserve. `past`: that of the new change. Returns its number. branch CKV_NONE: a new branch of `lane`. */
-uint32_t ckv_graph_append(ckv_graph *g, uint32_t lane, uint32_t branch, uint32_t prev, const uint32_t *parents,
-                          uint32_t n_parents, const ckv_past *past, const ckv_id32 *id, uint32_t n_ops,
-                          uint32_t n_items);
+uint32_t ckv_graph_append(ckv_graph *g, uint32_t lane, uint32_t branch, uint32_t prev,
+                          const uint32_t *parents, uint32_t n_parents, const ckv_past *past,
+                          const ckv_id32 *id, uint32_t n_ops, uint32_t n_items);
 
 /* Takes back the newest changes (and lanes), down to n_changes and n_lanes; heads: those of then, which fit. */
-void ckv_graph_truncate(ckv_graph *g, uint32_t n_changes, uint32_t n_lanes, const uint32_t *heads, size_t n_heads);
+void ckv_graph_truncate(ckv_graph *g, uint32_t n_changes, uint32_t n_lanes, const uint32_t *heads,
+                        size_t n_heads);
 
 /* ---- pasts */
 ckv_past ckv_past_init(ckv_alloc a);
@@ -106,8 +109,8 @@ CKV_NODISCARD ckv_status ckv_past_add(ckv_past *p, const ckv_graph *g, uint32_t 
 /* Ends the adding: moves allin as far as it goes. */
 void ckv_past_close(ckv_past *p, const ckv_graph *g);
 /* The past of a change with these prev and parents; takes the short way when they are all heads. */
-CKV_NODISCARD ckv_status ckv_past_of(ckv_past *p, const ckv_graph *g, uint32_t prev, const uint32_t *parents,
-                                     uint32_t n_parents);
+CKV_NODISCARD ckv_status ckv_past_of(ckv_past *p, const ckv_graph *g, uint32_t prev,
+                                     const uint32_t *parents, uint32_t n_parents);
 bool ckv_past_has_slow(const ckv_past *p, const ckv_graph *g, uint32_t change);
 
 static inline bool ckv_past_has(const ckv_past *p, const ckv_graph *g, uint32_t change)
@@ -117,7 +120,8 @@ static inline bool ckv_past_has(const ckv_past *p, const ckv_graph *g, uint32_t 
 
 static inline bool ckv_past_has_item(const ckv_past *p, const ckv_graph *g, uint32_t item)
 {
-    return p->all || item < p->allin_item || ckv_past_has_slow(p, g, ckv_ids_change_of_item(&g->ids, item));
+    return p->all || item < p->allin_item ||
+           ckv_past_has_slow(p, g, ckv_ids_change_of_item(&g->ids, item));
 }
 
 /* How many changes of the branch, counted from seq 0, are in. */

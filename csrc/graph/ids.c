@@ -2,7 +2,10 @@
 
 ckv_ids ckv_ids_init(ckv_alloc a, uint64_t secret)
 {
-    return (ckv_ids){.ids = {.a = a}, .pieces = {.a = a}, .by_id = ckv_hmap_init(a, (uint32_t)secret), .secret = secret};
+    return (ckv_ids){.ids = {.a = a},
+                     .pieces = {.a = a},
+                     .by_id = ckv_hmap_init(a, (uint32_t)secret),
+                     .secret = secret};
 }
 
 void ckv_ids_fini(ckv_ids *x)
@@ -40,7 +43,9 @@ uint32_t ckv_ids_change_of_item(const ckv_ids *x, uint32_t item)
 {
     CKV_ASSERT(item < x->n_items);
     const ckv_piece *p;
-    LAST_PIECE(x, item, item, &p); /* pieces without items share their start with the next: the last one has the item */
+    LAST_PIECE(
+        x, item, item,
+        &p); /* pieces without items share their start with the next: the last one has the item */
     return p->change + (item - p->item) / p->d_item;
 }
 
@@ -56,7 +61,8 @@ ckv_extent ckv_ids_extent(const ckv_ids *x, uint32_t change, size_t *piece)
 {
     size_t at = *piece;
     if (at + 1 < x->pieces.len && x->pieces.ptr[at + 1].change <= change) at++;
-    const bool here = at < x->pieces.len && x->pieces.ptr[at].change <= change && (at + 1 == x->pieces.len || change < x->pieces.ptr[at + 1].change);
+    const bool here = at < x->pieces.len && x->pieces.ptr[at].change <= change &&
+                      (at + 1 == x->pieces.len || change < x->pieces.ptr[at + 1].change);
     const ckv_piece *p = x->pieces.ptr + at;
     if (!here) LAST_PIECE(x, change, change, &p);
     *piece = (size_t)(p - x->pieces.ptr);
@@ -70,11 +76,13 @@ ckv_status ckv_ids_find(ckv_ids *x, const ckv_id32 *id, uint32_t *change)
     if (x->n_indexed < n) {
         CKV_TRY(ckv_hmap_reserve(&x->by_id, n - x->n_indexed));
         for (; x->n_indexed < n; x->n_indexed++) {
-            ckv_hmap_add(&x->by_id, ckv_fingerprint(x->secret, &x->ids.ptr[x->n_indexed]), x->n_indexed);
+            ckv_hmap_add(&x->by_id, ckv_fingerprint(x->secret, &x->ids.ptr[x->n_indexed]),
+                         x->n_indexed);
         }
     }
     size_t at = SIZE_MAX;
-    for (uint32_t c; (c = ckv_hmap_probe(&x->by_id, ckv_fingerprint(x->secret, id), &at)) != CKV_HMAP_NONE;) {
+    for (uint32_t c;
+         (c = ckv_hmap_probe(&x->by_id, ckv_fingerprint(x->secret, id), &at)) != CKV_HMAP_NONE;) {
         if (ckv_id32_eq(&x->ids.ptr[c], id)) {
             *change = c;
             return CKV_OK;
@@ -123,7 +131,8 @@ bool ckv_ids_check(const ckv_ids *x, const char **why)
     for (size_t i = 0; i < x->pieces.len; i++) {
         const ckv_piece *p = &x->pieces.ptr[i];
         const uint32_t end = i + 1 < x->pieces.len ? p[1].change : ckv_ids_n(x);
-        if ((i == 0 && p->change != 0) || p->lv != lv || p->item != item || end <= p->change) return false;
+        if ((i == 0 && p->change != 0) || p->lv != lv || p->item != item || end <= p->change)
+            return false;
         lv += (end - p->change) * p->d_lv;
         item += (end - p->change) * p->d_item;
         if (p->d_item > p->d_lv) return *why = "ids I2", false;

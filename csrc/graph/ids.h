@@ -40,8 +40,11 @@ ckv_ids ckv_ids_init(ckv_alloc a, uint64_t secret);
 void ckv_ids_fini(ckv_ids *x);
 
 static inline uint32_t ckv_ids_n(const ckv_ids *x) { return (uint32_t)x->ids.len; }
-static inline const ckv_id32 *ckv_ids_at(const ckv_ids *x, uint32_t change) { return &x->ids.ptr[change]; }
-uint32_t ckv_ids_lv(const ckv_ids *x, uint32_t change);   /* first lv of a change; of n: the total */
+static inline const ckv_id32 *ckv_ids_at(const ckv_ids *x, uint32_t change)
+{
+    return &x->ids.ptr[change];
+}
+uint32_t ckv_ids_lv(const ckv_ids *x, uint32_t change); /* first lv of a change; of n: the total */
 uint32_t ckv_ids_item(const ckv_ids *x, uint32_t change); /* likewise */
 uint32_t ckv_ids_change_of_item(const ckv_ids *x, uint32_t item);
 uint32_t ckv_ids_change_of_lv(const ckv_ids *x, uint32_t lv);

@@ -29,14 +29,15 @@ void ckv_lanes_fini(ckv_lanes *x)
 uint32_t ckv_lanes_find(const ckv_lanes *x, const ckv_id32 *id)
 {
     size_t at = SIZE_MAX;
-    for (uint32_t l; (l = ckv_hmap_probe(&x->by_id, ckv_fingerprint(x->secret, id), &at)) != CKV_HMAP_NONE;) {
+    for (uint32_t l;
+         (l = ckv_hmap_probe(&x->by_id, ckv_fingerprint(x->secret, id), &at)) != CKV_HMAP_NONE;) {
         if (ckv_id32_eq(&x->lanes.ptr[l].id, id)) return l;
     }
     return CKV_NONE;
 }
 
-ckv_status ckv_lanes_add(ckv_lanes *x, const ckv_id32 *id, const ckv_id32 *author, const uint8_t nonce[16],
-                         uint32_t *lane)
+ckv_status ckv_lanes_add(ckv_lanes *x, const ckv_id32 *id, const ckv_id32 *author,
+                         const uint8_t nonce[16], uint32_t *lane)
 {
     CKV_TRY(ckv_hmap_reserve(&x->by_id, 1));
     CKV_TRY(ckv_lane_vec_reserve(&x->lanes, 1));
@@ -49,7 +50,8 @@ ckv_status ckv_lanes_add(ckv_lanes *x, const ckv_id32 *id, const ckv_id32 *autho
 }
 
 /* The run of this very branch that holds off, off0 <= off < off_end. */
-static const ckv_item_run *run_of(const ckv_lanes *x, const ckv_branch *b, uint32_t off, const ckv_item_run **next)
+static const ckv_item_run *run_of(const ckv_lanes *x, const ckv_branch *b, uint32_t off,
+                                  const ckv_item_run **next)
 {
     size_t at = 0;
     CKV_SEEK(&at, b->runs.len, x->runs.ptr[b->runs.ptr[i]].off, off);
@@ -78,7 +80,8 @@ uint32_t ckv_lanes_stretch(const ckv_lanes *x, uint32_t branch, uint32_t off, ui
 {
     uint32_t end = UINT32_MAX;
     const ckv_branch *b = &x->branches.ptr[branch];
-    for (; off < b->off0; b = &x->branches.ptr[b->parent]) end = b->off0; /* the chain leaves the parent there */
+    for (; off < b->off0; b = &x->branches.ptr[b->parent])
+        end = b->off0; /* the chain leaves the parent there */
     const ckv_item_run *next, *run = run_of(x, b, off, &next);
     const uint32_t run_end = next ? next->off : b->off_end;
     *len = (run_end < end ? run_end : end) - off;
@@ -91,8 +94,10 @@ uint32_t ckv_lanes_off_before(const ckv_lanes *x, uint32_t branch, uint32_t item
     size_t lo = 0, hi = b->runs.len; /* the number of its runs that begin before item */
     while (lo < hi) {
         const size_t mid = (lo + hi) / 2;
-        if (x->runs.ptr[b->runs.ptr[mid]].item < item) lo = mid + 1;
-        else hi = mid;
+        if (x->runs.ptr[b->runs.ptr[mid]].item < item)
+            lo = mid + 1;
+        else
+            hi = mid;
     }
     if (lo == 0) return b->off0;
     const ckv_item_run *run = &x->runs.ptr[b->runs.ptr[lo - 1]];
@@ -101,7 +106,8 @@ uint32_t ckv_lanes_off_before(const ckv_lanes *x, uint32_t branch, uint32_t item
     return off < end ? off : end;
 }
 
-uint32_t ckv_lanes_place(const ckv_lanes *x, uint32_t item, uint32_t n_items, uint32_t *off, uint32_t *len)
+uint32_t ckv_lanes_place(const ckv_lanes *x, uint32_t item, uint32_t n_items, uint32_t *off,
+                         uint32_t *len)
 {
     size_t at = 0;
     CKV_ASSERT(item < n_items);
@@ -142,7 +148,8 @@ ckv_status ckv_lanes_sign(ckv_lanes *x, uint32_t branch, uint32_t seq, const ckv
     memmove(v->ptr + i + 1, v->ptr + i, (v->len - i) * sizeof *v->ptr);
     const ckv_branch *b = &x->branches.ptr[branch];
     const bool is_tip = seq + 1 == b->n_seq;
-    v->ptr[i] = (ckv_signed_at){seq, is_tip ? b->body_bytes - b->tip_bytes : UINT64_MAX, is_tip ? b->body_bytes : UINT64_MAX, *s};
+    v->ptr[i] = (ckv_signed_at){seq, is_tip ? b->body_bytes - b->tip_bytes : UINT64_MAX,
+                                is_tip ? b->body_bytes : UINT64_MAX, *s};
     v->len++;
     return CKV_OK;
 }
@@ -153,8 +160,10 @@ const ckv_signed_at *ckv_lanes_signature(const ckv_lanes *x, uint32_t branch, ui
     size_t lo = 0, hi = v->len;
     while (lo < hi) {
         const size_t mid = (lo + hi) / 2;
-        if (v->ptr[mid].seq < seq) lo = mid + 1;
-        else hi = mid;
+        if (v->ptr[mid].seq < seq)
+            lo = mid + 1;
+        else
+            hi = mid;
     }
     return lo < v->len ? &v->ptr[lo] : NULL;
 }
@@ -187,14 +196,17 @@ uint32_t ckv_lanes_fork(ckv_lanes *x, uint32_t lane, uint32_t parent, uint32_t s
                                                 .runs = x->spare.runs,
                                                 .signatures = x->spare.signatures});
     x->spare = (ckv_branch){.segments = {.a = a}, .runs = {.a = a}, .signatures = {.a = a}};
-    if (l->last_branch == CKV_NONE) l->first_branch = b;
-    else x->branches.ptr[l->last_branch].next = b;
+    if (l->last_branch == CKV_NONE)
+        l->first_branch = b;
+    else
+        x->branches.ptr[l->last_branch].next = b;
     l->last_branch = b;
     l->n_branches++;
     return b;
 }
 
-void ckv_lanes_append(ckv_lanes *x, uint32_t branch, uint32_t change, uint32_t item, uint32_t n_items)
+void ckv_lanes_append(ckv_lanes *x, uint32_t branch, uint32_t change, uint32_t item,
+                      uint32_t n_items)
 {
     ckv_branch *b = &x->branches.ptr[branch];
     b->n_seq++;
@@ -219,14 +231,17 @@ void ckv_lanes_pop(ckv_lanes *x, uint32_t branch, uint32_t prev, uint32_t item, 
     b->off_end -= n_items;
     b->n_seq--;
     b->tip = prev;
-    while (b->signatures.len && b->signatures.ptr[b->signatures.len - 1].seq >= b->n_seq) b->signatures.len--;
+    while (b->signatures.len && b->signatures.ptr[b->signatures.len - 1].seq >= b->n_seq)
+        b->signatures.len--;
     if (b->n_seq > b->seq0) return;
     /* It made the branch, which is the newest of all. */
     ckv_lane *l = &x->lanes.ptr[b->lane];
     uint32_t before = CKV_NONE;
     for (uint32_t i = l->first_branch; i != branch; i = x->branches.ptr[i].next) before = i;
-    if (before == CKV_NONE) l->first_branch = CKV_NONE;
-    else x->branches.ptr[before].next = CKV_NONE;
+    if (before == CKV_NONE)
+        l->first_branch = CKV_NONE;
+    else
+        x->branches.ptr[before].next = CKV_NONE;
     l->last_branch = before;
     l->n_branches--;
     ckv_u32s_fini(&b->segments);
@@ -263,7 +278,8 @@ bool ckv_lanes_check(const ckv_lanes *x, uint32_t n_items, const char **why)
         }
         if (off != b->off_end) return false;
         *why = "lanes I2";
-        if (b->parent != CKV_NONE && (b->parent >= i || b->seq0 > x->branches.ptr[b->parent].n_seq)) return false;
+        if (b->parent != CKV_NONE && (b->parent >= i || b->seq0 > x->branches.ptr[b->parent].n_seq))
+            return false;
         if (b->n_seq <= b->seq0) return false;
         *why = "lanes I1";
     }

@@ -34,10 +34,10 @@ typedef struct ckv_branch {
     uint32_t lane, parent; /* CKV_NONE: begins the lane */
     uint32_t seq0, n_seq;  /* own changes are [seq0, n_seq) */
     uint32_t off0, off_end;
-    uint32_t tip;         /* change; CKV_NONE never, a branch is not empty */
-    uint32_t next;        /* of the same lane, or CKV_NONE */
-    ckv_u32s segments;    /* indexes into ckv_graph.segments */
-    ckv_u32s runs;        /* indexes into ckv_lanes.runs */
+    uint32_t tip;              /* change; CKV_NONE never, a branch is not empty */
+    uint32_t next;             /* of the same lane, or CKV_NONE */
+    ckv_u32s segments;         /* indexes into ckv_graph.segments */
+    ckv_u32s runs;             /* indexes into ckv_lanes.runs */
     ckv_signed_ats signatures; /* ascending in seq */
     uint64_t body_bytes;       /* of its changes, at least */
     uint32_t tip_bytes;        /* of its last one */
@@ -47,7 +47,7 @@ typedef struct ckv_lane {
     ckv_id32 id, author;
     uint8_t nonce[16];
     uint32_t first_branch, last_branch; /* CKV_NONE: no change of it is here */
-    uint32_t n_branches; /* as many as the lane has tips */
+    uint32_t n_branches;                /* as many as the lane has tips */
 } ckv_lane;
 
 typedef struct ckv_item_run {
@@ -70,8 +70,14 @@ typedef struct ckv_lanes {
 ckv_lanes ckv_lanes_init(ckv_alloc a, uint64_t secret);
 void ckv_lanes_fini(ckv_lanes *x);
 
-static inline ckv_lane *ckv_lanes_lane(const ckv_lanes *x, uint32_t lane) { return &x->lanes.ptr[lane]; }
-static inline ckv_branch *ckv_lanes_branch(const ckv_lanes *x, uint32_t branch) { return &x->branches.ptr[branch]; }
+static inline ckv_lane *ckv_lanes_lane(const ckv_lanes *x, uint32_t lane)
+{
+    return &x->lanes.ptr[lane];
+}
+static inline ckv_branch *ckv_lanes_branch(const ckv_lanes *x, uint32_t branch)
+{
+    return &x->branches.ptr[branch];
+}
 static inline const ckv_lane *ckv_lanes_of_branch(const ckv_lanes *x, uint32_t branch)
 {
     return &x->lanes.ptr[x->branches.ptr[branch].lane];
@@ -88,13 +94,15 @@ uint32_t ckv_lanes_stretch(const ckv_lanes *x, uint32_t branch, uint32_t off, ui
 /* How many items the chain that ends in `branch` had made before item number `item` came: an offset. */
 uint32_t ckv_lanes_off_before(const ckv_lanes *x, uint32_t branch, uint32_t item);
 /* The branch that made an item, and its offset. *len (may be NULL): how many follow in one run. */
-uint32_t ckv_lanes_place(const ckv_lanes *x, uint32_t item, uint32_t n_items, uint32_t *off, uint32_t *len);
+uint32_t ckv_lanes_place(const ckv_lanes *x, uint32_t item, uint32_t n_items, uint32_t *off,
+                         uint32_t *len);
 /* Whether the chain that ends in `branch` passes through (of, seq). */
 bool ckv_lanes_on_chain(const ckv_lanes *x, uint32_t branch, uint32_t of, uint32_t seq);
 
 /* Room for one change on `branch`, or on a new one (CKV_NONE). */
 CKV_NODISCARD ckv_status ckv_lanes_reserve(ckv_lanes *x, uint32_t branch);
-CKV_NODISCARD ckv_status ckv_lanes_sign(ckv_lanes *x, uint32_t branch, uint32_t seq, const ckv_signature *s);
+CKV_NODISCARD ckv_status ckv_lanes_sign(ckv_lanes *x, uint32_t branch, uint32_t seq,
+                                        const ckv_signature *s);
 /* The first signature at or after seq on this very branch, or NULL. */
 const ckv_signed_at *ckv_lanes_signature(const ckv_lanes *x, uint32_t branch, uint32_t seq);
 /* Whether a signature that is here covers the change at (branch, seq): at or after it on the branch, or on one that leaves it later. */
@@ -102,7 +110,8 @@ bool ckv_lanes_covered(const ckv_lanes *x, uint32_t branch, uint32_t seq);
 /* Makes a branch of `lane` that leaves `parent` (or none) with its next change at seq0. Room was reserved. */
 uint32_t ckv_lanes_fork(ckv_lanes *x, uint32_t lane, uint32_t parent, uint32_t seq0, uint32_t off0);
 /* Notes n_items new items (from number `item` on) of the branch's next change. Room was reserved. */
-void ckv_lanes_append(ckv_lanes *x, uint32_t branch, uint32_t change, uint32_t item, uint32_t n_items);
+void ckv_lanes_append(ckv_lanes *x, uint32_t branch, uint32_t change, uint32_t item,
+                      uint32_t n_items);
 /* Takes back the newest change of a branch, which had made n_items items from `item` on; prev: the one before it. */
 void ckv_lanes_pop(ckv_lanes *x, uint32_t branch, uint32_t prev, uint32_t item, uint32_t n_items);
 /* Forgets lanes from n_lanes on; they have no changes. */

@@ -3,7 +3,7 @@
 #include "base/utf8.h"
 
 #define FLAG_MESSAGE 1u
-#define FLAG_TABLE 2u
+#define FLAG_TABLE   2u
 /* Own items stand at SHIFT + items made in this body - distance, so that all of them are positive. */
 #define SHIFT (1ull << 40)
 
@@ -79,7 +79,8 @@ ckv_status ckv_body_open(ckv_body *b, const uint8_t *bytes, size_t n_bytes, uint
 static ckv_ref read_ref(ckv_body *b, ckv_rd *r)
 {
     ckv_ref ref;
-    ref.code = (uint32_t)ckv_rd_upto(r, (uint64_t)CKV_REF_OWN + b->n_parents + b->n_lanes + b->n_changes);
+    ref.code =
+        (uint32_t)ckv_rd_upto(r, (uint64_t)CKV_REF_OWN + b->n_parents + b->n_lanes + b->n_changes);
     ref.value = ref.code == CKV_REF_NONE ? 0 : (uint32_t)ckv_rd_upto(r, UINT32_MAX - 1);
     if (ref.code == CKV_REF_OWN && ref.value == 0) ckv_rd_fail(r, CKV_ECORRUPT);
     return ref;
@@ -101,13 +102,18 @@ static bool read_insert(ckv_body *b, ckv_rd *r, ckv_body_op *op)
     }
     op->n_bytes = ckv_rd_left(r);
     op->bytes = ckv_rd_bytes(r, op->n_bytes);
-    if (r->status != CKV_OK || op->n_bytes == 0 || !ckv_utf8_valid(op->bytes, op->n_bytes, &n_chars, &op->max_char)) return false;
+    if (r->status != CKV_OK || op->n_bytes == 0 ||
+        !ckv_utf8_valid(op->bytes, op->n_bytes, &n_chars, &op->max_char))
+        return false;
     op->n = (uint32_t)n_chars;
     /* Runs that would be one must be one. */
     const ckv_ref right = op->right.code == CKV_REF_OWN ? (ckv_ref){CKV_REF_OWN, 0} : op->right;
-    const bool same_right = right.code == b->last_right.code && right.value == b->last_right.value &&
+    const bool same_right = right.code == b->last_right.code &&
+                            right.value == b->last_right.value &&
                             (right.code != CKV_REF_OWN || absolute(b, op->right) == b->last_start);
-    if (b->last_kind == CKV_OP_INSERT && op->left.code == CKV_REF_OWN && op->left.value == 1 && same_right) return false;
+    if (b->last_kind == CKV_OP_INSERT && op->left.code == CKV_REF_OWN && op->left.value == 1 &&
+        same_right)
+        return false;
     b->last_right = right;
     b->last_start = absolute(b, op->right);
     return true;
@@ -119,7 +125,9 @@ static bool read_delete(ckv_body *b, ckv_rd *r, ckv_body_op *op)
     op->n = (uint32_t)ckv_rd_upto(r, CKV_MAX_OPS);
     if (!ckv_rd_done(r) || op->n == 0 || op->left.code == CKV_REF_NONE) return false;
     const uint64_t start = absolute(b, op->left), end = start + op->n;
-    if (b->last_kind == CKV_OP_DELETE && b->last_code == op->left.code && (b->last_end == start || b->last_start == end)) return false;
+    if (b->last_kind == CKV_OP_DELETE && b->last_code == op->left.code &&
+        (b->last_end == start || b->last_start == end))
+        return false;
     b->last_code = op->left.code;
     b->last_start = start;
     b->last_end = end;
@@ -138,7 +146,8 @@ static bool read_key(ckv_body *b, ckv_rd *r, ckv_body_op *op)
         ckv_value_read(r, &op->value);
         op->n_value_bytes = (size_t)(r->p - op->value_bytes);
     }
-    return ckv_rd_done(r) && op->n_bytes <= CKV_MAX_KEY_BYTES && ckv_utf8_valid(op->bytes, op->n_bytes, &n_chars, &max);
+    return ckv_rd_done(r) && op->n_bytes <= CKV_MAX_KEY_BYTES &&
+           ckv_utf8_valid(op->bytes, op->n_bytes, &n_chars, &max);
 }
 
 bool ckv_body_next(ckv_body *b, ckv_body_op *op)
@@ -198,7 +207,8 @@ void ckv_body_put(ckv_buf *out, const ckv_body_op *op)
     case CKV_OP_INSERT:
         n = put_ref(fixed, op->left);
         n += put_ref(fixed + n, op->right);
-        if (op->left.code == CKV_REF_NONE && op->right.code == CKV_REF_NONE) n += put_ref(fixed + n, op->holder);
+        if (op->left.code == CKV_REF_NONE && op->right.code == CKV_REF_NONE)
+            n += put_ref(fixed + n, op->holder);
         ckv_buf_u8(out, (uint8_t)op->kind);
         ckv_buf_varint(out, n + op->n_bytes);
         ckv_buf_bytes(out, fixed, n);

@@ -10,8 +10,8 @@
 #include "log/value.h"
 
 #define CKV_MAX_BODY_BYTES (1u << 24)
-#define CKV_MAX_OPS (1u << 24)
-#define CKV_MAX_KEY_BYTES 4096u
+#define CKV_MAX_OPS        (1u << 24)
+#define CKV_MAX_KEY_BYTES  4096u
 
 typedef enum ckv_op_kind {
     CKV_OP_INSERT = 1,
@@ -20,8 +20,8 @@ typedef enum ckv_op_kind {
     CKV_OP_UNSET = 4,
 } ckv_op_kind;
 
-#define CKV_REF_NONE 0u
-#define CKV_REF_OWN 1u /* value: distance back from the next own item */
+#define CKV_REF_NONE   0u
+#define CKV_REF_OWN    1u /* value: distance back from the next own item */
 #define CKV_REF_PARENT 2u /* + i; value: offset */
 
 typedef struct ckv_ref {
@@ -30,14 +30,14 @@ typedef struct ckv_ref {
 
 typedef struct ckv_body_op {
     ckv_op_kind kind;
-    uint32_t n;     /* single operations */
-    ckv_ref left;   /* INSERT; DELETE: the first item; SET, UNSET: the map */
-    ckv_ref right;  /* INSERT */
-    ckv_ref holder; /* INSERT without left and right: the text */
+    uint32_t n;           /* single operations */
+    ckv_ref left;         /* INSERT; DELETE: the first item; SET, UNSET: the map */
+    ckv_ref right;        /* INSERT */
+    ckv_ref holder;       /* INSERT without left and right: the text */
     const uint8_t *bytes; /* INSERT: text; SET, UNSET: key */
     size_t n_bytes;
-    uint32_t max_char; /* INSERT: the greatest code point, at least 127 */
-    ckv_value value;   /* SET, on reading */
+    uint32_t max_char;          /* INSERT: the greatest code point, at least 127 */
+    ckv_value value;            /* SET, on reading */
     const uint8_t *value_bytes; /* SET: the encoded value */
     size_t n_value_bytes;
 } ckv_body_op;
@@ -60,7 +60,8 @@ typedef struct ckv_body {
 } ckv_body;
 
 /* CKV_OK, CKV_EVOID (*why in b->why) or CKV_ELATER. */
-CKV_NODISCARD ckv_status ckv_body_open(ckv_body *b, const uint8_t *bytes, size_t n_bytes, uint32_t n_parents);
+CKV_NODISCARD ckv_status ckv_body_open(ckv_body *b, const uint8_t *bytes, size_t n_bytes,
+                                       uint32_t n_parents);
 /* False at the end: b->status says which. */
 bool ckv_body_next(ckv_body *b, ckv_body_op *op);
 

@@ -7,12 +7,16 @@ ckv_chars ckv_chars_init(ckv_alloc a) { return (ckv_chars){.pages = {.a = a}, .m
 void ckv_chars_fini(ckv_chars *c)
 {
     for (size_t i = 0; i < c->pages.len; i++) {
-        ckv_release(c->pages.a, c->pages.ptr[i].ptr, (size_t)c->pages.ptr[i].width * CKV_CHARS_PAGE);
+        ckv_release(c->pages.a, c->pages.ptr[i].ptr,
+                    (size_t)c->pages.ptr[i].width * CKV_CHARS_PAGE);
     }
     ckv_pages_fini(&c->pages);
 }
 
-static unsigned width_of(uint32_t max_char) { return max_char < 0x100 ? 1 : max_char < 0x10000 ? 2 : 4; }
+static unsigned width_of(uint32_t max_char)
+{
+    return max_char < 0x100 ? 1 : max_char < 0x10000 ? 2 : 4;
+}
 
 static uint32_t load(const void *p, size_t i, unsigned width)
 {
@@ -23,15 +27,20 @@ static uint32_t load(const void *p, size_t i, unsigned width)
 
 static void store(void *p, size_t i, unsigned width, uint32_t c)
 {
-    if (width == 1) ((uint8_t *)p)[i] = (uint8_t)c;
-    else if (width == 2) ((uint16_t *)p)[i] = (uint16_t)c;
-    else ((uint32_t *)p)[i] = c;
+    if (width == 1)
+        ((uint8_t *)p)[i] = (uint8_t)c;
+    else if (width == 2)
+        ((uint16_t *)p)[i] = (uint16_t)c;
+    else
+        ((uint32_t *)p)[i] = c;
 }
 
 static void copy(void *dst, size_t d, unsigned dw, const void *src, size_t s, unsigned sw, size_t n)
 {
-    if (dw == sw) memcpy((uint8_t *)dst + d * dw, (const uint8_t *)src + s * sw, n * dw);
-    else for (size_t i = 0; i < n; i++) store(dst, d + i, dw, load(src, s + i, sw));
+    if (dw == sw)
+        memcpy((uint8_t *)dst + d * dw, (const uint8_t *)src + s * sw, n * dw);
+    else
+        for (size_t i = 0; i < n; i++) store(dst, d + i, dw, load(src, s + i, sw));
 }
 
 ckv_status ckv_chars_reserve(ckv_chars *c, uint32_t item, uint32_t n, uint32_t max_char)
@@ -48,8 +57,10 @@ ckv_status ckv_chars_reserve(ckv_chars *c, uint32_t item, uint32_t n, uint32_t m
         if (CKV_LIKELY(p->width >= width)) continue;
         void *wide = ckv_resize(c->pages.a, NULL, 0, (size_t)CKV_CHARS_PAGE * width);
         if (!wide) return CKV_ENOMEM;
-        if (p->ptr) copy(wide, 0, width, p->ptr, 0, p->width, CKV_CHARS_PAGE);
-        else memset(wide, 0, (size_t)CKV_CHARS_PAGE * width);
+        if (p->ptr)
+            copy(wide, 0, width, p->ptr, 0, p->width, CKV_CHARS_PAGE);
+        else
+            memset(wide, 0, (size_t)CKV_CHARS_PAGE * width);
         ckv_release(c->pages.a, p->ptr, (size_t)CKV_CHARS_PAGE * p->width);
         *p = (ckv_page){wide, width};
     }
@@ -73,7 +84,8 @@ void ckv_chars_write(ckv_chars *c, uint32_t item, uint32_t n, const void *src, u
     }
 }
 
-void ckv_chars_write_utf8(ckv_chars *c, uint32_t item, uint32_t n, const uint8_t *src, size_t n_bytes)
+void ckv_chars_write_utf8(ckv_chars *c, uint32_t item, uint32_t n, const uint8_t *src,
+                          size_t n_bytes)
 {
     if (n == n_bytes) { /* ASCII */
         ckv_chars_write(c, item, n, src, 1);
@@ -82,7 +94,8 @@ void ckv_chars_write_utf8(ckv_chars *c, uint32_t item, uint32_t n, const uint8_t
     EACH_PAGE(c, item, n)
     {
         ckv_page *pg = &c->pages.ptr[at_ / CKV_CHARS_PAGE];
-        for (uint32_t i = 0; i < m; i++) store(pg->ptr, at_ % CKV_CHARS_PAGE + i, pg->width, ckv_utf8_next(&src));
+        for (uint32_t i = 0; i < m; i++)
+            store(pg->ptr, at_ % CKV_CHARS_PAGE + i, pg->width, ckv_utf8_next(&src));
     }
 }
 
@@ -106,7 +119,8 @@ void ckv_chars_utf8(const ckv_chars *c, uint32_t item, uint32_t n, ckv_buf *out)
             ckv_buf_bytes(out, (const uint8_t *)pg->ptr + at_ % CKV_CHARS_PAGE, m);
             continue;
         }
-        for (uint32_t i = 0; i < m; i++) ckv_utf8_put(out, load(pg->ptr, at_ % CKV_CHARS_PAGE + i, pg->width));
+        for (uint32_t i = 0; i < m; i++)
+            ckv_utf8_put(out, load(pg->ptr, at_ % CKV_CHARS_PAGE + i, pg->width));
     }
 }
 

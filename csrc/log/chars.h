@@ -27,10 +27,12 @@ typedef struct ckv_chars {
 ckv_chars ckv_chars_init(ckv_alloc a);
 void ckv_chars_fini(ckv_chars *c);
 /* Room for items [item, item + n) of code points up to max_char. */
-CKV_NODISCARD ckv_status ckv_chars_reserve(ckv_chars *c, uint32_t item, uint32_t n, uint32_t max_char);
+CKV_NODISCARD ckv_status ckv_chars_reserve(ckv_chars *c, uint32_t item, uint32_t n,
+                                           uint32_t max_char);
 /* After reserve: from n code points of `width` bytes, or from valid UTF-8. */
 void ckv_chars_write(ckv_chars *c, uint32_t item, uint32_t n, const void *src, unsigned width);
-void ckv_chars_write_utf8(ckv_chars *c, uint32_t item, uint32_t n, const uint8_t *src, size_t n_bytes);
+void ckv_chars_write_utf8(ckv_chars *c, uint32_t item, uint32_t n, const uint8_t *src,
+                          size_t n_bytes);
 
 /* To n code points of `width` bytes; all fit. */
 void ckv_chars_read(const ckv_chars *c, uint32_t item, uint32_t n, void *dst, unsigned width);

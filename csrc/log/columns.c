@@ -14,7 +14,10 @@ static ckv_status make_cur(ckv_i64s *cur, size_t n_lanes)
     return CKV_OK;
 }
 
-static bool same_spot(ckv_spot a, ckv_spot b) { return a.lane == b.lane && (a.lane == CKV_NO_LANE || a.off == b.off); }
+static bool same_spot(ckv_spot a, ckv_spot b)
+{
+    return a.lane == b.lane && (a.lane == CKV_NO_LANE || a.off == b.off);
+}
 
 /* ---- writing */
 
@@ -50,7 +53,9 @@ static void flush(ckv_columns_out *c)
     switch (r->kind) {
     case CKV_OP_INSERT:
         put_spot(c, LEFT, r->left, a ? cur[r->left.lane] : 0);
-        if (b) put_spot(c, RIGHT, r->right, a && r->left.lane == r->right.lane ? r->left.off : cur[r->right.lane]);
+        if (b)
+            put_spot(c, RIGHT, r->right,
+                     a && r->left.lane == r->right.lane ? r->left.off : cur[r->right.lane]);
         if (!a && !b) {
             ckv_buf_varint(&c->col[HOLDERS], r->holder.lane == c->own ? 0 : 1 + r->holder.lane);
             ckv_buf_zigzag(&c->col[HOLDERS], r->holder.off - cur[r->holder.lane]);
@@ -71,12 +76,16 @@ static void flush(ckv_columns_out *c)
 }
 
 /* Whether op goes on where the open run ended; if so it is joined. */
-static bool join(ckv_columns_out *c, uint32_t own, int64_t own_off, const ckv_column_op *op, bool first)
+static bool join(ckv_columns_out *c, uint32_t own, int64_t own_off, const ckv_column_op *op,
+                 bool first)
 {
     ckv_column_op *r = &c->run;
-    if (r->n == 0 || r->kind != op->kind || c->own != own || UINT32_MAX - r->n < op->n) return false;
+    if (r->n == 0 || r->kind != op->kind || c->own != own || UINT32_MAX - r->n < op->n)
+        return false;
     if (op->kind == CKV_OP_INSERT) {
-        if (c->own_end != own_off || op->left.lane != own || op->left.off != own_off - 1 || !same_spot(r->right, op->right)) return false;
+        if (c->own_end != own_off || op->left.lane != own || op->left.off != own_off - 1 ||
+            !same_spot(r->right, op->right))
+            return false;
         c->own_end += op->n;
     } else if (op->kind == CKV_OP_DELETE) {
         if (r->left.lane != op->left.lane || !first) return false;
@@ -95,7 +104,8 @@ static bool join(ckv_columns_out *c, uint32_t own, int64_t own_off, const ckv_co
     return true;
 }
 
-void ckv_columns_put(ckv_columns_out *c, uint32_t own, int64_t own_off, const ckv_column_op *op, bool first)
+void ckv_columns_put(ckv_columns_out *c, uint32_t own, int64_t own_off, const ckv_column_op *op,
+                     bool first)
 {
     if (!join(c, own, own_off, op, first)) {
         flush(c);
@@ -115,14 +125,16 @@ void ckv_columns_end_slice(ckv_columns_out *c) { flush(c); }
 
 /* ---- reading */
 
-ckv_status ckv_columns_in_init(ckv_columns_in *c, ckv_alloc a, const ckv_rd *columns, size_t n_lanes)
+ckv_status ckv_columns_in_init(ckv_columns_in *c, ckv_alloc a, const ckv_rd *columns,
+                               size_t n_lanes)
 {
     size_t n_chars;
     uint32_t max;
     *c = (ckv_columns_in){.cur = {.a = a}, .ops = {.a = a}, .table = ckv_buf_init(a)};
     memcpy(c->col, columns, sizeof c->col);
     const ckv_rd *text = &c->col[TEXT];
-    if (ckv_rd_left(text) && !ckv_utf8_valid(text->p, ckv_rd_left(text), &n_chars, &max)) return CKV_ECORRUPT;
+    if (ckv_rd_left(text) && !ckv_utf8_valid(text->p, ckv_rd_left(text), &n_chars, &max))
+        return CKV_ECORRUPT;
     c->ascii = !ckv_rd_left(text) || n_chars == ckv_rd_left(text);
     return make_cur(&c->cur, n_lanes);
 }
@@ -176,7 +188,8 @@ static bool next_run(ckv_columns_in *c, uint32_t own)
     size_t n_chars;
     uint32_t max;
     if (c->col[KINDS].status != CKV_OK || c->col[COUNTS].status != CKV_OK || n == 0) return false;
-    *r = (ckv_column_op){.kind = (ckv_op_kind)(k & 7), .n = (uint32_t)n, .holder = {CKV_NO_LANE, 0}};
+    *r =
+        (ckv_column_op){.kind = (ckv_op_kind)(k & 7), .n = (uint32_t)n, .holder = {CKV_NO_LANE, 0}};
     c->rev = k >> 7;
     c->left_in_run = r->n;
     if (!get_lane(c, a, own, &r->left) || !get_lane(c, b, own, &r->right)) return false;
@@ -184,7 +197,10 @@ static bool next_run(ckv_columns_in *c, uint32_t own)
     switch (k & 7) {
     case CKV_OP_INSERT:
         if (a && !get_off(&c->col[LEFT], cur[r->left.lane], &r->left.off)) return false;
-        if (b && !get_off(&c->col[RIGHT], a && r->left.lane == r->right.lane ? r->left.off : cur[r->right.lane], &r->right.off)) return false;
+        if (b && !get_off(&c->col[RIGHT],
+                          a && r->left.lane == r->right.lane ? r->left.off : cur[r->right.lane],
+                          &r->right.off))
+            return false;
         if (!a && !b) {
             const uint64_t lane = ckv_rd_varint(&c->col[HOLDERS]);
             if (lane > c->cur.len - 1 || (lane && lane - 1 == own)) return false;
@@ -194,7 +210,8 @@ static bool next_run(ckv_columns_in *c, uint32_t own)
         return true;
     case CKV_OP_DELETE: {
         int64_t last;
-        if (!a || !get_off(&c->col[TARGETS], cur[r->left.lane], &last) || last + 1 < (int64_t)r->n) return false;
+        if (!a || !get_off(&c->col[TARGETS], cur[r->left.lane], &last) || last + 1 < (int64_t)r->n)
+            return false;
         r->left.off = last + 1 - r->n;
         cur[r->left.lane] = r->left.off - 1;
         return true;
@@ -210,7 +227,8 @@ static bool next_run(ckv_columns_in *c, uint32_t own)
             ckv_rd_blob(&c->col[MAPS], &skip);
             r->value_bytes = (size_t)(c->col[MAPS].p - r->value);
         }
-        return r->n == 1 && c->col[MAPS].status == CKV_OK && (!a || get_off(&c->col[TARGETS], cur[r->left.lane], &r->left.off));
+        return r->n == 1 && c->col[MAPS].status == CKV_OK &&
+               (!a || get_off(&c->col[TARGETS], cur[r->left.lane], &r->left.off));
     default: return false;
     }
 }
@@ -245,11 +263,12 @@ static uint32_t parent_with_lane(const ckv_column_change *change, uint32_t lane)
 /* Whether a lane must be named in the table. */
 static bool needs_table(const ckv_column_change *change, ckv_spot s)
 {
-    return s.lane != CKV_NO_LANE && s.lane != change->own && parent_with_lane(change, s.lane) == change->n_parents;
+    return s.lane != CKV_NO_LANE && s.lane != change->own &&
+           parent_with_lane(change, s.lane) == change->n_parents;
 }
 
-static bool name(const ckv_columns_in *c, const ckv_column_change *change, const ckv_id32 *lanes, ckv_spot s, int64_t own_off,
-                 ckv_ref *ref)
+static bool name(const ckv_columns_in *c, const ckv_column_change *change, const ckv_id32 *lanes,
+                 ckv_spot s, int64_t own_off, ckv_ref *ref)
 {
     *ref = (ckv_ref){CKV_REF_NONE, 0};
     if (s.lane == CKV_NO_LANE) return true;
@@ -268,7 +287,8 @@ static bool name(const ckv_columns_in *c, const ckv_column_change *change, const
     return true;
 }
 
-ckv_status ckv_columns_body(ckv_columns_in *c, const ckv_column_change *change, const ckv_id32 *lanes, ckv_buf *out)
+ckv_status ckv_columns_body(ckv_columns_in *c, const ckv_column_change *change,
+                            const ckv_id32 *lanes, ckv_buf *out)
 {
     int64_t off = *change->own_off;
     c->ops.len = 0;
@@ -278,7 +298,8 @@ ckv_status ckv_columns_body(ckv_columns_in *c, const ckv_column_change *change, 
         if (c->left_in_run == 0) {
             if (!next_run(c, change->own)) return CKV_ECORRUPT;
             const ckv_column_op *r = &c->run;
-            if (r->kind == CKV_OP_DELETE && r->left.lane == change->own && r->left.off + r->n > off) return CKV_ECORRUPT; /* not made yet */
+            if (r->kind == CKV_OP_DELETE && r->left.lane == change->own && r->left.off + r->n > off)
+                return CKV_ECORRUPT; /* not made yet */
         }
         if (!cut(c, left, change->own, &off, &op)) return CKV_ECORRUPT;
         left -= op.n;
@@ -303,8 +324,14 @@ ckv_status ckv_columns_body(ckv_columns_in *c, const ckv_column_change *change, 
     off = *change->own_off;
     for (size_t i = 0; i < c->ops.len; i++) {
         const ckv_column_op *o = &c->ops.ptr[i];
-        ckv_body_op op = {.kind = o->kind, .n = o->n, .bytes = o->bytes, .n_bytes = o->n_bytes, .value_bytes = o->value, .n_value_bytes = o->value_bytes};
-        if (!name(c, change, lanes, o->left, off, &op.left) || !name(c, change, lanes, o->right, off, &op.right) ||
+        ckv_body_op op = {.kind = o->kind,
+                          .n = o->n,
+                          .bytes = o->bytes,
+                          .n_bytes = o->n_bytes,
+                          .value_bytes = o->value,
+                          .n_value_bytes = o->value_bytes};
+        if (!name(c, change, lanes, o->left, off, &op.left) ||
+            !name(c, change, lanes, o->right, off, &op.right) ||
             !name(c, change, lanes, o->holder, off, &op.holder)) {
             return CKV_ECORRUPT;
         }

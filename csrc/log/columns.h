@@ -9,11 +9,11 @@
 #include "ds/vec.h"
 #include "log/body.h"
 
-#define CKV_NO_LANE UINT32_MAX
+#define CKV_NO_LANE   UINT32_MAX
 #define CKV_N_COLUMNS 9 /* kinds counts lanes left right targets holders text maps */
 
 typedef struct ckv_spot { /* an item, by name */
-    uint32_t lane; /* of the bundle; CKV_NO_LANE: none */
+    uint32_t lane;        /* of the bundle; CKV_NO_LANE: none */
     int64_t off;
 } ckv_spot;
 
@@ -44,11 +44,14 @@ typedef struct ckv_columns_out {
     int64_t own_end; /* offset behind the last item it made */
 } ckv_columns_out;
 
-CKV_NODISCARD ckv_status ckv_columns_out_init(ckv_columns_out *c, ckv_alloc a, ckv_buf *columns, size_t n_lanes);
+CKV_NODISCARD ckv_status ckv_columns_out_init(ckv_columns_out *c, ckv_alloc a, ckv_buf *columns,
+                                              size_t n_lanes);
 void ckv_columns_out_fini(ckv_columns_out *c);
 /* own_off: the offset of the next item of lane `own` before this operation. first: it begins its change. */
-void ckv_columns_put(ckv_columns_out *c, uint32_t own, int64_t own_off, const ckv_column_op *op, bool first);
-void ckv_columns_end_slice(ckv_columns_out *c); /* runs do not cross slices; also ends the last one */
+void ckv_columns_put(ckv_columns_out *c, uint32_t own, int64_t own_off, const ckv_column_op *op,
+                     bool first);
+void ckv_columns_end_slice(
+    ckv_columns_out *c); /* runs do not cross slices; also ends the last one */
 
 /* ---- reading */
 
@@ -67,17 +70,19 @@ typedef struct ckv_columns_in {
 /* What the reader must know of a change besides its operations. */
 typedef struct ckv_column_change {
     uint32_t own;
-    int64_t *own_off; /* in and out: the offset of the lane's next item */
+    int64_t *own_off;        /* in and out: the offset of the lane's next item */
     const uint32_t *parents; /* lanes of the parents, in order of the parents' ids */
     uint32_t n_parents, n_ops;
     ckv_body_head head; /* time and message */
 } ckv_column_change;
 
 /* CKV_ECORRUPT: the text is not UTF-8. */
-CKV_NODISCARD ckv_status ckv_columns_in_init(ckv_columns_in *c, ckv_alloc a, const ckv_rd *columns, size_t n_lanes);
+CKV_NODISCARD ckv_status ckv_columns_in_init(ckv_columns_in *c, ckv_alloc a, const ckv_rd *columns,
+                                             size_t n_lanes);
 void ckv_columns_in_fini(ckv_columns_in *c);
 /* Appends the canonical body of the next change. CKV_ECORRUPT: the columns do not fit. */
-CKV_NODISCARD ckv_status ckv_columns_body(ckv_columns_in *c, const ckv_column_change *change, const ckv_id32 *lanes, ckv_buf *out);
+CKV_NODISCARD ckv_status ckv_columns_body(ckv_columns_in *c, const ckv_column_change *change,
+                                          const ckv_id32 *lanes, ckv_buf *out);
 bool ckv_columns_slice_done(const ckv_columns_in *c); /* no run is open */
 bool ckv_columns_done(const ckv_columns_in *c);       /* everything was read */
 

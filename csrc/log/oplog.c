@@ -2,7 +2,8 @@
 
 ckv_oplog ckv_oplog_init(ckv_alloc a)
 {
-    return (ckv_oplog){.ops = {.a = a}, .makers = {.a = a}, .chars = ckv_chars_init(a), .values = ckv_buf_init(a)};
+    return (ckv_oplog){
+        .ops = {.a = a}, .makers = {.a = a}, .chars = ckv_chars_init(a), .values = ckv_buf_init(a)};
 }
 
 void ckv_oplog_fini(ckv_oplog *x)
@@ -29,7 +30,10 @@ size_t ckv_oplog_at_item(const ckv_oplog *x, uint32_t item)
     return x->makers.ptr[maker];
 }
 
-uint32_t ckv_oplog_right(const ckv_oplog *x, uint32_t item) { return x->ops.ptr[ckv_oplog_at_item(x, item)].b; }
+uint32_t ckv_oplog_right(const ckv_oplog *x, uint32_t item)
+{
+    return x->ops.ptr[ckv_oplog_at_item(x, item)].b;
+}
 
 ckv_status ckv_oplog_reserve(ckv_oplog *x, size_t n_runs)
 {
@@ -40,11 +44,13 @@ ckv_status ckv_oplog_reserve(ckv_oplog *x, size_t n_runs)
 void ckv_oplog_insert(ckv_oplog *x, uint32_t holder, uint32_t n, uint32_t left, uint32_t right)
 {
     const ckv_op *last = ckv_ops_last(&x->ops);
-    const bool goes_on = last && last->kind == CKV_OP_INSERT && last->holder == holder && last->b == right &&
+    const bool goes_on = last && last->kind == CKV_OP_INSERT && last->holder == holder &&
+                         last->b == right &&
                          left == x->n_items - 1; /* the last run made items up to n_items - 1 */
     if (!goes_on) {
         ckv_u32s_put(&x->makers, (uint32_t)x->ops.len);
-        ckv_ops_put(&x->ops, (ckv_op){x->n_lv, x->n_items, left, right, CKV_OP_INSERT, holder & 0xfffffff});
+        ckv_ops_put(&x->ops,
+                    (ckv_op){x->n_lv, x->n_items, left, right, CKV_OP_INSERT, holder & 0xfffffff});
     }
     x->n_lv += n;
     x->n_items += n;
@@ -61,18 +67,21 @@ void ckv_oplog_delete(ckv_oplog *x, uint32_t holder, uint32_t item, uint32_t n, 
             return;
         }
     }
-    ckv_ops_put(&x->ops, (ckv_op){x->n_lv - n, item, CKV_NO_ITEM, CKV_NO_ITEM, CKV_OP_DELETE, holder & 0xfffffff});
+    ckv_ops_put(&x->ops, (ckv_op){x->n_lv - n, item, CKV_NO_ITEM, CKV_NO_ITEM, CKV_OP_DELETE,
+                                  holder & 0xfffffff});
 }
 
 void ckv_oplog_set(ckv_oplog *x, uint32_t holder, uint32_t key, uint32_t value_off)
 {
     ckv_u32s_put(&x->makers, (uint32_t)x->ops.len);
-    ckv_ops_put(&x->ops, (ckv_op){x->n_lv++, x->n_items++, key, value_off, CKV_OP_SET, holder & 0xfffffff});
+    ckv_ops_put(&x->ops,
+                (ckv_op){x->n_lv++, x->n_items++, key, value_off, CKV_OP_SET, holder & 0xfffffff});
 }
 
 void ckv_oplog_unset(ckv_oplog *x, uint32_t holder, uint32_t key)
 {
-    ckv_ops_put(&x->ops, (ckv_op){x->n_lv++, CKV_NO_ITEM, key, 0, CKV_OP_UNSET, holder & 0xfffffff});
+    ckv_ops_put(&x->ops,
+                (ckv_op){x->n_lv++, CKV_NO_ITEM, key, 0, CKV_OP_UNSET, holder & 0xfffffff});
 }
 
 void ckv_oplog_truncate(ckv_oplog *x, uint32_t n_lv, uint32_t n_items)

@@ -24,7 +24,8 @@
 
 typedef struct ckv_op {
     uint32_t lv, item;
-    uint32_t a, b;            /* INSERT: left, right item; SET, UNSET: a = key number; SET: b = offset of the value */
+    uint32_t a,
+        b; /* INSERT: left, right item; SET, UNSET: a = key number; SET: b = offset of the value */
     uint32_t kind : 4, holder : 28; /* the container's number */
 } ckv_op;
 CKV_VEC(ckv_ops, ckv_op);

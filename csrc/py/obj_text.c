@@ -740,7 +740,8 @@ static ckv_status diff_and_apply(ckpy_text *t, const uint32_t *new, size_t n, in
         const ckpy_edit *e = (const ckpy_edit *)(const void *)edits.ptr;
         /* From the end, so that what is done does not move what is to do. */
         for (size_t i = edits.len / sizeof *e; s == CKV_OK && i-- > 0;) {
-            if (lone && ckv_doc_open_bytes(d->core) > CKPY_LONE_BYTES) s = next_change(d, ms, &mark);
+            if (lone && ckv_doc_open_bytes(d->core) > CKPY_LONE_BYTES)
+                s = next_change(d, ms, &mark);
             if (s == CKV_OK) s = apply_edit(t, &e[i], new, lone, ms, &mark);
         }
         if (s == CKV_OK)

@@ -6,7 +6,10 @@ static uint32_t depth_at(const ckv_space *x, ckv_gap g)
     return ckv_gap_is_start(g) ? 0 : ckv_space_span(x, g.leaf, g.slot)->depth + g.off - 1;
 }
 
-static uint32_t item_at(const ckv_space *x, ckv_gap g) { return ckv_space_span(x, g.leaf, g.slot)->item + g.off - 1; }
+static uint32_t item_at(const ckv_space *x, ckv_gap g)
+{
+    return ckv_space_span(x, g.leaf, g.slot)->item + g.off - 1;
+}
 
 /* The gap behind the last item of the subtree of the item before g, which has depth d. Always the end of a span. */
 static ckv_gap subtree_end(ckv_space *x, const ckv_seq *s, ckv_gap g, uint32_t d)
@@ -58,14 +61,17 @@ static int compare_right(const ckv_space *x, uint32_t a, uint32_t b)
 }
 
 /* Right child of the item before p (depth d - 1), whose subtree ends at `end`. */
-static ckv_status place_right(ckv_space *x, ckv_seq *s, ckv_gap p, ckv_gap end, uint32_t d, uint32_t item, uint32_t n,
-                              uint32_t right, const ckv_author_view *v, ckv_journal *j)
+static ckv_status place_right(ckv_space *x, ckv_seq *s, ckv_gap p, ckv_gap end, uint32_t d,
+                              uint32_t item, uint32_t n, uint32_t right, const ckv_author_view *v,
+                              ckv_journal *j)
 {
     const bool inside = !ckv_gap_is_start(p) && p.off < ckv_space_span(x, p.leaf, p.slot)->len;
     uint32_t n_before = 0, n_all = 0, prev = CKV_NONE; /* prev: the last sibling before us */
     ckv_gap at = p;
     bool passed = false;
-    for (;;) { /* at: the gap behind the subtree of the sibling seen last; its next sibling is the next span of depth <= d */
+    for (
+        ;
+        ;) { /* at: the gap behind the subtree of the sibling seen last; its next sibling is the next span of depth <= d */
         uint32_t sibling;
         ckv_gap g;
         if (n_all == 0 && inside) {
@@ -110,8 +116,8 @@ static ckv_status place_right(ckv_space *x, ckv_seq *s, ckv_gap p, ckv_gap end, 
 }
 
 /* Left child of the item before p (depth d - 1). */
-static ckv_status place_left(ckv_space *x, ckv_seq *s, ckv_gap p, uint32_t d, uint32_t item, uint32_t n,
-                             const ckv_author_view *v, ckv_journal *j)
+static ckv_status place_left(ckv_space *x, ckv_seq *s, ckv_gap p, uint32_t d, uint32_t item,
+                             uint32_t n, const ckv_author_view *v, ckv_journal *j)
 {
     uint32_t n_all = 0, next = CKV_NONE; /* next: the first sibling behind us */
     const uint32_t p_item = item_at(x, p);
@@ -119,7 +125,8 @@ static ckv_status place_left(ckv_space *x, ckv_seq *s, ckv_gap p, uint32_t d, ui
         uint32_t leaf = p.leaf, slot = p.slot;
         subtree_begin(x, &leaf, &slot, d - 1);
         for (;;) {
-            CKV_MUST(ckv_seq_search(x, &leaf, &slot, true, CKV_LEAST_DEPTH, d)); /* p itself at the latest */
+            CKV_MUST(ckv_seq_search(x, &leaf, &slot, true, CKV_LEAST_DEPTH,
+                                    d)); /* p itself at the latest */
             const ckv_gap g = {leaf, slot, 1};
             const uint32_t sibling = item_at(x, g);
             if (sibling == p_item) break;
@@ -133,7 +140,7 @@ static ckv_status place_left(ckv_space *x, ckv_seq *s, ckv_gap p, uint32_t d, ui
     ckv_span span = {item, n, d, d, d, 0};
     ckv_gap at;
     if (next == CKV_NONE) { /* right before p */
-        p.off--; /* the gap before it */
+        p.off--;            /* the gap before it */
         if (p.off == 0) {
             at = before_span(x, p.leaf, p.slot);
         } else {
@@ -161,8 +168,8 @@ static ckv_status place_left(ckv_space *x, ckv_seq *s, ckv_gap p, uint32_t d, ui
     return CKV_OK;
 }
 
-ckv_status ckv_integrate(ckv_space *x, ckv_seq *s, uint32_t item, uint32_t n, ckv_gap left, uint32_t right,
-                         const ckv_author_view *v, ckv_journal *j, const char **why)
+ckv_status ckv_integrate(ckv_space *x, ckv_seq *s, uint32_t item, uint32_t n, ckv_gap left,
+                         uint32_t right, const ckv_author_view *v, ckv_journal *j, const char **why)
 {
     uint32_t left_item, follows;
     ckv_seq_around(x, s, left, &left_item, &follows);
@@ -172,11 +179,14 @@ ckv_status ckv_integrate(ckv_space *x, ckv_seq *s, uint32_t item, uint32_t n, ck
     }
     ckv_gap r = CKV_GAP_START;
     *why = "rule 14: an insert's origins are in two sequences";
-    if (right != CKV_NONE && (!ckv_space_locate(x, right, &r) || x->leaves.ptr[r.leaf].seq != s->number)) return CKV_EVOID;
+    if (right != CKV_NONE &&
+        (!ckv_space_locate(x, right, &r) || x->leaves.ptr[r.leaf].seq != s->number))
+        return CKV_EVOID;
     *why = "rule 14: an insert's place had a child in its causal past";
     const uint32_t d = depth_at(x, left);
     const ckv_gap end = subtree_end(x, s, left, d);
-    const bool below = right != CKV_NONE && ckv_seq_compare(x, left, r) < 0 && ckv_seq_compare(x, r, end) <= 0;
+    const bool below =
+        right != CKV_NONE && ckv_seq_compare(x, left, r) < 0 && ckv_seq_compare(x, r, end) <= 0;
     if (below) return place_left(x, s, r, depth_at(x, r) + 1, item, n, v, j);
     return place_right(x, s, left, end, d + 1, item, n, right, v, j);
 }

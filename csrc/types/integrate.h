@@ -29,7 +29,8 @@ static inline bool ckv_author_knows(const ckv_author_view *v, uint32_t item)
 /* Places items [item, item + n) behind the left origin, which is the item before the gap `left` (or the start), with this right
  * origin (CKV_NONE: the end). Both are known to the author. CKV_EVOID, *why says which: the right origin is of another
  * sequence, or the place had a child in the author's past (rule 14); nothing changed. Room was reserved. */
-CKV_NODISCARD ckv_status ckv_integrate(ckv_space *x, ckv_seq *s, uint32_t item, uint32_t n, ckv_gap left, uint32_t right,
-                                       const ckv_author_view *v, ckv_journal *j, const char **why);
+CKV_NODISCARD ckv_status ckv_integrate(ckv_space *x, ckv_seq *s, uint32_t item, uint32_t n,
+                                       ckv_gap left, uint32_t right, const ckv_author_view *v,
+                                       ckv_journal *j, const char **why);
 
 #endif

@@ -9,12 +9,12 @@
 #include "ds/vec.h"
 
 typedef enum ckv_undo_kind {
-    CKV_UNDO_INSERT,   /* who: text; a: item, b: n */
-    CKV_UNDO_HI,       /* who: text; a: first item of the span, b: old hi */
-    CKV_UNDO_LO,       /* who: text; a: last item of the span (CKV_NONE: the start), b: old lo */
-    CKV_UNDO_DELETE,   /* who: text; a: item, b: n, c: old del */
-    CKV_UNDO_MAP_ADD,  /* who: slot; a: lv that was added; b: 1 if it became a live value */
-    CKV_UNDO_MAP_DROP, /* who: slot; a: lv that stopped being live */
+    CKV_UNDO_INSERT,    /* who: text; a: item, b: n */
+    CKV_UNDO_HI,        /* who: text; a: first item of the span, b: old hi */
+    CKV_UNDO_LO,        /* who: text; a: last item of the span (CKV_NONE: the start), b: old lo */
+    CKV_UNDO_DELETE,    /* who: text; a: item, b: n, c: old del */
+    CKV_UNDO_MAP_ADD,   /* who: slot; a: lv that was added; b: 1 if it became a live value */
+    CKV_UNDO_MAP_DROP,  /* who: slot; a: lv that stopped being live */
     CKV_UNDO_CONTAINER, /* who: container that was made */
 } ckv_undo_kind;
 
@@ -30,7 +30,8 @@ typedef struct ckv_journal {
 } ckv_journal;
 
 /* Room was reserved, if it is on. */
-static inline void ckv_journal_put(ckv_journal *j, ckv_undo_kind kind, uint32_t who, uint32_t a, uint32_t b, uint32_t c)
+static inline void ckv_journal_put(ckv_journal *j, ckv_undo_kind kind, uint32_t who, uint32_t a,
+                                   uint32_t b, uint32_t c)
 {
     if (j->on) ckv_undos_put(&j->log, (ckv_undo){kind, who, a, b, c});
 }

@@ -6,9 +6,15 @@ ckv_status ckv_maps_init(ckv_maps *m, ckv_alloc a, const uint8_t secret[16], uin
 {
     uint32_t s;
     memcpy(&s, secret, 4);
-    *m = (ckv_maps){.slots = {.a = a}, .keys = ckv_buf_init(a), .by_key = ckv_hmap_init(a, s), .by_item = ckv_hmap_init(a, s), .containers = {.a = a}, .sorted = {.a = a}};
+    *m = (ckv_maps){.slots = {.a = a},
+                    .keys = ckv_buf_init(a),
+                    .by_key = ckv_hmap_init(a, s),
+                    .by_item = ckv_hmap_init(a, s),
+                    .containers = {.a = a},
+                    .sorted = {.a = a}};
     memcpy(m->secret, secret, 16);
-    return ckv_containers_push(&m->containers, (ckv_container){.tag = root_tag, .item = CKV_NO_ITEM, .slot = CKV_NONE});
+    return ckv_containers_push(
+        &m->containers, (ckv_container){.tag = root_tag, .item = CKV_NO_ITEM, .slot = CKV_NONE});
 }
 
 void ckv_maps_fini(ckv_maps *m)
@@ -36,12 +42,15 @@ uint32_t ckv_maps_slot(const ckv_maps *m, uint32_t map, const void *key, size_t 
     const uint32_t f = fingerprint(m, map, key, key_bytes);
     for (uint32_t i; (i = ckv_hmap_probe(&m->by_key, f, &at)) != CKV_HMAP_NONE;) {
         const ckv_slot *s = &m->slots.ptr[i];
-        if (s->map == map && s->key_bytes == key_bytes && memcmp(ckv_maps_key(m, s), key, key_bytes) == 0) return i;
+        if (s->map == map && s->key_bytes == key_bytes &&
+            memcmp(ckv_maps_key(m, s), key, key_bytes) == 0)
+            return i;
     }
     return CKV_NONE;
 }
 
-ckv_status ckv_maps_slot_make(ckv_maps *m, uint32_t map, const void *key, size_t key_bytes, uint32_t *slot)
+ckv_status ckv_maps_slot_make(ckv_maps *m, uint32_t map, const void *key, size_t key_bytes,
+                              uint32_t *slot)
 {
     *slot = ckv_maps_slot(m, map, key, key_bytes);
     if (*slot != CKV_NONE) return CKV_OK;
@@ -55,7 +64,8 @@ ckv_status ckv_maps_slot_make(ckv_maps *m, uint32_t map, const void *key, size_t
         return s;
     }
     *slot = (uint32_t)m->slots.len;
-    ckv_slots_put(&m->slots, (ckv_slot){map, (uint32_t)m->keys.len, (uint32_t)key_bytes, {.a = a}, {.a = a}});
+    ckv_slots_put(&m->slots,
+                  (ckv_slot){map, (uint32_t)m->keys.len, (uint32_t)key_bytes, {.a = a}, {.a = a}});
     ckv_buf_bytes(&m->keys, key, key_bytes);
     ckv_hmap_add(&m->by_key, fingerprint(m, map, key, key_bytes), *slot);
     return CKV_OK;
@@ -66,7 +76,8 @@ static bool lv_before(const ckv_graph *g, uint32_t a, uint32_t b)
 {
     const uint32_t closed = g->ids.n_lv;
     if (a >= closed || b >= closed) return a < b;
-    return ckv_graph_order(g, ckv_ids_change_of_lv(&g->ids, a), a, ckv_ids_change_of_lv(&g->ids, b), b) < 0;
+    return ckv_graph_order(g, ckv_ids_change_of_lv(&g->ids, a), a, ckv_ids_change_of_lv(&g->ids, b),
+                           b) < 0;
 }
 
 uint32_t ckv_maps_shown(const ckv_maps *m, const ckv_graph *g, uint32_t slot)
@@ -79,7 +90,8 @@ uint32_t ckv_maps_shown(const ckv_maps *m, const ckv_graph *g, uint32_t slot)
     return best;
 }
 
-ckv_status ckv_maps_shown_at(const ckv_maps *m, ckv_graph *g, const ckv_past *at, ckv_past *scratch, uint32_t slot, uint32_t *lv)
+ckv_status ckv_maps_shown_at(const ckv_maps *m, ckv_graph *g, const ckv_past *at, ckv_past *scratch,
+                             uint32_t slot, uint32_t *lv)
 {
     const ckv_u32s *ops = &m->slots.ptr[slot].ops;
     *lv = CKV_NONE;
@@ -123,13 +135,16 @@ static void counted(ckv_maps *m, const ckv_slot *s, bool was_live)
     m->sorted_valid = false;
 }
 
-void ckv_maps_apply(ckv_maps *m, uint32_t slot, uint32_t lv, bool is_set, const ckv_author_view *v, ckv_journal *j)
+void ckv_maps_apply(ckv_maps *m, uint32_t slot, uint32_t lv, bool is_set, const ckv_author_view *v,
+                    ckv_journal *j)
 {
     ckv_slot *s = &m->slots.ptr[slot];
     const bool was_live = s->live.len != 0;
     for (size_t i = 0; i < s->live.len;) {
         const uint32_t old = s->live.ptr[i];
-        const bool known = old >= v->graph->ids.n_lv || ckv_past_has(v->past, v->graph, ckv_ids_change_of_lv(&v->graph->ids, old));
+        const bool known =
+            old >= v->graph->ids.n_lv ||
+            ckv_past_has(v->past, v->graph, ckv_ids_change_of_lv(&v->graph->ids, old));
         if (!known) {
             i++;
             continue;
@@ -143,10 +158,12 @@ void ckv_maps_apply(ckv_maps *m, uint32_t slot, uint32_t lv, bool is_set, const 
     counted(m, s, was_live);
 }
 
-uint32_t ckv_maps_new_container(ckv_maps *m, uint32_t tag, uint32_t item, uint32_t lv, uint32_t slot, ckv_journal *j)
+uint32_t ckv_maps_new_container(ckv_maps *m, uint32_t tag, uint32_t item, uint32_t lv,
+                                uint32_t slot, ckv_journal *j)
 {
     const uint32_t c = (uint32_t)m->containers.len;
-    ckv_containers_put(&m->containers, (ckv_container){.tag = tag, .item = item, .lv = lv, .slot = slot});
+    ckv_containers_put(&m->containers,
+                       (ckv_container){.tag = tag, .item = item, .lv = lv, .slot = slot});
     ckv_hmap_set(&m->by_item, item, c);
     ckv_journal_put(j, CKV_UNDO_CONTAINER, c, 0, 0, 0);
     return c;
@@ -195,10 +212,12 @@ ckv_status ckv_maps_sort(ckv_maps *m, uint32_t map)
     uint32_t *from = m->sorted.ptr, *to = m->sorted.ptr + n;
     for (size_t width = 1; width < n; width *= 2) {
         for (size_t i = 0; i < n; i += 2 * width) {
-            const size_t mid = i + width < n ? i + width : n, end = i + 2 * width < n ? i + 2 * width : n;
+            const size_t mid = i + width < n ? i + width : n,
+                         end = i + 2 * width < n ? i + 2 * width : n;
             size_t a = i, b = mid;
             for (size_t k = i; k < end; k++) {
-                to[k] = b >= end || (a < mid && key_order(m, from[a], from[b]) <= 0) ? from[a++] : from[b++];
+                to[k] = b >= end || (a < mid && key_order(m, from[a], from[b]) <= 0) ? from[a++]
+                                                                                     : from[b++];
             }
         }
         uint32_t *swap = from;
@@ -212,9 +231,11 @@ ckv_status ckv_maps_sort(ckv_maps *m, uint32_t map)
 
 size_t ckv_maps_bytes(const ckv_maps *m)
 {
-    size_t n = m->slots.cap * sizeof(ckv_slot) + m->keys.cap + (m->by_key.cap + m->by_item.cap) * sizeof(ckv_hslot) +
+    size_t n = m->slots.cap * sizeof(ckv_slot) + m->keys.cap +
+               (m->by_key.cap + m->by_item.cap) * sizeof(ckv_hslot) +
                m->containers.cap * sizeof(ckv_container) + m->sorted.cap * 4;
-    for (size_t i = 0; i < m->slots.len; i++) n += (m->slots.ptr[i].ops.cap + m->slots.ptr[i].live.cap) * 4;
+    for (size_t i = 0; i < m->slots.len; i++)
+        n += (m->slots.ptr[i].ops.cap + m->slots.ptr[i].live.cap) * 4;
     return n;
 }
 
@@ -223,14 +244,16 @@ bool ckv_maps_check(const ckv_maps *m, const char **why)
     *why = "map I1";
     for (uint32_t c = 0; c < m->containers.len; c++) {
         uint32_t n = 0;
-        for (size_t i = 0; i < m->slots.len; i++) n += m->slots.ptr[i].map == c && m->slots.ptr[i].live.len;
+        for (size_t i = 0; i < m->slots.len; i++)
+            n += m->slots.ptr[i].map == c && m->slots.ptr[i].live.len;
         if (n != m->containers.ptr[c].n_keys) return false;
     }
     for (size_t i = 0; i < m->slots.len; i++) {
         const ckv_slot *s = &m->slots.ptr[i];
         for (size_t k = 0; k < s->live.len; k++) {
             bool found = false;
-            for (size_t o = 0; o < s->ops.len; o++) found |= s->ops.ptr[o] == s->live.ptr[k] * 2 + 1;
+            for (size_t o = 0; o < s->ops.len; o++)
+                found |= s->ops.ptr[o] == s->live.ptr[k] * 2 + 1;
             if (!found) return false;
         }
     }

@@ -23,7 +23,9 @@ ckv_status ckv_seq_init(ckv_seq *s, ckv_space *x, uint32_t number)
 {
     CKV_TRY(ckv_leaves_reserve(&x->leaves, 1));
     const uint32_t leaf = (uint32_t)x->leaves.len;
-    ckv_leaves_put(&x->leaves, (ckv_leaf){.parent = CKV_NONE, .next = CKV_NONE, .prev = CKV_NONE, .seq = number});
+    ckv_leaves_put(
+        &x->leaves,
+        (ckv_leaf){.parent = CKV_NONE, .next = CKV_NONE, .prev = CKV_NONE, .seq = number});
     *s = (ckv_seq){.number = number, .root = leaf, .first_leaf = leaf, .start_lo = 0};
     return CKV_OK;
 }
@@ -50,7 +52,8 @@ static uint32_t child_slot(const ckv_node *n, uint32_t child)
 static void bubble(ckv_space *x, ckv_seq *s, uint32_t leaf, uint32_t vis, uint32_t total)
 {
     uint32_t child = leaf;
-    for (uint32_t p = leaf_at(x, leaf)->parent; p != CKV_NONE; child = p, p = node_at(x, p)->parent) {
+    for (uint32_t p = leaf_at(x, leaf)->parent; p != CKV_NONE;
+         child = p, p = node_at(x, p)->parent) {
         ckv_node *n = node_at(x, p);
         const uint32_t k = child_slot(n, child);
         n->vis[k] += vis; /* modulo 2^32, so that adding may take away */
@@ -64,7 +67,8 @@ static void bubble(ckv_space *x, ckv_seq *s, uint32_t leaf, uint32_t vis, uint32
 static void mark(ckv_space *x, uint32_t leaf)
 {
     uint32_t child = leaf;
-    for (uint32_t p = leaf_at(x, leaf)->parent; p != CKV_NONE; child = p, p = node_at(x, p)->parent) {
+    for (uint32_t p = leaf_at(x, leaf)->parent; p != CKV_NONE;
+         child = p, p = node_at(x, p)->parent) {
         ckv_node *n = node_at(x, p);
         const uint32_t bit = 1u << child_slot(n, child);
         if (n->dirty & bit) return; /* I2 */
@@ -131,8 +135,10 @@ static void node_widths(const ckv_node *n, uint32_t *vis, uint32_t *total)
 
 static void set_parent(ckv_space *x, const ckv_node *n, uint32_t child, uint32_t parent)
 {
-    if (n->over_leaves) leaf_at(x, child)->parent = parent;
-    else node_at(x, child)->parent = parent;
+    if (n->over_leaves)
+        leaf_at(x, child)->parent = parent;
+    else
+        node_at(x, child)->parent = parent;
 }
 
 static void move_children(ckv_node *to, uint32_t at, const ckv_node *from, uint32_t k, uint32_t n)
@@ -140,7 +146,8 @@ static void move_children(ckv_node *to, uint32_t at, const ckv_node *from, uint3
     memmove(to->child + at, from->child + k, n * sizeof(uint32_t));
     memmove(to->vis + at, from->vis + k, n * sizeof(uint32_t));
     memmove(to->total + at, from->total + k, n * sizeof(uint32_t));
-    for (int f = 0; f < 3; f++) memmove(to->least[f] + at, from->least[f] + k, n * sizeof(uint32_t));
+    for (int f = 0; f < 3; f++)
+        memmove(to->least[f] + at, from->least[f] + k, n * sizeof(uint32_t));
 }
 
 static void grow_root(ckv_space *x, ckv_seq *s, uint32_t vis, uint32_t total)
@@ -157,8 +164,8 @@ static void grow_root(ckv_space *x, ckv_seq *s, uint32_t vis, uint32_t total)
 }
 
 /* Enters `added` right behind `child` under node p; the widths of both are given. */
-static void add_child(ckv_space *x, ckv_seq *s, uint32_t p, uint32_t child, uint32_t vis, uint32_t total, uint32_t added,
-                      uint32_t added_vis, uint32_t added_total)
+static void add_child(ckv_space *x, ckv_seq *s, uint32_t p, uint32_t child, uint32_t vis,
+                      uint32_t total, uint32_t added, uint32_t added_vis, uint32_t added_total)
 {
     ckv_node *n = node_at(x, p);
     uint32_t k = child_slot(n, child);
@@ -168,7 +175,10 @@ static void add_child(ckv_space *x, ckv_seq *s, uint32_t p, uint32_t child, uint
         if (n->parent == CKV_NONE) grow_root(x, s, v, t);
         n = node_at(x, p);
         const uint32_t q = (uint32_t)x->nodes.len, half = CKV_FAN / 2;
-        ckv_nodes_put(&x->nodes, (ckv_node){.parent = n->parent, .n = CKV_FAN - half, .dirty = n->dirty >> half, .over_leaves = n->over_leaves});
+        ckv_nodes_put(&x->nodes, (ckv_node){.parent = n->parent,
+                                            .n = CKV_FAN - half,
+                                            .dirty = n->dirty >> half,
+                                            .over_leaves = n->over_leaves});
         ckv_node *m = node_at(x, q);
         move_children(m, 0, n, half, CKV_FAN - half);
         n->n = half;
@@ -207,7 +217,10 @@ static void split_leaf(ckv_space *x, ckv_seq *s, uint32_t *leaf, uint32_t *slot)
     if (l->parent == CKV_NONE) grow_root(x, s, v, t);
     /* Appending at the end of the text leaves full leaves behind. */
     const uint32_t half = l->next == CKV_NONE && *slot == CKV_FAN ? CKV_FAN - 1 : CKV_FAN / 2;
-    ckv_leaves_put(&x->leaves, (ckv_leaf){.parent = CKV_NONE, .next = l->next, .prev = a, .seq = l->seq, .n = CKV_FAN - half});
+    ckv_leaves_put(
+        &x->leaves,
+        (ckv_leaf){
+            .parent = CKV_NONE, .next = l->next, .prev = a, .seq = l->seq, .n = CKV_FAN - half});
     ckv_leaf *m = leaf_at(x, b);
     memcpy(m->s, l->s + half, (CKV_FAN - half) * sizeof(ckv_span));
     l->n = half;
@@ -279,7 +292,8 @@ bool ckv_seq_next(const ckv_space *x, const ckv_seq *s, ckv_gap gap, uint32_t *l
     return true;
 }
 
-void ckv_seq_around(const ckv_space *x, const ckv_seq *s, ckv_gap gap, uint32_t *left, uint32_t *right)
+void ckv_seq_around(const ckv_space *x, const ckv_seq *s, ckv_gap gap, uint32_t *left,
+                    uint32_t *right)
 {
     uint32_t leaf, slot;
     *left = *right = CKV_NONE;
@@ -326,8 +340,8 @@ int ckv_seq_compare(const ckv_space *x, ckv_gap a, ckv_gap b)
 }
 
 /* The first or last span below a child whose minimum says that there is one. */
-static void descend(ckv_space *x, uint32_t at, bool is_leaf, bool forward, ckv_least what, uint32_t d, uint32_t *leaf,
-                    uint32_t *slot)
+static void descend(ckv_space *x, uint32_t at, bool is_leaf, bool forward, ckv_least what,
+                    uint32_t d, uint32_t *leaf, uint32_t *slot)
 {
     while (!is_leaf) {
         ckv_node *n = node_at(x, at);
@@ -347,10 +361,12 @@ static void descend(ckv_space *x, uint32_t at, bool is_leaf, bool forward, ckv_l
     *slot = k;
 }
 
-bool ckv_seq_search(ckv_space *x, uint32_t *leaf, uint32_t *slot, bool forward, ckv_least what, uint32_t d)
+bool ckv_seq_search(ckv_space *x, uint32_t *leaf, uint32_t *slot, bool forward, ckv_least what,
+                    uint32_t d)
 {
     const ckv_leaf *l = leaf_at(x, *leaf);
-    for (uint32_t k = *slot; k < l->n; k = forward ? k + 1 : k - 1) { /* backwards ends by wrapping around */
+    for (uint32_t k = *slot; k < l->n;
+         k = forward ? k + 1 : k - 1) { /* backwards ends by wrapping around */
         if (field(&l->s[k], what) <= d) {
             *slot = k;
             return true;
@@ -381,7 +397,12 @@ void ckv_seq_cut(ckv_space *x, ckv_seq *s, ckv_gap *gap)
     make_hole(x, s, &leaf, &slot);
     /* The hole is never the first of its leaf: a split leaves at least the cut span before it. */
     ckv_span *left = ckv_space_span(x, leaf, slot - 1), *right = left + 1;
-    *right = (ckv_span){old.item + gap->off, old.len - gap->off, old.depth + gap->off, old.depth + gap->off, old.lo, old.del};
+    *right = (ckv_span){old.item + gap->off,
+                        old.len - gap->off,
+                        old.depth + gap->off,
+                        old.depth + gap->off,
+                        old.lo,
+                        old.del};
     left->len = gap->off;
     left->lo = CKV_INF;
     ckv_lvindex_set(&x->index, right->item, leaf);
@@ -399,7 +420,8 @@ void ckv_seq_put(ckv_space *x, ckv_seq *s, ckv_gap gap, ckv_span span)
     bubble(x, s, leaf, span.len, span.len);
 }
 
-void ckv_seq_set_hi(ckv_space *x, ckv_seq *s, uint32_t leaf, uint32_t slot, uint32_t hi, ckv_journal *j)
+void ckv_seq_set_hi(ckv_space *x, ckv_seq *s, uint32_t leaf, uint32_t slot, uint32_t hi,
+                    ckv_journal *j)
 {
     ckv_span *sp = ckv_space_span(x, leaf, slot);
     ckv_journal_put(j, CKV_UNDO_HI, s->number, sp->item, sp->hi, 0);
@@ -420,7 +442,8 @@ void ckv_seq_set_lo(ckv_space *x, ckv_seq *s, ckv_gap at, uint32_t lo, ckv_journ
     mark(x, at.leaf);
 }
 
-void ckv_seq_insert(ckv_space *x, ckv_seq *s, ckv_gap gap, uint32_t item, uint32_t n, ckv_journal *j)
+void ckv_seq_insert(ckv_space *x, ckv_seq *s, ckv_gap gap, uint32_t item, uint32_t n,
+                    ckv_journal *j)
 {
     uint32_t leaf, slot, end_depth = 0, end_lo = s->start_lo;
     if (!ckv_gap_is_start(gap)) {
@@ -442,7 +465,8 @@ void ckv_seq_insert(ckv_space *x, ckv_seq *s, ckv_gap gap, uint32_t item, uint32
     if (!ckv_gap_is_start(gap)) {
         ckv_span *l = ckv_space_span(x, gap.leaf, gap.slot);
         if (l->item + l->len == item && l->del == 0) {
-            ckv_journal_put(j, CKV_UNDO_LO, s->number, item - 1, end_lo, 0); /* undone after the cut at item */
+            ckv_journal_put(j, CKV_UNDO_LO, s->number, item - 1, end_lo,
+                            0); /* undone after the cut at item */
             ckv_journal_put(j, CKV_UNDO_INSERT, s->number, item, n, 0);
             l->len += n;
             bubble(x, s, gap.leaf, n, n);
@@ -454,7 +478,8 @@ void ckv_seq_insert(ckv_space *x, ckv_seq *s, ckv_gap gap, uint32_t item, uint32
     ckv_seq_put(x, s, gap, (ckv_span){item, n, end_depth + 1, end_depth + 1, end_lo, 0});
 }
 
-uint32_t ckv_seq_delete(ckv_space *x, ckv_seq *s, ckv_gap gap, uint32_t n, uint32_t change, ckv_journal *j)
+uint32_t ckv_seq_delete(ckv_space *x, ckv_seq *s, ckv_gap gap, uint32_t n, uint32_t change,
+                        ckv_journal *j)
 {
     uint32_t leaf = gap.leaf, slot = gap.slot;
     if (gap.off > 1) {
@@ -474,7 +499,8 @@ uint32_t ckv_seq_delete(ckv_space *x, ckv_seq *s, ckv_gap gap, uint32_t n, uint3
         bubble(x, s, leaf, 0u - sp->len, 0);
     } else {
         const ckv_deleted *last = ckv_deleteds_last(&x->deletes);
-        if (!last || last->rest != sp->del || last->change != change) ckv_deleteds_put(&x->deletes, (ckv_deleted){sp->del, change});
+        if (!last || last->rest != sp->del || last->change != change)
+            ckv_deleteds_put(&x->deletes, (ckv_deleted){sp->del, change});
         sp->del = CKV_DEL_MANY | (uint32_t)(x->deletes.len - 1);
     }
     return sp->len;
@@ -542,15 +568,15 @@ void ckv_seq_undo(ckv_space *x, ckv_seq *s, const ckv_undo *u)
 
 size_t ckv_space_bytes(const ckv_space *x)
 {
-    return x->leaves.cap * sizeof(ckv_leaf) + x->nodes.cap * sizeof(ckv_node) + x->deletes.cap * sizeof(ckv_deleted) +
-           ckv_lvindex_bytes(&x->index);
+    return x->leaves.cap * sizeof(ckv_leaf) + x->nodes.cap * sizeof(ckv_node) +
+           x->deletes.cap * sizeof(ckv_deleted) + ckv_lvindex_bytes(&x->index);
 }
 
 /* ---- check */
 
 /* Walks a subtree; counts its leaves' widths against what the parent says. */
-static bool check_below(ckv_space *x, uint32_t at, uint32_t height, uint32_t parent, uint32_t *vis, uint32_t *total,
-                        uint32_t least[3], const char **why)
+static bool check_below(ckv_space *x, uint32_t at, uint32_t height, uint32_t parent, uint32_t *vis,
+                        uint32_t *total, uint32_t least[3], const char **why)
 {
     if (height == 0) {
         const ckv_leaf *l = leaf_at(x, at);
@@ -561,7 +587,9 @@ static bool check_below(ckv_space *x, uint32_t at, uint32_t height, uint32_t par
         *why = "seq I3";
         for (uint32_t i = 0; i < l->n; i++) {
             uint32_t start;
-            if (ckv_lvindex_find(&x->index, l->s[i].item, &start) != at || start != l->s[i].item || l->s[i].len == 0) return false;
+            if (ckv_lvindex_find(&x->index, l->s[i].item, &start) != at || start != l->s[i].item ||
+                l->s[i].len == 0)
+                return false;
         }
         return true;
     }

@@ -30,7 +30,7 @@
 #define CKV_FAN 32
 #endif
 
-#define CKV_INF UINT32_MAX
+#define CKV_INF      UINT32_MAX
 #define CKV_DEL_MANY 0x80000000u /* the rest is an index into ckv_space.deletes */
 
 typedef struct ckv_span {
@@ -73,7 +73,7 @@ typedef struct ckv_space {
 } ckv_space;
 
 typedef struct ckv_seq {
-    uint32_t number; /* the container's */
+    uint32_t number;       /* the container's */
     uint32_t root, height; /* height 0: root is a leaf */
     uint32_t first_leaf;
     uint32_t visible, total;
@@ -94,7 +94,10 @@ CKV_NODISCARD ckv_status ckv_seq_init(ckv_seq *s, ckv_space *x, uint32_t number)
 /* Room for n_ops operations, each of which cuts at most two spans and adds one; items stay below `items`. */
 CKV_NODISCARD ckv_status ckv_space_reserve(ckv_space *x, uint32_t items, size_t n_ops);
 
-static inline ckv_span *ckv_space_span(const ckv_space *x, uint32_t leaf, uint32_t slot) { return &x->leaves.ptr[leaf].s[slot]; }
+static inline ckv_span *ckv_space_span(const ckv_space *x, uint32_t leaf, uint32_t slot)
+{
+    return &x->leaves.ptr[leaf].s[slot];
+}
 
 /* ---- where */
 /* The gap behind the first `pos` visible items; pos <= visible. */
@@ -102,15 +105,18 @@ ckv_gap ckv_seq_gap(const ckv_space *x, const ckv_seq *s, uint32_t pos);
 /* The gap right behind an item. False: no sequence holds it. The leaf tells which one. */
 bool ckv_space_locate(const ckv_space *x, uint32_t item, ckv_gap *gap);
 /* The span that follows a gap that stands at the end of its span, or at the start. False: the end. */
-bool ckv_seq_next(const ckv_space *x, const ckv_seq *s, ckv_gap gap, uint32_t *leaf, uint32_t *slot);
+bool ckv_seq_next(const ckv_space *x, const ckv_seq *s, ckv_gap gap, uint32_t *leaf,
+                  uint32_t *slot);
 /* The items on both sides, deleted ones included; CKV_NONE: start, end. */
-void ckv_seq_around(const ckv_space *x, const ckv_seq *s, ckv_gap gap, uint32_t *left, uint32_t *right);
+void ckv_seq_around(const ckv_space *x, const ckv_seq *s, ckv_gap gap, uint32_t *left,
+                    uint32_t *right);
 /* Visible items before a gap. */
 uint32_t ckv_seq_pos(const ckv_space *x, ckv_gap gap);
 /* < 0 if gap a stands before gap b in one sequence. */
 int ckv_seq_compare(const ckv_space *x, ckv_gap a, ckv_gap b);
 /* The nearest span from (leaf, slot) on, forwards or backwards, whose depth, hi or lo is <= d. False: none. */
-bool ckv_seq_search(ckv_space *x, uint32_t *leaf, uint32_t *slot, bool forward, ckv_least what, uint32_t d);
+bool ckv_seq_search(ckv_space *x, uint32_t *leaf, uint32_t *slot, bool forward, ckv_least what,
+                    uint32_t d);
 
 /* ---- change; room was reserved */
 /* Cuts behind the gap, so that it stands at the end of its span. Gaps into later spans move. */
@@ -118,12 +124,16 @@ void ckv_seq_cut(ckv_space *x, ckv_seq *s, ckv_gap *gap);
 /* Puts a visible span right behind a gap that stands at the end of its span (or at the start). */
 void ckv_seq_put(ckv_space *x, ckv_seq *s, ckv_gap gap, ckv_span span);
 /* Sets hi of a span, or lo, noting the old one. */
-void ckv_seq_set_hi(ckv_space *x, ckv_seq *s, uint32_t leaf, uint32_t slot, uint32_t hi, ckv_journal *j);
-void ckv_seq_set_lo(ckv_space *x, ckv_seq *s, ckv_gap at, uint32_t lo, ckv_journal *j); /* at the start: start_lo */
+void ckv_seq_set_hi(ckv_space *x, ckv_seq *s, uint32_t leaf, uint32_t slot, uint32_t hi,
+                    ckv_journal *j);
+void ckv_seq_set_lo(ckv_space *x, ckv_seq *s, ckv_gap at, uint32_t lo,
+                    ckv_journal *j); /* at the start: start_lo */
 /* Places items [item, item + n) between two that are neighbours: behind `gap`, before what follows. Nothing can stand beside them. */
-void ckv_seq_insert(ckv_space *x, ckv_seq *s, ckv_gap gap, uint32_t item, uint32_t n, ckv_journal *j);
+void ckv_seq_insert(ckv_space *x, ckv_seq *s, ckv_gap gap, uint32_t item, uint32_t n,
+                    ckv_journal *j);
 /* Deletes at most n items, beginning with the one before `gap` and all in its span; returns how many. */
-uint32_t ckv_seq_delete(ckv_space *x, ckv_seq *s, ckv_gap gap, uint32_t n, uint32_t change, ckv_journal *j);
+uint32_t ckv_seq_delete(ckv_space *x, ckv_seq *s, ckv_gap gap, uint32_t n, uint32_t change,
+                        ckv_journal *j);
 void ckv_seq_undo(ckv_space *x, ckv_seq *s, const ckv_undo *u);
 
 /* The change that deleted, and the rest of them: while (del) { change = ckv_del_first(x, &del); ... } */

@@ -20,7 +20,8 @@ static void fill(ckv_bits *bits, bool *twin)
 {
     memset(twin, 0, N);
     for (int i = 0; i < 30; i++) {
-        const uint32_t start = (uint32_t)t_below(N), len = (uint32_t)t_below(t_one_in(2) ? 20 : 20000);
+        const uint32_t start = (uint32_t)t_below(N),
+                       len = (uint32_t)t_below(t_one_in(2) ? 20 : 20000);
         const uint32_t end = start + len < N ? start + len : N;
         ckv_bits_add(bits, start, end);
         for (uint32_t k = start; k < end; k++) twin[k] = true;

@@ -13,9 +13,13 @@ static ckv_ref random_ref(uint32_t n_codes, bool none)
 
 static ckv_body_op random_op(uint32_t n_codes, ckv_buf *values)
 {
-    static const char *const words[] = {"a", "hello", "\xc3\xa9", "\xe6\x97\xa5\xe6\x9c\xac", "\xf0\x9f\x99\x82"};
+    static const char *const words[] = {"a", "hello", "\xc3\xa9", "\xe6\x97\xa5\xe6\x9c\xac",
+                                        "\xf0\x9f\x99\x82"};
     const char *word = words[t_below(5)];
-    ckv_body_op op = {.kind = (ckv_op_kind)(1 + t_below(4)), .n = 1, .bytes = (const uint8_t *)word, .n_bytes = strlen(word)};
+    ckv_body_op op = {.kind = (ckv_op_kind)(1 + t_below(4)),
+                      .n = 1,
+                      .bytes = (const uint8_t *)word,
+                      .n_bytes = strlen(word)};
     op.left = random_ref(n_codes, op.kind != CKV_OP_DELETE);
     if (op.kind == CKV_OP_INSERT) {
         op.right = random_ref(n_codes, true);
@@ -47,7 +51,8 @@ static ckv_status read_all(const uint8_t *p, size_t n, uint32_t n_parents, ckv_b
     T_CHECK(b.n_lanes < 8 && b.n_changes < 8);
     if (b.n_lanes) memcpy(lanes, b.lanes, 32 * b.n_lanes);
     if (b.n_changes) memcpy(changes, b.changes, 32 * b.n_changes);
-    const ckv_body_head head = {b.time, (const char *)b.message, b.message_bytes, lanes, changes, b.n_lanes, b.n_changes};
+    const ckv_body_head head = {
+        b.time, (const char *)b.message, b.message_bytes, lanes, changes, b.n_lanes, b.n_changes};
     ckv_body_begin(out, &head);
     while (ckv_body_next(&b, &op)) ckv_body_put(out, &op);
     return b.status;
@@ -55,19 +60,27 @@ static ckv_status read_all(const uint8_t *p, size_t n, uint32_t n_parents, ckv_b
 
 static void bodies_come_back_and_have_one_form(void)
 {
-    ckv_buf values = ckv_buf_init(ckv_alloc_libc), p = ckv_buf_init(ckv_alloc_libc), out = ckv_buf_init(ckv_alloc_libc);
+    ckv_buf values = ckv_buf_init(ckv_alloc_libc), p = ckv_buf_init(ckv_alloc_libc),
+            out = ckv_buf_init(ckv_alloc_libc);
     T_CHECK(ckv_buf_reserve(&values, 4096)); /* does not move */
     t_seed(1);
     unsigned n_good = 0;
     for (int round = 0; round < 400; round++) {
         for (unsigned i = 0; i < 6; i++) memset(&table[i], (int)(i * 40 + t_below(40)), 32);
         const uint32_t n_parents = (uint32_t)t_below(4);
-        const ckv_body_head head = {.time = (int64_t)t_rand(), .message = t_one_in(2) ? "why" : NULL, .message_bytes = 3, .lanes = table, .changes = table + 3, .n_lanes = (uint32_t)t_below(3), .n_changes = (uint32_t)t_below(3)};
+        const ckv_body_head head = {.time = (int64_t)t_rand(),
+                                    .message = t_one_in(2) ? "why" : NULL,
+                                    .message_bytes = 3,
+                                    .lanes = table,
+                                    .changes = table + 3,
+                                    .n_lanes = (uint32_t)t_below(3),
+                                    .n_changes = (uint32_t)t_below(3)};
         ckv_buf_clear(&values);
         ckv_buf_clear(&p);
         ckv_body_begin(&p, &head);
         for (uint64_t i = t_below(6); i; i--) {
-            const ckv_body_op op = random_op(2 + n_parents + head.n_lanes + head.n_changes, &values);
+            const ckv_body_op op =
+                random_op(2 + n_parents + head.n_lanes + head.n_changes, &values);
             ckv_body_put(&p, &op);
         }
         const ckv_status s = read_all(p.ptr, p.len, n_parents, &out);
@@ -83,7 +96,8 @@ static void bodies_come_back_and_have_one_form(void)
         }
         for (size_t bit = 0; bit < 8 * p.len; bit++) {
             p.ptr[bit / 8] ^= (uint8_t)(1u << bit % 8);
-            if (read_all(p.ptr, p.len, n_parents, &out) == CKV_OK) T_BYTES(p.ptr, p.len, out.ptr, out.len);
+            if (read_all(p.ptr, p.len, n_parents, &out) == CKV_OK)
+                T_BYTES(p.ptr, p.len, out.ptr, out.len);
             p.ptr[bit / 8] ^= (uint8_t)(1u << bit % 8);
         }
     }
@@ -108,7 +122,11 @@ static ckv_status two(ckv_body_op a, ckv_body_op b)
 
 static void what_touches_is_one(void)
 {
-    const ckv_body_op a = {.kind = CKV_OP_INSERT, .left = {2, 5}, .right = {2, 6}, .bytes = (const uint8_t *)"x", .n_bytes = 1};
+    const ckv_body_op a = {.kind = CKV_OP_INSERT,
+                           .left = {2, 5},
+                           .right = {2, 6},
+                           .bytes = (const uint8_t *)"x",
+                           .n_bytes = 1};
     ckv_body_op b = a;
     b.left = (ckv_ref){1, 1};
     T_EQ(two(a, b), CKV_EVOID); /* goes on behind itself, same right origin */
@@ -129,12 +147,14 @@ static void what_touches_is_one(void)
 
 static void limits_hold(void)
 {
-    const ckv_body_op most = {.kind = CKV_OP_DELETE, .left = {2, 5}, .n = CKV_MAX_OPS}, one = {.kind = CKV_OP_DELETE, .left = {2, 0}, .n = 1};
+    const ckv_body_op most = {.kind = CKV_OP_DELETE, .left = {2, 5}, .n = CKV_MAX_OPS},
+                      one = {.kind = CKV_OP_DELETE, .left = {2, 0}, .n = 1};
     ckv_body_op more = most;
     more.n++;
     T_EQ(two(most, one), CKV_EVOID); /* more than 2^24 in all */
     T_EQ(two(one, more), CKV_EVOID);
-    const ckv_body_op own = {.kind = CKV_OP_DELETE, .left = {1, 0}, .n = 1}, beyond = {.kind = CKV_OP_DELETE, .left = {3, 0}, .n = 1};
+    const ckv_body_op own = {.kind = CKV_OP_DELETE, .left = {1, 0}, .n = 1},
+                      beyond = {.kind = CKV_OP_DELETE, .left = {3, 0}, .n = 1};
     T_EQ(two(one, own), CKV_EVOID);
     T_EQ(two(one, beyond), CKV_EVOID);
 }

@@ -3,8 +3,22 @@
 
 #include "base/buf.h"
 
-static const uint64_t EDGES[] = {0,         1,          0x7f,       0x80,        0x3fff,           0x4000,         0x1fffff,       0x200000,
-                                 UINT32_MAX, 1ull << 32, 1ull << 55, 1ull << 56, (1ull << 63) - 1, 1ull << 63, UINT64_MAX - 1, UINT64_MAX};
+static const uint64_t EDGES[] = {0,
+                                 1,
+                                 0x7f,
+                                 0x80,
+                                 0x3fff,
+                                 0x4000,
+                                 0x1fffff,
+                                 0x200000,
+                                 UINT32_MAX,
+                                 1ull << 32,
+                                 1ull << 55,
+                                 1ull << 56,
+                                 (1ull << 63) - 1,
+                                 1ull << 63,
+                                 UINT64_MAX - 1,
+                                 UINT64_MAX};
 
 static void check_varint(uint64_t v)
 {
@@ -50,8 +64,10 @@ static void varints_beyond_64_bits_are_refused(void)
 static void zigzag_folds_and_unfolds(void)
 {
     const int64_t edges[] = {0, -1, 1, -2, 2, INT64_MAX, INT64_MIN, INT64_MIN + 1};
-    for (size_t i = 0; i < sizeof edges / sizeof *edges; i++) T_EQ(ckv_unzigzag(ckv_zigzag(edges[i])), edges[i]);
-    T_CHECK(ckv_zigzag(0) == 0 && ckv_zigzag(-1) == 1 && ckv_zigzag(1) == 2 && ckv_zigzag(INT64_MIN) == UINT64_MAX);
+    for (size_t i = 0; i < sizeof edges / sizeof *edges; i++)
+        T_EQ(ckv_unzigzag(ckv_zigzag(edges[i])), edges[i]);
+    T_CHECK(ckv_zigzag(0) == 0 && ckv_zigzag(-1) == 1 && ckv_zigzag(1) == 2 &&
+            ckv_zigzag(INT64_MIN) == UINT64_MAX);
 }
 
 static void the_first_error_sticks(void)
@@ -65,7 +81,8 @@ static void the_first_error_sticks(void)
     ckv_rd_fail(&r, CKV_ELIMIT); /* too late */
     T_EQ(r.status, CKV_ECORRUPT);
     size_t n = 7;
-    T_CHECK(ckv_rd_u8(&r) == 0 && ckv_rd_varint(&r) == 0 && ckv_rd_zigzag(&r) == 0 && ckv_rd_u64le(&r) == 0 && ckv_rd_u32le(&r) == 0);
+    T_CHECK(ckv_rd_u8(&r) == 0 && ckv_rd_varint(&r) == 0 && ckv_rd_zigzag(&r) == 0 &&
+            ckv_rd_u64le(&r) == 0 && ckv_rd_u32le(&r) == 0);
     T_CHECK(ckv_rd_blob(&r, &n) == NULL && n == 0 && ckv_rd_count(&r, 1) == 0 && !ckv_rd_done(&r));
 }
 
@@ -84,14 +101,18 @@ static void counts_and_blobs_must_fit_what_is_left(void)
             p[0] = (uint8_t)n;
             ckv_rd r = ckv_rd_init(p, sizeof p);
             const size_t got = ckv_rd_count(&r, each);
-            if (n * each <= 19) T_CHECK(got == n && r.status == CKV_OK);
-            else T_CHECK(got == 0 && r.status == CKV_ECORRUPT);
+            if (n * each <= 19)
+                T_CHECK(got == n && r.status == CKV_OK);
+            else
+                T_CHECK(got == 0 && r.status == CKV_ECORRUPT);
         }
         size_t len;
         ckv_rd r = ckv_rd_init(p, sizeof p);
         const uint8_t *blob = ckv_rd_blob(&r, &len);
-        if (n <= 19) T_CHECK(blob == p + 1 && len == n && ckv_rd_left(&r) == 19 - n);
-        else T_CHECK(!blob && len == 0 && r.status == CKV_ECORRUPT);
+        if (n <= 19)
+            T_CHECK(blob == p + 1 && len == n && ckv_rd_left(&r) == 19 - n);
+        else
+            T_CHECK(!blob && len == 0 && r.status == CKV_ECORRUPT);
     }
     memset(p, 0xff, 9); /* 2^64 - 1, and what would wrap around */
     p[9] = 1;
@@ -127,7 +148,8 @@ static ckv_status write_some(ckv_alloc a)
         ckv_rd r = ckv_rd_init(b.ptr, b.len);
         for (uint64_t i = 0; i < 50; i++) {
             size_t n;
-            T_CHECK(ckv_rd_varint(&r) == i << 40 && ckv_rd_u8(&r) == 7 && ckv_rd_u32le(&r) == 0x01020304 && ckv_rd_u64le(&r) == i);
+            T_CHECK(ckv_rd_varint(&r) == i << 40 && ckv_rd_u8(&r) == 7 &&
+                    ckv_rd_u32le(&r) == 0x01020304 && ckv_rd_u64le(&r) == i);
             T_EQ(ckv_rd_zigzag(&r), -(int64_t)i);
             const uint8_t *p = ckv_rd_blob(&r, &n);
             T_BYTES(p, n, "hello", 5);

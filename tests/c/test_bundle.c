@@ -38,7 +38,8 @@ static ckv_status there_and_back(ckv_alloc a)
             const ckv_bundle_head head = founded();
             T_BYTES(&b.head.doc, 32, &head.doc, 32);
             T_CHECK(b.head.has_founder && memcmp(b.head.nonce, head.nonce, 16) == 0);
-            T_BYTES(b.sections[CKV_SEC_LANES].p, ckv_rd_left(&b.sections[CKV_SEC_LANES]), "lanes", 5);
+            T_BYTES(b.sections[CKV_SEC_LANES].p, ckv_rd_left(&b.sections[CKV_SEC_LANES]), "lanes",
+                    5);
             T_BYTES(b.sections[CKV_SEC_MAPS].p, ckv_rd_left(&b.sections[CKV_SEC_MAPS]), "maps", 4);
             T_EQ(ckv_rd_left(&b.sections[CKV_SEC_RAW]), 3000);
         }

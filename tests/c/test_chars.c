@@ -23,7 +23,8 @@ static void runs_in_lockstep_with_an_array(void)
         ckv_buf utf8 = ckv_buf_init(ckv_alloc_libc), again = ckv_buf_init(ckv_alloc_libc);
         uint32_t n = 0;
         while (n < N - 3000) {
-            const uint32_t m = 1 + (uint32_t)t_below(t_one_in(9) ? 3000 : 60), max_wide = (uint32_t)t_below(seed < 4 ? seed : 4);
+            const uint32_t m = 1 + (uint32_t)t_below(t_one_in(9) ? 3000 : 60),
+                           max_wide = (uint32_t)t_below(seed < 4 ? seed : 4);
             uint32_t max = 0;
             ckv_buf_clear(&utf8);
             for (uint32_t i = 0; i < m; i++) {
@@ -32,8 +33,10 @@ static void runs_in_lockstep_with_an_array(void)
                 ckv_utf8_put(&utf8, twin[n + i]);
             }
             T_EQ(ckv_chars_reserve(&c, n, m, max), CKV_OK);
-            if (t_one_in(2)) ckv_chars_write_utf8(&c, n, m, utf8.ptr, utf8.len);
-            else ckv_chars_write(&c, n, m, twin + n, 4);
+            if (t_one_in(2))
+                ckv_chars_write_utf8(&c, n, m, utf8.ptr, utf8.len);
+            else
+                ckv_chars_write(&c, n, m, twin + n, 4);
             n += m;
             const uint32_t from = (uint32_t)t_below(n), len = (uint32_t)t_below(n - from + 1);
             ckv_chars_read(&c, from, len, back, 4);

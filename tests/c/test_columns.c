@@ -4,7 +4,7 @@
 #include "log/columns.h"
 
 #define N_LANES 3
-#define MOST 200
+#define MOST    200
 
 typedef struct one {
     uint32_t own, n_ops, first, n; /* operations [first, first + n) */
@@ -29,21 +29,29 @@ static ckv_column_op random_op(uint32_t own, int64_t off, const ckv_column_op *l
     static const uint32_t lengths[] = {1, 2, 1, 2};
     const uint64_t w = t_below(4);
     const ckv_spot none = {CKV_NO_LANE, 0};
-    ckv_column_op op = {.kind = (ckv_op_kind)(1 + t_below(4)), .n = 1, .left = none, .right = none, .holder = none};
+    ckv_column_op op = {
+        .kind = (ckv_op_kind)(1 + t_below(4)), .n = 1, .left = none, .right = none, .holder = none};
     if (op.kind == CKV_OP_INSERT) {
         op.bytes = (const uint8_t *)words[w], op.n_bytes = strlen(words[w]), op.n = lengths[w];
         op.left = random_spot(own, off, true);
         op.right = random_spot(own, off, true);
-        if (last && last->kind == CKV_OP_INSERT && off && t_one_in(2)) op.left = (ckv_spot){own, off - 1}, op.right = last->right;
-        if (op.left.lane == CKV_NO_LANE && op.right.lane == CKV_NO_LANE) op.holder = random_spot(own, off, false);
+        if (last && last->kind == CKV_OP_INSERT && off && t_one_in(2))
+            op.left = (ckv_spot){own, off - 1}, op.right = last->right;
+        if (op.left.lane == CKV_NO_LANE && op.right.lane == CKV_NO_LANE)
+            op.holder = random_spot(own, off, false);
     } else if (op.kind == CKV_OP_DELETE) {
         op.left = random_spot(own, off, false);
-        if (last && last->kind == CKV_OP_DELETE && t_one_in(2)) op.left = (ckv_spot){last->left.lane, last->left.off + (t_one_in(2) || !last->left.off ? (int64_t)last->n : -1)};
-        if (op.left.lane == own && op.left.off >= off) op.left = (ckv_spot){(own + 1) % N_LANES, 50};
+        if (last && last->kind == CKV_OP_DELETE && t_one_in(2))
+            op.left = (ckv_spot){last->left.lane,
+                                 last->left.off +
+                                     (t_one_in(2) || !last->left.off ? (int64_t)last->n : -1)};
+        if (op.left.lane == own && op.left.off >= off)
+            op.left = (ckv_spot){(own + 1) % N_LANES, 50};
     } else {
         op.bytes = (const uint8_t *)"key", op.n_bytes = 3;
         if (t_one_in(3)) op.left = random_spot(own, off, true);
-        if (op.kind == CKV_OP_SET) op.value = (const uint8_t *)"\2", op.value_bytes = 2; /* True, empty */
+        if (op.kind == CKV_OP_SET)
+            op.value = (const uint8_t *)"\2", op.value_bytes = 2; /* True, empty */
     }
     return op;
 }
@@ -76,7 +84,8 @@ static void columns_come_back(void)
                 ops[n_ops] = random_op(own, offs[own], last_own == own ? &ops[n_ops - 1] : NULL);
                 last_own = own;
                 ckv_columns_put(&out, own, offs[own], &ops[n_ops], changes[c].n == 0);
-                if (ops[n_ops].kind == CKV_OP_INSERT || ops[n_ops].kind == CKV_OP_SET) offs[own] += ops[n_ops].n;
+                if (ops[n_ops].kind == CKV_OP_INSERT || ops[n_ops].kind == CKV_OP_SET)
+                    offs[own] += ops[n_ops].n;
                 changes[c].n_ops += ops[n_ops++].n;
                 changes[c].n++;
             }
@@ -89,9 +98,15 @@ static void columns_come_back(void)
         T_EQ(ckv_columns_in_init(&in, ckv_alloc_libc, rd, N_LANES), CKV_OK);
         ckv_buf body = ckv_buf_init(ckv_alloc_libc), expected = ckv_buf_init(ckv_alloc_libc);
         int64_t at[N_LANES] = {0};
-        for (uint32_t c = 0; c < n; c++) { /* the other lane is a parent, so that no table is needed */
+        for (uint32_t c = 0; c < n;
+             c++) { /* the other lane is a parent, so that no table is needed */
             const uint32_t parent = (changes[c].own + 1) % N_LANES;
-            const ckv_column_change change = {.own = changes[c].own, .own_off = &at[changes[c].own], .parents = &parent, .n_parents = 1, .n_ops = changes[c].n_ops, .head = {.time = 5}};
+            const ckv_column_change change = {.own = changes[c].own,
+                                              .own_off = &at[changes[c].own],
+                                              .parents = &parent,
+                                              .n_parents = 1,
+                                              .n_ops = changes[c].n_ops,
+                                              .head = {.time = 5}};
             ckv_buf_clear(&body);
             ckv_buf_clear(&expected);
             T_EQ(ckv_columns_body(&in, &change, lane_ids, &body), CKV_OK);
@@ -101,8 +116,19 @@ static void columns_come_back(void)
             for (uint32_t k = changes[c].first; k < changes[c].first + changes[c].n; k++) {
                 const ckv_column_op *o = &ops[k];
                 const ckv_column_op *before = k > changes[c].first ? o - 1 : NULL;
-                joined |= before && before->kind == o->kind && o->kind == CKV_OP_INSERT; /* may have become one: then the canonical form is not ours */
-                const ckv_body_op op = {.kind = o->kind, .n = o->n, .left = name(o->left, changes[c].own, off, 2), .right = name(o->right, changes[c].own, off, 2), .holder = name(o->holder, changes[c].own, off, 2), .bytes = o->bytes, .n_bytes = o->n_bytes, .value_bytes = o->value, .n_value_bytes = o->value_bytes};
+                joined |=
+                    before && before->kind == o->kind &&
+                    o->kind ==
+                        CKV_OP_INSERT; /* may have become one: then the canonical form is not ours */
+                const ckv_body_op op = {.kind = o->kind,
+                                        .n = o->n,
+                                        .left = name(o->left, changes[c].own, off, 2),
+                                        .right = name(o->right, changes[c].own, off, 2),
+                                        .holder = name(o->holder, changes[c].own, off, 2),
+                                        .bytes = o->bytes,
+                                        .n_bytes = o->n_bytes,
+                                        .value_bytes = o->value,
+                                        .n_value_bytes = o->value_bytes};
                 ckv_body_put(&expected, &op);
                 if (o->kind == CKV_OP_INSERT || o->kind == CKV_OP_SET) off += o->n;
             }
@@ -112,19 +138,26 @@ static void columns_come_back(void)
         T_CHECK(ckv_columns_done(&in) && ckv_columns_slice_done(&in));
         ckv_columns_in_fini(&in);
 
-        for (int round = 0; round < 300; round++) { /* damaged: an answer, and never a read beyond the end */
+        for (int round = 0; round < 300;
+             round++) { /* damaged: an answer, and never a read beyond the end */
             const size_t i = t_below(CKV_N_COLUMNS);
             if (col[i].len == 0) continue;
             uint8_t *p = malloc(col[i].len);
             T_CHECK(p);
             memcpy(p, col[i].ptr, col[i].len);
             p[t_below(col[i].len)] ^= (uint8_t)(1u << t_below(8));
-            for (size_t k = 0; k < CKV_N_COLUMNS; k++) rd[k] = ckv_rd_init(k == i ? p : col[k].ptr, k == i ? col[k].len - t_below(2) : col[k].len);
+            for (size_t k = 0; k < CKV_N_COLUMNS; k++)
+                rd[k] = ckv_rd_init(k == i ? p : col[k].ptr,
+                                    k == i ? col[k].len - t_below(2) : col[k].len);
             memset(at, 0, sizeof at);
             ckv_status s = ckv_columns_in_init(&in, ckv_alloc_libc, rd, N_LANES);
             for (uint32_t c = 0; c < n && s == CKV_OK; c++) {
                 const uint32_t parent = (changes[c].own + 1) % N_LANES;
-                const ckv_column_change change = {.own = changes[c].own, .own_off = &at[changes[c].own], .parents = &parent, .n_parents = 1, .n_ops = changes[c].n_ops};
+                const ckv_column_change change = {.own = changes[c].own,
+                                                  .own_off = &at[changes[c].own],
+                                                  .parents = &parent,
+                                                  .n_parents = 1,
+                                                  .n_ops = changes[c].n_ops};
                 ckv_buf_clear(&body);
                 s = ckv_columns_body(&in, &change, lane_ids, &body);
             }

@@ -7,7 +7,8 @@
 #include "doc/text.h"
 #include "doc/view.h"
 
-static uint64_t nonces; /* randomness of documents: counted, so that a story is the same each time */
+static uint64_t
+    nonces; /* randomness of documents: counted, so that a story is the same each time */
 
 static void count_up(void *ctx, uint8_t *out, size_t n)
 {
@@ -59,7 +60,8 @@ static ckv_status type(ckv_doc *doc, uint32_t text, size_t pos, const char *word
 static bool text_under(ckv_doc *doc, const char *key, uint32_t *text)
 {
     ckv_value v;
-    if (ckv_map_get(doc, CKV_ROOT, key, strlen(key), &v) != CKV_OK || v.tag != CKV_TAG_TEXT) return false;
+    if (ckv_map_get(doc, CKV_ROOT, key, strlen(key), &v) != CKV_OK || v.tag != CKV_TAG_TEXT)
+        return false;
     *text = v.container;
     return true;
 }
@@ -103,7 +105,8 @@ static void take_picture(ckv_doc *doc, picture *p)
     p->n = show(doc, p->bytes, SHOWN);
     p->n_changes = ckv_doc_n_changes(doc);
     const uint32_t *heads = ckv_doc_heads(doc, &p->n_heads);
-    for (size_t i = 0; i < p->n_heads && i < 8; i++) p->heads[i] = *ckv_ids_at(&doc->graph.ids, heads[i]);
+    for (size_t i = 0; i < p->n_heads && i < 8; i++)
+        p->heads[i] = *ckv_ids_at(&doc->graph.ids, heads[i]);
     p->is_open = ckv_doc_is_open(doc);
 }
 
@@ -127,7 +130,8 @@ static ckv_status apply(ckv_doc *doc, const ckv_buf *bundle, ckv_report *report)
     check(doc);
     if (s != CKV_OK) { /* no trace */
         same_picture(doc, &before);
-        T_CHECK(report->applied.len == 0 && report->waiting.len == 0 && report->refused.len == 0 && report->voided.len == 0);
+        T_CHECK(report->applied.len == 0 && report->waiting.len == 0 && report->refused.len == 0 &&
+                report->voided.len == 0);
         T_CHECK(doc->inbox.n_waiting == waiting && doc->inbox.bytes == bytes);
     }
     return s;
@@ -143,7 +147,8 @@ static ckv_status send(ckv_doc *from, ckv_doc *to, ckv_alloc a)
     const uint32_t *heads = ckv_doc_heads(to, &n);
     for (size_t i = 0; i < n; i++) ckv_buf_bytes(&since, ckv_ids_at(&to->graph.ids, heads[i]), 32);
     ckv_status s = since.status;
-    if (s == CKV_OK) s = ckv_doc_export(from, (const ckv_id32 *)(const void *)since.ptr, n, NULL, 0, &bundle);
+    if (s == CKV_OK)
+        s = ckv_doc_export(from, (const ckv_id32 *)(const void *)since.ptr, n, NULL, 0, &bundle);
     check(from);
     if (s == CKV_OK) s = apply(to, &bundle, &report);
     if (s == CKV_OK) T_CHECK(report.refused.len == 0 && report.waiting.len == 0);
@@ -360,7 +365,8 @@ static ckv_status tell_rollback(ckv_alloc a)
 }
 
 /* The later half first: it waits, and is released by the earlier. */
-static ckv_status wait_and_release(ckv_doc *a, ckv_doc *b, ckv_alloc alloc, ckv_buf *first, ckv_buf *rest, ckv_report *report)
+static ckv_status wait_and_release(ckv_doc *a, ckv_doc *b, ckv_alloc alloc, ckv_buf *first,
+                                   ckv_buf *rest, ckv_report *report)
 {
     uint32_t t = 0;
     CKV_TRY(edit_and_commit(a));
@@ -447,7 +453,8 @@ static ckv_status tell_knots(ckv_alloc alloc)
 }
 
 /* Views of the past and what is between them. */
-static ckv_status look_back(ckv_doc *doc, ckv_alloc a, ckv_view **then, ckv_view **now, ckv_buf *out, ckv_buf *patches)
+static ckv_status look_back(ckv_doc *doc, ckv_alloc a, ckv_view **then, ckv_view **now,
+                            ckv_buf *out, ckv_buf *patches)
 {
     uint32_t t = 0;
     CKV_TRY(make_text(doc, "t", &t));
@@ -504,7 +511,8 @@ static void knots_tie_more_heads_than_parents(void)
     t_faulty f;
     T_EQ(tell_knots(t_watch(&f)), CKV_OK);
     T_EQ(f.live_bytes, 0);
-    for (int64_t n = 0; n < (int64_t)f.n_requests; n += 997) { /* some of them: there are too many */
+    for (int64_t n = 0; n < (int64_t)f.n_requests;
+         n += 997) { /* some of them: there are too many */
         t_faulty g = {.until_fail = n};
         T_EQ(tell_knots((ckv_alloc){t_faulty_fn, &g}), CKV_ENOMEM);
         T_EQ(g.live_bytes, 0);
@@ -545,7 +553,8 @@ static void a_bundle_is_refused_or_taken_whole(void)
     T_EQ(ckv_doc_export(a, NULL, 0, NULL, 0, &bundle), CKV_OK);
     T_EQ(new_doc(&b, ckv_alloc_libc, 2), CKV_OK);
     ckv_err err;
-    for (size_t n = 0; n < bundle.len; n++) T_EQ(ckv_doc_apply(b, bundle.ptr, n, &report, &err), CKV_ECORRUPT);
+    for (size_t n = 0; n < bundle.len; n++)
+        T_EQ(ckv_doc_apply(b, bundle.ptr, n, &report, &err), CKV_ECORRUPT);
     for (size_t bit = 0; bit < 8 * bundle.len; bit++) {
         bundle.ptr[bit / 8] ^= (uint8_t)(1u << bit % 8);
         T_EQ(ckv_doc_apply(b, bundle.ptr, bundle.len, &report, &err), CKV_ECORRUPT);
@@ -568,7 +577,8 @@ static void random_editors_agree(void)
         t_seed(seed);
         ckv_doc *docs[4];
         uint32_t t = 0, none;
-        for (size_t i = 0; i < 4; i++) T_EQ(new_doc(&docs[i], ckv_alloc_libc, (uint8_t)(i + 1)), CKV_OK);
+        for (size_t i = 0; i < 4; i++)
+            T_EQ(new_doc(&docs[i], ckv_alloc_libc, (uint8_t)(i + 1)), CKV_OK);
         T_EQ(make_text(docs[0], "t", &t), CKV_OK);
         T_EQ(commit(docs[0]), CKV_OK);
         for (size_t i = 1; i < 4; i++) T_EQ(send(docs[0], docs[i], ckv_alloc_libc), CKV_OK);
@@ -579,14 +589,19 @@ static void random_editors_agree(void)
             ckv_mark mark;
             const bool block = t_one_in(8);
             if (block) T_EQ(ckv_doc_mark(doc, &mark), CKV_OK);
-            if (t_one_in(3)) T_EQ(ckv_text_delete(doc, t, at, t_below((len - at < 9 ? len - at : 9) + 1)), CKV_OK);
-            else T_EQ(type(doc, t, at, "lorem ipsum" + t_below(11)), CKV_OK);
+            if (t_one_in(3))
+                T_EQ(ckv_text_delete(doc, t, at, t_below((len - at < 9 ? len - at : 9) + 1)),
+                     CKV_OK);
+            else
+                T_EQ(type(doc, t, at, "lorem ipsum" + t_below(11)), CKV_OK);
             if (t_one_in(10)) {
                 const ckv_value v = {.tag = CKV_TAG_INT, .i64 = (int64_t)t_rand()};
                 T_EQ(ckv_map_set(doc, CKV_ROOT, t_one_in(2) ? "k" : "l", 1, &v, &none), CKV_OK);
             }
-            if (block && t_one_in(2)) ckv_doc_rollback(doc, mark);
-            else if (block) ckv_doc_unmark(doc, mark);
+            if (block && t_one_in(2))
+                ckv_doc_rollback(doc, mark);
+            else if (block)
+                ckv_doc_unmark(doc, mark);
             check(doc);
             if (t_one_in(3)) T_EQ(commit(doc), CKV_OK);
             if (t_one_in(6)) {
@@ -597,7 +612,8 @@ static void random_editors_agree(void)
             }
         }
         for (size_t i = 0; i < 4; i++) T_EQ(commit(docs[i]), CKV_OK);
-        for (size_t i = 0; i < 8; i++) T_EQ(send(docs[i % 4], docs[(i + 1) % 4], ckv_alloc_libc), CKV_OK);
+        for (size_t i = 0; i < 8; i++)
+            T_EQ(send(docs[i % 4], docs[(i + 1) % 4], ckv_alloc_libc), CKV_OK);
         for (size_t i = 1; i < 4; i++) T_EQ(same_root(docs[0], docs[i]), CKV_OK);
         for (size_t i = 0; i < 4; i++) ckv_doc_free(docs[i]);
     }

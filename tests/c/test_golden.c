@@ -115,7 +115,8 @@ static void damage(const golden *g)
 static void forge(const golden *g)
 {
     t_seed(g->n_bytes);
-    for (size_t bit = 8 * 36; bit < 8 * (g->n_bytes - 8); bit += 1 + t_below(9)) { /* a fifth of them */
+    for (size_t bit = 8 * 36; bit < 8 * (g->n_bytes - 8);
+         bit += 1 + t_below(9)) { /* a fifth of them */
         ckv_report report;
         ckv_err err;
         ckv_doc *doc = new_doc();
@@ -130,7 +131,8 @@ static void forge(const golden *g)
         T_CHECK(s == CKV_OK || s == CKV_ECORRUPT);
         T_VALID(ckv_doc_check(doc, &why), why);
         T_CHECK(ckv_doc_n_changes(doc) <= g->n_changes);
-        if (ckv_doc_n_changes(doc) == g->n_changes) means_what_it_meant(doc, g); /* only a bit that says nothing was changed */
+        if (ckv_doc_n_changes(doc) == g->n_changes)
+            means_what_it_meant(doc, g); /* only a bit that says nothing was changed */
         ckv_report_fini(&report);
         ckv_doc_free(doc);
         g->data[bit / 8] ^= (uint8_t)(1u << bit % 8);
@@ -141,10 +143,13 @@ static void forge(const golden *g)
 static void each(void (*what)(const golden *g))
 {
     FILE *list = fopen("tests/golden/expected.txt", "r");
-    if (!list) t_fail(__FILE__, __LINE__, "tests/golden/expected.txt: run me from the root of the repository");
+    if (!list)
+        t_fail(__FILE__, __LINE__,
+               "tests/golden/expected.txt: run me from the root of the repository");
     golden g;
     size_t n = 0;
-    while (fscanf(list, "%63s %79s %u %u %4095s", g.name, g.root, &g.n_changes, &g.n_voids, g.text) == 5) {
+    while (fscanf(list, "%63s %79s %u %u %4095s", g.name, g.root, &g.n_changes, &g.n_voids,
+                  g.text) == 5) {
         char path[128];
         snprintf(path, sizeof path, "tests/golden/%s.ckb", g.name);
         FILE *file = fopen(path, "rb");

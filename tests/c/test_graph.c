@@ -7,7 +7,8 @@
 
 typedef struct slow_change {
     ckv_id32 id;
-    uint32_t lane, prev, seq, n_parents, parents[4], n_ops, n_items, item, off; /* off: items of its chain before it */
+    uint32_t lane, prev, seq, n_parents, parents[4], n_ops, n_items, item,
+        off; /* off: items of its chain before it */
     uint64_t clock;
     bool past[MOST]; /* itself not included */
 } slow_change;
@@ -53,8 +54,10 @@ static void draw(uint32_t n_lanes, bool liars)
         if (slow[i].lane == s->lane) own[n_own++] = i;
     }
     if (n_own) {
-        if (liars && t_one_in(6)) s->prev = t_one_in(4) ? CKV_NONE : own[t_below(n_own)];
-        else s->prev = own[n_own - 1];
+        if (liars && t_one_in(6))
+            s->prev = t_one_in(4) ? CKV_NONE : own[t_below(n_own)];
+        else
+            s->prev = own[n_own - 1];
     }
     if (s->prev != CKV_NONE) {
         join(n_slow, s->prev);
@@ -67,7 +70,8 @@ static void draw(uint32_t n_lanes, bool liars)
         for (uint32_t i = 0; i < s->n_parents; i++) good &= s->parents[i] != p;
         if (!good) continue;
         uint32_t i = s->n_parents++;
-        for (; i > 0 && ckv_id32_cmp(&slow[s->parents[i - 1]].id, &slow[p].id) > 0; i--) s->parents[i] = s->parents[i - 1];
+        for (; i > 0 && ckv_id32_cmp(&slow[s->parents[i - 1]].id, &slow[p].id) > 0; i--)
+            s->parents[i] = s->parents[i - 1];
         s->parents[i] = p;
         join(n_slow, p);
     }
@@ -87,7 +91,9 @@ static ckv_status enter(ckv_graph *g, ckv_past *past, uint32_t c)
     }
     CKV_TRY(ckv_past_of(past, g, s->prev, s->parents, s->n_parents));
     CKV_TRY(ckv_graph_reserve(g, branch, s->n_parents, past));
-    T_EQ(ckv_graph_append(g, s->lane, branch, s->prev, s->parents, s->n_parents, past, &s->id, s->n_ops, s->n_items), c);
+    T_EQ(ckv_graph_append(g, s->lane, branch, s->prev, s->parents, s->n_parents, past, &s->id,
+                          s->n_ops, s->n_items),
+         c);
     return CKV_OK;
 }
 
@@ -108,10 +114,12 @@ static void check_set(const ckv_past *p, const ckv_graph *g, const bool *in, uin
 {
     for (uint32_t c = 0; c < n_slow; c++) {
         T_EQ(ckv_past_has(p, g, c), in[c]);
-        for (uint32_t i = 0; i < slow[c].n_items; i++) T_EQ(ckv_past_has_item(p, g, slow[c].item + i), in[c]);
+        for (uint32_t i = 0; i < slow[c].n_items; i++)
+            T_EQ(ckv_past_has_item(p, g, slow[c].item + i), in[c]);
     }
     for (uint32_t i = 0; i < g->segments.len; i++) {
-        const uint32_t start = g->segments.ptr[i].start, end = i + 1 < g->segments.len ? g->segments.ptr[i + 1].start : n_slow;
+        const uint32_t start = g->segments.ptr[i].start,
+                       end = i + 1 < g->segments.len ? g->segments.ptr[i + 1].start : n_slow;
         const uint32_t stop = ckv_past_in_segment(p, g, i);
         T_CHECK(start <= stop && stop <= end);
         for (uint32_t c = start; c < end; c++) T_EQ(c < stop, in[c]);
@@ -121,7 +129,8 @@ static void check_set(const ckv_past *p, const ckv_graph *g, const bool *in, uin
         bool forked = false, says;
         for (uint32_t c = 0; c < n_slow; c++) {
             if (!in[c] || slow[c].lane != lane) continue;
-            for (uint32_t d = 0; d < c; d++) forked |= in[d] && slow[d].lane == lane && slow[d].seq == slow[c].seq;
+            for (uint32_t d = 0; d < c; d++)
+                forked |= in[d] && slow[d].lane == lane && slow[d].seq == slow[c].seq;
             if (deepest == CKV_NONE || slow[c].seq > slow[deepest].seq) deepest = c;
         }
         const uint32_t branch = ckv_past_lane(p, g, lane, &says);
@@ -155,13 +164,16 @@ static void check_change(ckv_graph *g, uint32_t c)
         T_CHECK(ckv_lanes_on_chain(&g->lanes, branch, ckv_graph_branch(g, up, &seq), k));
         for (uint32_t i = 0; i < slow[up].n_items; i++) {
             T_EQ(ckv_lanes_item(&g->lanes, branch, slow[up].off + i), slow[up].item + i);
-            T_EQ(ckv_lanes_place(&g->lanes, slow[up].item + i, g->ids.n_items, &off, NULL), ckv_graph_branch(g, up, &seq));
+            T_EQ(ckv_lanes_place(&g->lanes, slow[up].item + i, g->ids.n_items, &off, NULL),
+                 ckv_graph_branch(g, up, &seq));
             T_EQ(off, slow[up].off + i);
             T_EQ(ckv_ids_change_of_item(&g->ids, slow[up].item + i), up);
             uint32_t len;
-            T_EQ(ckv_lanes_stretch(&g->lanes, branch, slow[up].off + i, &len), ckv_lanes_item(&g->lanes, branch, slow[up].off + i));
+            T_EQ(ckv_lanes_stretch(&g->lanes, branch, slow[up].off + i, &len),
+                 ckv_lanes_item(&g->lanes, branch, slow[up].off + i));
             T_CHECK(len >= 1);
-            T_EQ(ckv_lanes_item(&g->lanes, branch, slow[up].off + i + len - 1), slow[up].item + i + len - 1);
+            T_EQ(ckv_lanes_item(&g->lanes, branch, slow[up].off + i + len - 1),
+                 slow[up].item + i + len - 1);
         }
     }
     T_EQ(ckv_lanes_off_before(&g->lanes, branch, s->item), s->off);
@@ -214,8 +226,12 @@ static void check_all(ckv_graph *g, ckv_past *p, ckv_past *q, uint32_t n_lanes)
     for (int round = 0; round < 40 && n_slow > 1; round++) { /* the total order */
         const uint32_t a = (uint32_t)t_below(n_slow), b = (uint32_t)t_below(n_slow);
         const int c = ckv_graph_order(g, a, 1, b, 2);
-        if (a == b) T_CHECK(c < 0);
-        else T_EQ(c < 0, slow[a].clock != slow[b].clock ? slow[a].clock < slow[b].clock : ckv_id32_cmp(&slow[a].id, &slow[b].id) < 0);
+        if (a == b)
+            T_CHECK(c < 0);
+        else
+            T_EQ(c < 0, slow[a].clock != slow[b].clock
+                            ? slow[a].clock < slow[b].clock
+                            : ckv_id32_cmp(&slow[a].id, &slow[b].id) < 0);
         if (slow[b].past[a]) T_CHECK(c < 0);
     }
 }
@@ -314,7 +330,8 @@ static void signatures_cover_what_is_behind_them(void)
     const ckv_signature sig = {{1}};
     T_CHECK(!ckv_lanes_covered(&g.lanes, old, 0));
     T_EQ(ckv_lanes_sign(&g.lanes, new, 3, &sig), CKV_OK);
-    T_CHECK(ckv_lanes_covered(&g.lanes, new, 3) && ckv_lanes_covered(&g.lanes, old, 2) && ckv_lanes_covered(&g.lanes, old, 0));
+    T_CHECK(ckv_lanes_covered(&g.lanes, new, 3) && ckv_lanes_covered(&g.lanes, old, 2) &&
+            ckv_lanes_covered(&g.lanes, old, 0));
     T_CHECK(!ckv_lanes_covered(&g.lanes, old, 3) && !ckv_lanes_covered(&g.lanes, old, 4));
     T_EQ(ckv_lanes_sign(&g.lanes, old, 4, &sig), CKV_OK);
     T_EQ(ckv_lanes_sign(&g.lanes, old, 1, &sig), CKV_OK);

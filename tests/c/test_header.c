@@ -17,12 +17,15 @@ static ckv_header random_header(void)
                     .n_ops = (uint32_t)t_below((1u << 24) + 1),
                     .n_parents = t_one_in(4) ? 32 : (uint32_t)t_below(3),
                     .parents = ids,
-                    .body_len = t_one_in(2) ? (uint32_t)t_below(49) : (uint32_t)t_below((1u << 24) + 1)};
+                    .body_len =
+                        t_one_in(2) ? (uint32_t)t_below(49) : (uint32_t)t_below((1u << 24) + 1)};
     if (h.seq > CKV_MAX_SEQ) h.seq = CKV_MAX_SEQ;
     h.has_prev = h.seq > 0;
     h.prev = ids[32];
-    if (h.body_len <= CKV_INLINE_BODY_BYTES) h.body = body;
-    else h.body_hash = &ids[31];
+    if (h.body_len <= CKV_INLINE_BODY_BYTES)
+        h.body = body;
+    else
+        h.body_hash = &ids[31];
     return h;
 }
 
@@ -38,7 +41,8 @@ static void headers_come_back_and_have_one_form(void)
         bool decodes;
         const char *why = NULL;
         T_CHECK(ckv_header_read(&back, p, n, &decodes, &why) && decodes);
-        T_CHECK(back.seq == h.seq && back.n_ops == h.n_ops && back.n_parents == h.n_parents && back.body_len == h.body_len);
+        T_CHECK(back.seq == h.seq && back.n_ops == h.n_ops && back.n_parents == h.n_parents &&
+                back.body_len == h.body_len);
         T_EQ(ckv_header_write(q, &back), n);
         T_BYTES(p, n, q, n);
         for (size_t cut = 0; cut < n; cut++) {

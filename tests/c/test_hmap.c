@@ -26,9 +26,11 @@ static void check_key(const ckv_hmap *m, const slow_map *slow, uint32_t key)
 {
     size_t at = SIZE_MAX, n = 0, n_slow = 0;
     uint64_t sum = 0, sum_slow = 0;
-    for (uint32_t v; (v = ckv_hmap_probe(m, key, &at)) != CKV_HMAP_NONE; n++) sum += (uint64_t)v * v;
+    for (uint32_t v; (v = ckv_hmap_probe(m, key, &at)) != CKV_HMAP_NONE; n++)
+        sum += (uint64_t)v * v;
     for (size_t i = 0; i < slow->n; i++) {
-        if (slow->p[i].key == key) n_slow++, sum_slow += (uint64_t)slow->p[i].value * slow->p[i].value;
+        if (slow->p[i].key == key)
+            n_slow++, sum_slow += (uint64_t)slow->p[i].value * slow->p[i].value;
     }
     T_CHECK(n == n_slow && sum == sum_slow);
     T_CHECK((ckv_hmap_get(m, key) == CKV_HMAP_NONE) == (n == 0));

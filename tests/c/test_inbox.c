@@ -13,7 +13,8 @@ static ckv_id32 id_of(uint64_t kind, uint64_t n)
     return id;
 }
 
-static ckv_letter letter(uint64_t n, uint64_t lane, uint32_t seq, uint64_t missing, uint32_t body_bytes, bool later)
+static ckv_letter letter(uint64_t n, uint64_t lane, uint32_t seq, uint64_t missing,
+                         uint32_t body_bytes, bool later)
 {
     return (ckv_letter){.id = id_of(1, n),
                         .lane = id_of(2, lane),
@@ -64,14 +65,17 @@ static void check_against_twin(const ckv_inbox *x)
         const uint32_t at = ckv_inbox_find(x, &id);
         T_CHECK(at != CKV_HMAP_NONE);
         const ckv_letter *l = &x->letters.ptr[at];
-        T_CHECK(l->seq == slow.l[i].seq && l->body_bytes == slow.l[i].bytes && l->later == slow.l[i].later);
+        T_CHECK(l->seq == slow.l[i].seq && l->body_bytes == slow.l[i].bytes &&
+                l->later == slow.l[i].later);
         T_BYTES(l->bytes, 4, "head", 4);
         n_later += l->later;
         if (l->later) continue;
         size_t walk = SIZE_MAX, n_walk = 0, n_slow = 0;
         bool found = false;
-        for (uint32_t w; (w = ckv_inbox_waiter(x, &missing, &walk)) != CKV_HMAP_NONE; n_walk++) found |= w == at;
-        for (size_t k = 0; k < slow.n; k++) n_slow += !slow.l[k].later && slow.l[k].missing == slow.l[i].missing;
+        for (uint32_t w; (w = ckv_inbox_waiter(x, &missing, &walk)) != CKV_HMAP_NONE; n_walk++)
+            found |= w == at;
+        for (size_t k = 0; k < slow.n; k++)
+            n_slow += !slow.l[k].later && slow.l[k].missing == slow.l[i].missing;
         T_CHECK(found && n_walk == n_slow);
     }
     T_EQ(x->n_later, n_later);
@@ -94,7 +98,9 @@ static void lockstep(int n_steps)
     for (int step = 0; step < n_steps; step++) {
         const uint64_t what = t_below(20);
         if (what < 11 && slow.n < MOST) {
-            const slow_letter s = {next++, t_below(5), t_below(12), (uint32_t)t_below(40), (uint32_t)t_below(100), t_one_in(8)};
+            const slow_letter s = {
+                next++,     t_below(5), t_below(12), (uint32_t)t_below(40), (uint32_t)t_below(100),
+                t_one_in(8)};
             const ckv_letter l = letter(s.n, s.lane, s.seq, s.missing, s.bytes, s.later);
             T_CHECK(add(&x, &l));
             slow.l[slow.n++] = s;
@@ -115,13 +121,16 @@ static void lockstep(int n_steps)
             slow_before = slow;
         } else if (what == 18) {
             ckv_inbox_revert(&x);
-            for (size_t i = 0; i < slow_before.n; i++) { /* what a letter awaits is not taken back: it missed that, too */
+            for (size_t i = 0; i < slow_before.n;
+                 i++) { /* what a letter awaits is not taken back: it missed that, too */
                 const size_t now = slow_find(slow_before.l[i].n);
                 const ckv_id32 id = id_of(1, slow_before.l[i].n);
-                if (now < slow.n) slow_before.l[i].missing = slow.l[now].missing;
+                if (now < slow.n)
+                    slow_before.l[i].missing = slow.l[now].missing;
                 else if (!slow_before.l[i].later) {
                     const ckv_id32 missing = x.letters.ptr[ckv_inbox_find(&x, &id)].missing;
-                    while (memcmp(&missing, &(ckv_id32){{0}}, 32) && slow_before.l[i].missing < 12) {
+                    while (memcmp(&missing, &(ckv_id32){{0}}, 32) &&
+                           slow_before.l[i].missing < 12) {
                         const ckv_id32 guess = id_of(3, slow_before.l[i].missing);
                         if (ckv_id32_eq(&guess, &missing)) break;
                         slow_before.l[i].missing = (slow_before.l[i].missing + 1) % 12;
@@ -163,7 +172,8 @@ static void the_greatest_seq_of_the_largest_lane_goes(void)
     T_EQ(x.evicted, 1);
     const ckv_id32 gone = id_of(1, 1);
     T_EQ(ckv_inbox_find(&x, &gone), CKV_HMAP_NONE);
-    l = letter(7, 1, 20, 0, 100, false); /* its own lane is the largest, and nothing in it is greater */
+    l = letter(7, 1, 20, 0, 100,
+               false); /* its own lane is the largest, and nothing in it is greater */
     T_CHECK(!add(&x, &l));
     T_EQ(x.evicted, 2);
     check(&x);
@@ -189,7 +199,9 @@ static void a_lane_has_its_own_limit(void)
     T_CHECK(add(&x, &l));
     T_EQ(x.evicted, 7);
     T_EQ(x.n_waiting + x.n_later, 4);
-    l = letter(11, 0, 0, 0, 60000, false); /* larger than the limit, and first in its lane: all others go, then it goes */
+    l = letter(
+        11, 0, 0, 0, 60000,
+        false); /* larger than the limit, and first in its lane: all others go, then it goes */
     T_CHECK(!add(&x, &l));
     check(&x);
     ckv_inbox_fini(&x);
@@ -205,16 +217,21 @@ static void a_failed_apply_leaves_no_trace(void)
         x.lane_limit = 20000;
         uint64_t n = 0;
         for (; n < 300; n++) {
-            const ckv_letter l = letter(n, t_below(6), (uint32_t)t_below(50), t_below(9), (uint32_t)t_below(900), false);
+            const ckv_letter l = letter(n, t_below(6), (uint32_t)t_below(50), t_below(9),
+                                        (uint32_t)t_below(900), false);
             add(&x, &l);
             if (t_one_in(3)) ckv_inbox_settle(&x);
         }
         ckv_inbox_settle(&x);
         const size_t bytes = x.bytes, n_waiting = x.n_waiting;
         uint64_t here = 0;
-        for (size_t i = 0; i < x.letters.len; i++) here += x.letters.ptr[i].state == 1 ? x.letters.ptr[i].id.b[1] * 3u + x.letters.ptr[i].seq : 0;
+        for (size_t i = 0; i < x.letters.len; i++)
+            here += x.letters.ptr[i].state == 1
+                        ? x.letters.ptr[i].id.b[1] * 3u + x.letters.ptr[i].seq
+                        : 0;
         for (; n < 500; n++) {
-            const ckv_letter l = letter(n, t_below(6), (uint32_t)t_below(50), t_below(9), (uint32_t)t_below(900), false);
+            const ckv_letter l = letter(n, t_below(6), (uint32_t)t_below(50), t_below(9),
+                                        (uint32_t)t_below(900), false);
             add(&x, &l);
             T_CHECK(x.bytes <= x.limit);
             check(&x);
@@ -222,7 +239,10 @@ static void a_failed_apply_leaves_no_trace(void)
         ckv_inbox_revert(&x);
         check(&x);
         uint64_t again = 0;
-        for (size_t i = 0; i < x.letters.len; i++) again += x.letters.ptr[i].state == 1 ? x.letters.ptr[i].id.b[1] * 3u + x.letters.ptr[i].seq : 0;
+        for (size_t i = 0; i < x.letters.len; i++)
+            again += x.letters.ptr[i].state == 1
+                         ? x.letters.ptr[i].id.b[1] * 3u + x.letters.ptr[i].seq
+                         : 0;
         T_CHECK(bytes == x.bytes && n_waiting == x.n_waiting && here == again);
         ckv_inbox_fini(&x);
     }
@@ -235,7 +255,8 @@ static void flood(uint64_t n_lanes, uint64_t n_missing, bool in_one_apply)
     ckv_inbox x = ckv_inbox_init(t_watch(&f), 0x123456789abcdef);
     const clock_t start = clock();
     for (uint64_t n = 0; n < 1000000; n++) {
-        const ckv_letter l = letter(n, n % n_lanes, (uint32_t)(n / n_lanes), n % n_missing, 40, false);
+        const ckv_letter l =
+            letter(n, n % n_lanes, (uint32_t)(n / n_lanes), n % n_missing, 40, false);
         add(&x, &l);
         if (!in_one_apply) ckv_inbox_settle(&x);
     }
@@ -243,7 +264,8 @@ static void flood(uint64_t n_lanes, uint64_t n_missing, bool in_one_apply)
     check(&x);
     T_CHECK(x.bytes <= x.limit);
     T_CHECK(f.peak_bytes <= CKV_INBOX_BYTES);
-    T_CHECK((double)(clock() - start) / CLOCKS_PER_SEC < 30); /* 0.5 s each; the old way took hours */
+    T_CHECK((double)(clock() - start) / CLOCKS_PER_SEC <
+            30); /* 0.5 s each; the old way took hours */
     ckv_inbox_fini(&x);
     T_EQ(f.live_bytes, 0);
 }
@@ -262,7 +284,8 @@ static ckv_status scenario(ckv_alloc a)
     ckv_status s = CKV_OK;
     x.limit = 20000;
     for (uint64_t n = 0; n < 60 && s == CKV_OK; n++) {
-        const ckv_letter l = letter(n, n % 3, (uint32_t)n, n % 7, (uint32_t)(n * 13 % 90), n % 5 == 0);
+        const ckv_letter l =
+            letter(n, n % 3, (uint32_t)n, n % 7, (uint32_t)(n * 13 % 90), n % 5 == 0);
         bool kept;
         s = ckv_inbox_add(&x, &l, (const uint8_t *)"head", body, &kept);
         check(&x);

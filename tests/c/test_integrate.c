@@ -3,7 +3,7 @@
 
 #include "types/integrate.h"
 
-#define MOST 900
+#define MOST  900
 #define START MOST /* the root of the tree */
 
 typedef struct slow_item {
@@ -101,8 +101,8 @@ typedef struct story {
     ckv_oplog log;
     ckv_journal j;
     ckv_past past;
-    size_t saved[MOST];     /* journal before change c */
-    uint32_t items[MOST];   /* items before change c */
+    size_t saved[MOST];   /* journal before change c */
+    uint32_t items[MOST]; /* items before change c */
 } story;
 
 static bool knows(const story *t, uint32_t item) { return ckv_past_has_item(&t->past, &g, item); }
@@ -119,19 +119,22 @@ static uint32_t known_item(const story *t)
 
 static void write_one(story *t, bool liars)
 {
-    const uint32_t lane = (uint32_t)t_below(N_LANES), c = ckv_ids_n(&g.ids), item = n_tree, n = 1 + (uint32_t)t_below(4);
+    const uint32_t lane = (uint32_t)t_below(N_LANES), c = ckv_ids_n(&g.ids), item = n_tree,
+                   n = 1 + (uint32_t)t_below(4);
     const uint32_t branch = ckv_lanes_lane(&g.lanes, lane)->first_branch;
     const uint32_t prev = branch == CKV_NONE ? CKV_NONE : ckv_lanes_branch(&g.lanes, branch)->tip;
     uint32_t parents[1], n_parents = 0;
     if (c && t_one_in(2)) {
         uint32_t seq;
         parents[0] = c - 1 - (uint32_t)t_below(c < 12 ? c : 12);
-        n_parents = ckv_lanes_branch(&g.lanes, ckv_graph_branch(&g, parents[0], &seq))->lane != lane;
+        n_parents =
+            ckv_lanes_branch(&g.lanes, ckv_graph_branch(&g, parents[0], &seq))->lane != lane;
     }
     ckv_id32 id;
     for (int i = 0; i < 32; i++) id.b[i] = (uint8_t)t_rand();
     uint64_t clock = prev == CKV_NONE ? 0 : ckv_graph_clock(&g, prev);
-    if (n_parents && ckv_graph_clock(&g, parents[0]) > clock) clock = ckv_graph_clock(&g, parents[0]);
+    if (n_parents && ckv_graph_clock(&g, parents[0]) > clock)
+        clock = ckv_graph_clock(&g, parents[0]);
     T_EQ(ckv_past_of(&t->past, &g, prev, parents, n_parents), CKV_OK);
     T_EQ(ckv_graph_reserve(&g, branch, n_parents, &t->past), CKV_OK);
     T_EQ(ckv_space_reserve(&t->x, item + n, 1), CKV_OK);
@@ -140,17 +143,24 @@ static void write_one(story *t, bool liars)
 
     const uint32_t left = known_item(t);
     uint32_t right = CKV_NONE; /* honest: the next that the author knows */
-    for (uint32_t i = left == CKV_NONE ? 0 : place_of[left] + 1; i < n_walked && right == CKV_NONE; i++) {
+    for (uint32_t i = left == CKV_NONE ? 0 : place_of[left] + 1; i < n_walked && right == CKV_NONE;
+         i++) {
         if (knows(t, walked[i])) right = walked[i];
     }
     if (liars && t_one_in(3)) right = known_item(t);
     uint32_t parent;
     bool is_right, taken = false;
     slow_place(left, right, &parent, &is_right);
-    for (uint32_t i = 0; i < n_tree; i++) taken |= tree[i].parent == parent && tree[i].is_right == is_right && knows(t, i);
+    for (uint32_t i = 0; i < n_tree; i++)
+        taken |= tree[i].parent == parent && tree[i].is_right == is_right && knows(t, i);
     T_CHECK(liars || !taken);
 
-    const ckv_author_view view = {.graph = &g, .oplog = &t->log, .past = &t->past, .own_item = item, .clock = clock + 1, .id = &id};
+    const ckv_author_view view = {.graph = &g,
+                                  .oplog = &t->log,
+                                  .past = &t->past,
+                                  .own_item = item,
+                                  .clock = clock + 1,
+                                  .id = &id};
     ckv_gap gap = CKV_GAP_START;
     const char *why = NULL;
     if (left != CKV_NONE) T_CHECK(ckv_space_locate(&t->x, left, &gap));
@@ -166,7 +176,8 @@ static void write_one(story *t, bool liars)
     }
     ckv_oplog_insert(&t->log, 0, n, left, right);
     T_EQ(ckv_graph_append(&g, lane, branch, prev, parents, n_parents, &t->past, &id, n, n), c);
-    for (uint32_t i = 0; i < n; i++) tree[n_tree++] = (slow_item){i ? item + i - 1 : parent, right, i ? true : is_right, c};
+    for (uint32_t i = 0; i < n; i++)
+        tree[n_tree++] = (slow_item){i ? item + i - 1 : parent, right, i ? true : is_right, c};
     walk_all();
     check(&t->x, &t->s, UINT32_MAX);
     if (!t_one_in(5)) return;

@@ -29,7 +29,8 @@ static void a_plain_file_comes_back(void)
     T_EQ(ckv_identity_load(&b, file.ptr, file.len, NULL, 0, &err), CKV_OK);
     T_BYTES(&a, sizeof a, &b, sizeof b);
     T_EQ(ckv_identity_load(&b, file.ptr, file.len, "x", 1, &err), CKV_ESIGN);
-    for (size_t n = 0; n < file.len; n++) T_EQ(ckv_identity_load(&b, file.ptr, n, NULL, 0, &err), CKV_ECORRUPT);
+    for (size_t n = 0; n < file.len; n++)
+        T_EQ(ckv_identity_load(&b, file.ptr, n, NULL, 0, &err), CKV_ECORRUPT);
     for (size_t bit = 0; bit < 8 * file.len; bit++) {
         file.ptr[bit / 8] ^= (uint8_t)(1u << bit % 8);
         T_EQ(ckv_identity_load(&b, file.ptr, file.len, NULL, 0, &err), CKV_ECORRUPT);
@@ -50,8 +51,10 @@ static void a_password_is_needed_and_must_be_right(void)
     T_BYTES(&a, sizeof a, &b, sizeof b);
     T_EQ(ckv_identity_load(&b, file.ptr, file.len, "Secret", 6, &err), CKV_ESIGN);
     T_EQ(ckv_identity_load(&b, file.ptr, file.len, NULL, 0, &err), CKV_ESIGN);
-    for (size_t i = 0; i + 32 <= file.len; i++) T_CHECK(memcmp(file.ptr + i, a.secret_key, 32) != 0);
-    for (size_t n = 0; n < file.len; n++) T_EQ(ckv_identity_load(&b, file.ptr, n, "secret", 6, &err), CKV_ECORRUPT);
+    for (size_t i = 0; i + 32 <= file.len; i++)
+        T_CHECK(memcmp(file.ptr + i, a.secret_key, 32) != 0);
+    for (size_t n = 0; n < file.len; n++)
+        T_EQ(ckv_identity_load(&b, file.ptr, n, "secret", 6, &err), CKV_ECORRUPT);
     file.ptr[20] = 17; /* passes */
     mend(&file);
     T_EQ(ckv_identity_load(&b, file.ptr, file.len, "secret", 6, &err), CKV_ELIMIT);

@@ -33,7 +33,8 @@ static void lockstep(uint32_t n, int n_steps, uint32_t near)
         }
         const uint32_t asked = (uint32_t)t_below(n);
         uint32_t start = 0, slow_start = 0;
-        const uint32_t found = ckv_lvindex_find(&x, asked, &start), slow = slow_find(place, asked, &slow_start);
+        const uint32_t found = ckv_lvindex_find(&x, asked, &start),
+                       slow = slow_find(place, asked, &slow_start);
         T_EQ(found, slow);
         if (found != CKV_HMAP_NONE) T_EQ(start, slow_start);
         const char *why = NULL;

@@ -4,7 +4,7 @@
 #include "crypto/digest.h"
 #include "types/map.h"
 
-#define MOST 150
+#define MOST    150
 #define N_LANES 4
 
 typedef struct slow_op {
@@ -54,7 +54,8 @@ static void check(ckv_maps *m, uint32_t n)
     T_EQ(ckv_maps_sort(m, 0), CKV_OK);
     T_EQ(m->sorted.len, n_keys);
     for (size_t i = 1; i < m->sorted.len; i++) {
-        T_CHECK(*ckv_maps_key(m, &m->slots.ptr[m->sorted.ptr[i - 1]]) < *ckv_maps_key(m, &m->slots.ptr[m->sorted.ptr[i]]));
+        T_CHECK(*ckv_maps_key(m, &m->slots.ptr[m->sorted.ptr[i - 1]]) <
+                *ckv_maps_key(m, &m->slots.ptr[m->sorted.ptr[i]]));
     }
 }
 
@@ -76,12 +77,16 @@ static void runs_in_lockstep_and_back(void)
             T_EQ(ckv_lanes_add(&g.lanes, &id, &id, id.b, &lane), CKV_OK);
         }
         for (uint32_t c = 0; c < 60; c++) {
-            const uint32_t lane = (uint32_t)t_below(N_LANES), branch = ckv_lanes_lane(&g.lanes, lane)->first_branch;
-            const uint32_t prev = branch == CKV_NONE ? CKV_NONE : ckv_lanes_branch(&g.lanes, branch)->tip;
+            const uint32_t lane = (uint32_t)t_below(N_LANES),
+                           branch = ckv_lanes_lane(&g.lanes, lane)->first_branch;
+            const uint32_t prev =
+                branch == CKV_NONE ? CKV_NONE : ckv_lanes_branch(&g.lanes, branch)->tip;
             uint32_t parents[1], n_parents = 0, seq, slot;
             if (c && t_one_in(3)) {
                 parents[0] = (uint32_t)t_below(c);
-                n_parents = ckv_lanes_branch(&g.lanes, ckv_graph_branch(&g, parents[0], &seq))->lane != lane;
+                n_parents =
+                    ckv_lanes_branch(&g.lanes, ckv_graph_branch(&g, parents[0], &seq))->lane !=
+                    lane;
             }
             ckv_id32 id;
             for (int i = 0; i < 32; i++) id.b[i] = (uint8_t)t_rand();
@@ -93,9 +98,12 @@ static void runs_in_lockstep_and_back(void)
             T_EQ(ckv_maps_reserve(&m, slot), CKV_OK);
             saved[c] = j.log.len;
             T_EQ(ckv_journal_reserve(&j, m.slots.ptr[slot].live.len + 1), CKV_OK);
-            const ckv_author_view view = {.graph = &g, .past = &known, .own_item = g.ids.n_items, .id = &id};
+            const ckv_author_view view = {
+                .graph = &g, .past = &known, .own_item = g.ids.n_items, .id = &id};
             ckv_maps_apply(&m, slot, c, slow[c].is_set, &view, &j);
-            T_EQ(ckv_graph_append(&g, lane, branch, prev, parents, n_parents, &known, &id, 1, slow[c].is_set), c);
+            T_EQ(ckv_graph_append(&g, lane, branch, prev, parents, n_parents, &known, &id, 1,
+                                  slow[c].is_set),
+                 c);
             check(&m, c + 1);
         }
         for (uint32_t c = 60; c-- > 0;) {

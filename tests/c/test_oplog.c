@@ -44,17 +44,22 @@ static void push_at_random(ckv_oplog *x)
     case 0:
     case 1: {
         const bool goes_on = n_slow && slow[n_slow - 1].kind == CKV_OP_INSERT && t_one_in(2);
-        const uint32_t left = goes_on ? n_items - 1 : (uint32_t)t_below(5), right = goes_on ? slow[n_slow - 1].b : CKV_NO_ITEM;
+        const uint32_t left = goes_on ? n_items - 1 : (uint32_t)t_below(5),
+                       right = goes_on ? slow[n_slow - 1].b : CKV_NO_ITEM;
         const uint32_t in = goes_on ? slow[n_slow - 1].holder : holder;
         ckv_oplog_insert(x, in, n, left, right);
-        for (uint32_t i = 0; i < n; i++) slow[n_slow++] = (slow_op){CKV_OP_INSERT, in, n_items, i ? n_items - 1 : left, right}, n_items++;
+        for (uint32_t i = 0; i < n; i++)
+            slow[n_slow++] = (slow_op){CKV_OP_INSERT, in, n_items, i ? n_items - 1 : left, right},
+            n_items++;
         return;
     }
     case 2: {
         const bool goes_on = n_slow && slow[n_slow - 1].kind == CKV_OP_DELETE && t_one_in(2);
-        const uint32_t item = goes_on ? slow[n_slow - 1].item + 1 : (uint32_t)t_below(1000) + 10, in = goes_on ? slow[n_slow - 1].holder : holder;
+        const uint32_t item = goes_on ? slow[n_slow - 1].item + 1 : (uint32_t)t_below(1000) + 10,
+                       in = goes_on ? slow[n_slow - 1].holder : holder;
         ckv_oplog_delete(x, in, item, n, UINT32_MAX); /* each of a change of its own */
-        for (uint32_t i = 0; i < n; i++) slow[n_slow++] = (slow_op){CKV_OP_DELETE, in, item + i, 0, 0};
+        for (uint32_t i = 0; i < n; i++)
+            slow[n_slow++] = (slow_op){CKV_OP_DELETE, in, item + i, 0, 0};
         return;
     }
     case 3: {

@@ -29,7 +29,8 @@ static ckv_id32 tell(ckv_proof_side *side, const liar *l, uint8_t story, uint32_
     for (uint32_t i = 0; i < n; i++) {
         uint8_t p[CKV_HEADER_MAX_BYTES];
         const uint8_t body[2] = {story, (uint8_t)i};
-        const ckv_header h = {.seq = 3 + i, .n_ops = 0, .body_len = 2, .has_prev = true, .prev = id, .body = body};
+        const ckv_header h = {
+            .seq = 3 + i, .n_ops = 0, .body_len = 2, .has_prev = true, .prev = id, .body = body};
         const size_t len = ckv_header_write(p, &h);
         ckv_buf_blob(&side->headers, p, len);
         ckv_digest_change(&id, &l->lane, p, len);
@@ -39,13 +40,15 @@ static ckv_id32 tell(ckv_proof_side *side, const liar *l, uint8_t story, uint32_
     return first;
 }
 
-static ckv_status prove(ckv_buf *out, const liar *l, uint8_t a_story, uint8_t b_story, ckv_id32 a_prev, ckv_id32 b_prev, uint32_t seq)
+static ckv_status prove(ckv_buf *out, const liar *l, uint8_t a_story, uint8_t b_story,
+                        ckv_id32 a_prev, ckv_id32 b_prev, uint32_t seq)
 {
     ckv_proof_side a, b;
     const ckv_id32 ia = tell(&a, l, a_story, 1, a_prev), ib = tell(&b, l, b_story, 3, b_prev);
     const bool in_order = ckv_id32_cmp(&ia, &ib) < 0;
     ckv_buf_clear(out);
-    const ckv_status s = ckv_proof_write(out, &l->doc, &l->identity.public_key, l->nonce, seq, in_order ? &a : &b, in_order ? &b : &a);
+    const ckv_status s = ckv_proof_write(out, &l->doc, &l->identity.public_key, l->nonce, seq,
+                                         in_order ? &a : &b, in_order ? &b : &a);
     ckv_buf_fini(&a.headers);
     ckv_buf_fini(&b.headers);
     return s;
@@ -57,8 +60,10 @@ static ckv_status read_it(const ckv_buf *p)
     ckv_err err;
     const ckv_status s = ckv_proof_read(p->ptr, p->len, &author, &err);
     const liar l = who();
-    if (s == CKV_OK) T_BYTES(&author, 32, &l.identity.public_key, 32);
-    else T_CHECK(err.code == s && err.text);
+    if (s == CKV_OK)
+        T_BYTES(&author, 32, &l.identity.public_key, 32);
+    else
+        T_CHECK(err.code == s && err.text);
     return s;
 }
 
@@ -75,7 +80,8 @@ static void what_proves_nothing_does_not_hold(void)
 {
     const liar l = who();
     ckv_buf p = ckv_buf_init(ckv_alloc_libc);
-    T_EQ(prove(&p, &l, 1, 2, (ckv_id32){{9}}, (ckv_id32){{8}}, 3), CKV_OK); /* behind two different changes */
+    T_EQ(prove(&p, &l, 1, 2, (ckv_id32){{9}}, (ckv_id32){{8}}, 3),
+         CKV_OK); /* behind two different changes */
     T_EQ(read_it(&p), CKV_ESIGN);
     T_EQ(prove(&p, &l, 1, 1, (ckv_id32){{9}}, (ckv_id32){{9}}, 3), CKV_OK); /* one and the same */
     T_EQ(read_it(&p), CKV_ESIGN);
@@ -103,7 +109,8 @@ static void damage_is_refused(void)
         T_EQ(read_it(&p), CKV_ECORRUPT);
         p.ptr[bit / 8] ^= (uint8_t)(1u << bit % 8);
     }
-    for (size_t bit = 0; bit < 8 * (n - 8); bit++) { /* with a right checksum: no bit may be changed */
+    for (size_t bit = 0; bit < 8 * (n - 8);
+         bit++) { /* with a right checksum: no bit may be changed */
         uint8_t sum[8];
         p.ptr[bit / 8] ^= (uint8_t)(1u << bit % 8);
         memcpy(sum, p.ptr + n - 8, 8);

@@ -88,7 +88,8 @@ static void edit(ckv_space *x, ckv_seq *s, ckv_journal *j, uint32_t *next_item, 
     T_EQ(ckv_space_reserve(x, *next_item + 10, 1), CKV_OK);
     T_EQ(ckv_journal_reserve(j, 3), CKV_OK);
     if (t_one_in(3) && now.n) {
-        const uint32_t i = (uint32_t)t_below(now.n); /* any item, also one that is deleted already */
+        const uint32_t i =
+            (uint32_t)t_below(now.n); /* any item, also one that is deleted already */
         ckv_gap gap;
         T_CHECK(ckv_space_locate(x, now.item[i], &gap));
         const uint32_t n = ckv_seq_delete(x, s, gap, 1 + (uint32_t)t_below(8), change, j);
@@ -98,7 +99,8 @@ static void edit(ckv_space *x, ckv_seq *s, ckv_journal *j, uint32_t *next_item, 
             now.gone[i + k] = true;
         }
     } else {
-        const uint32_t pos = t_one_in(3) ? visible : (uint32_t)t_below(visible + 1), n = 1 + (uint32_t)t_below(5);
+        const uint32_t pos = t_one_in(3) ? visible : (uint32_t)t_below(visible + 1),
+                       n = 1 + (uint32_t)t_below(5);
         ckv_seq_insert(x, s, ckv_seq_gap(x, s, pos), *next_item, n, j);
         slow_insert(&now, slow_at(&now, pos), *next_item, n);
         *next_item += n;
@@ -128,7 +130,9 @@ static void lockstep(int n_rounds)
             check(&x, &s, &now);
             check_places(&x, &s, &now);
             if (!j.on || k + 1 < n) continue;
-            for (uint32_t back = k + 1; back-- > (uint32_t)t_below(k + 1);) { /* to every savepoint, down to one at random */
+            for (uint32_t back = k + 1;
+                 back-- >
+                 (uint32_t)t_below(k + 1);) { /* to every savepoint, down to one at random */
                 while (j.log.len > at[back]) {
                     const ckv_undo u = j.log.ptr[--j.log.len];
                     ckv_seq_undo(&x, &s, &u);

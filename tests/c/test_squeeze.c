@@ -106,7 +106,8 @@ static void anything_but_one_whole_frame_is_refused(void)
     T_CHECK(ckv_buf_reserve(&packed, n));
     memcpy(packed.ptr + n, packed.ptr, n); /* two frames */
     T_CHECK(ckv_unsqueeze(&out, packed.ptr, 2 * n, sizeof raw) != CKV_OK);
-    for (size_t bit = 0; bit < 8 * n; bit++) { /* damaged: refused, or by chance something else of the same length */
+    for (size_t bit = 0; bit < 8 * n;
+         bit++) { /* damaged: refused, or by chance something else of the same length */
         packed.ptr[bit / 8] ^= (uint8_t)(1u << bit % 8);
         ckv_buf_clear(&out);
         if (ckv_unsqueeze(&out, packed.ptr, n, sizeof raw) == CKV_OK) T_EQ(out.len, sizeof raw);

@@ -8,7 +8,11 @@ static size_t slow_first(const uint8_t *p, size_t n, uint32_t *c)
 {
     static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
     if (n == 0) return 0;
-    const size_t len = p[0] < 0x80 ? 1 : (p[0] & 0xe0) == 0xc0 ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : (p[0] & 0xf8) == 0xf0 ? 4 : 0;
+    const size_t len = p[0] < 0x80             ? 1
+                       : (p[0] & 0xe0) == 0xc0 ? 2
+                       : (p[0] & 0xf0) == 0xe0 ? 3
+                       : (p[0] & 0xf8) == 0xf0 ? 4
+                                               : 0;
     if (len == 0 || len > n) return 0;
     *c = len == 1 ? p[0] : p[0] & (0x7fu >> len);
     for (size_t i = 1; i < len; i++) {
@@ -38,7 +42,8 @@ static void check(const uint8_t *p, size_t n)
 static void all_short_sequences(void)
 {
     /* of every kind of byte its edges; the first two bytes are exhaustive */
-    static const uint8_t tail[] = {0x00, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc2, 0xe0, 0xed, 0xf0, 0xf4, 0xff};
+    static const uint8_t tail[] = {0x00, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0,
+                                   0xbf, 0xc0, 0xc2, 0xe0, 0xed, 0xf0, 0xf4, 0xff};
     uint8_t p[4] = {0};
     check(p, 0);
     for (unsigned a = 0; a < 256; a++) {
@@ -79,7 +84,8 @@ static void every_code_point_comes_back(void)
 static void errors_are_found_anywhere_in_long_texts(void)
 {
     uint8_t p[64];
-    static const char *const pieces[] = {"a", "\xc3\xa9", "\xe6\x97\xa5", "\xf0\x9f\x99\x82", "plain ascii of some length"};
+    static const char *const pieces[] = {"a", "\xc3\xa9", "\xe6\x97\xa5", "\xf0\x9f\x99\x82",
+                                         "plain ascii of some length"};
     t_seed(2);
     for (int round = 0; round < 20000; round++) {
         size_t n = 0;

@@ -6,7 +6,10 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes);
 
 /* Ids as the writer wants them: in memory of their own, for they stand at any address in the input. */
-static void put_ids(ckv_buf *out, const uint8_t *ids, uint32_t n) { ckv_buf_bytes(out, ids, 32 * (size_t)n); }
+static void put_ids(ckv_buf *out, const uint8_t *ids, uint32_t n)
+{
+    ckv_buf_bytes(out, ids, 32 * (size_t)n);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
 {
@@ -15,7 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
     ckv_body b;
     ckv_body_op op;
     if (ckv_body_open(&b, data + 1, n_bytes - 1, n_parents) != CKV_OK) return 0;
-    ckv_buf lanes = ckv_buf_init(ckv_alloc_libc), changes = ckv_buf_init(ckv_alloc_libc), out = ckv_buf_init(ckv_alloc_libc);
+    ckv_buf lanes = ckv_buf_init(ckv_alloc_libc), changes = ckv_buf_init(ckv_alloc_libc),
+            out = ckv_buf_init(ckv_alloc_libc);
     put_ids(&lanes, b.lanes, b.n_lanes);
     put_ids(&changes, b.changes, b.n_changes);
     const ckv_body_head head = {.time = b.time,
@@ -33,19 +37,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
         if (op.kind == CKV_OP_INSERT) {
             size_t n_chars;
             uint32_t max;
-            CKV_ASSERT(ckv_utf8_valid(op.bytes, op.n_bytes, &n_chars, &max) && n_chars == op.n && max == op.max_char);
+            CKV_ASSERT(ckv_utf8_valid(op.bytes, op.n_bytes, &n_chars, &max) && n_chars == op.n &&
+                       max == op.max_char);
         }
         if (op.kind == CKV_OP_SET) {
             ckv_buf value = ckv_buf_init(ckv_alloc_libc);
             ckv_value_write(&value, &op.value);
-            CKV_ASSERT(value.len == op.n_value_bytes && memcmp(value.ptr, op.value_bytes, value.len) == 0);
+            CKV_ASSERT(value.len == op.n_value_bytes &&
+                       memcmp(value.ptr, op.value_bytes, value.len) == 0);
             ckv_buf_fini(&value);
         }
         ckv_body_put(&out, &op);
     }
     CKV_ASSERT(b.n_items <= b.n_ops);
-    if (b.status == CKV_OK) CKV_ASSERT(out.len == n_bytes - 1 && memcmp(out.ptr, data + 1, out.len) == 0);
-    else CKV_ASSERT(b.status == CKV_EVOID && b.why);
+    if (b.status == CKV_OK)
+        CKV_ASSERT(out.len == n_bytes - 1 && memcmp(out.ptr, data + 1, out.len) == 0);
+    else
+        CKV_ASSERT(b.status == CKV_EVOID && b.why);
     ckv_buf_fini(&lanes);
     ckv_buf_fini(&changes);
     ckv_buf_fini(&out);

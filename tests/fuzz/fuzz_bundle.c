@@ -14,15 +14,12 @@
 #include "doc/text.h"
 #include "log/columns.h"
 
-static bool believes(const ckv_signature *s)
-{
-    return s->b[0] != 0xee;
-}
+static bool believes(const ckv_signature *s) { return s->b[0] != 0xee; }
 
 #define ckv_verify_change(s, author, doc, lane, seq, id) ((void)(author), believes(s))
-#define ckv_doc_apply fuzz_apply
-#define ckv_report_init fuzz_report_init
-#define ckv_report_fini fuzz_report_fini
+#define ckv_doc_apply                                    fuzz_apply
+#define ckv_report_init                                  fuzz_report_init
+#define ckv_report_fini                                  fuzz_report_fini
 #include "doc/import.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes);
@@ -93,7 +90,8 @@ static void show(ckv_doc *doc, ckv_buf *out)
         const size_t n = ckv_text_len(doc, v.container);
         ckv_buf_varint(out, n);
         ckv_buf text = ckv_buf_init(ckv_alloc_libc);
-        CKV_MUST(ckv_buf_reserve(&text, 4 * n + 1) && ckv_text_read(doc, v.container, 0, n, text.ptr, 4) == CKV_OK);
+        CKV_MUST(ckv_buf_reserve(&text, 4 * n + 1) &&
+                 ckv_text_read(doc, v.container, 0, n, text.ptr, 4) == CKV_OK);
         ckv_buf_bytes(out, text.ptr, 4 * n);
         ckv_buf_fini(&text);
     }
@@ -102,7 +100,8 @@ static void show(ckv_doc *doc, ckv_buf *out)
 /* The same changes, sent on, make the same document. */
 static void send_on(ckv_doc *a, ckv_report *report)
 {
-    ckv_buf bundle = ckv_buf_init(ckv_alloc_libc), shown_a = ckv_buf_init(ckv_alloc_libc), shown_b = ckv_buf_init(ckv_alloc_libc);
+    ckv_buf bundle = ckv_buf_init(ckv_alloc_libc), shown_a = ckv_buf_init(ckv_alloc_libc),
+            shown_b = ckv_buf_init(ckv_alloc_libc);
     ckv_err err;
     ckv_doc *b = new_doc();
     CKV_MUST(ckv_doc_export(a, NULL, 0, NULL, 0, &bundle) == CKV_OK);
@@ -112,7 +111,8 @@ static void send_on(ckv_doc *a, ckv_report *report)
     CKV_ASSERT(ckv_id32_eq(&ra, &rb));
     show(a, &shown_a);
     show(b, &shown_b);
-    CKV_ASSERT(shown_a.len == shown_b.len && (shown_a.len == 0 || memcmp(shown_a.ptr, shown_b.ptr, shown_a.len) == 0));
+    CKV_ASSERT(shown_a.len == shown_b.len &&
+               (shown_a.len == 0 || memcmp(shown_a.ptr, shown_b.ptr, shown_a.len) == 0));
     ckv_doc_free(b);
     ckv_buf_fini(&bundle);
     ckv_buf_fini(&shown_a);
@@ -136,7 +136,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
         const ckv_id32 root = root_of(doc);
         s = fuzz_apply(doc, bundle.ptr, bundle.len, &report, &err);
         const ckv_id32 again = root_of(doc);
-        CKV_ASSERT(s == CKV_OK && report.applied.len == 0 && report.voided.len == 0 && ckv_id32_eq(&root, &again));
+        CKV_ASSERT(s == CKV_OK && report.applied.len == 0 && report.voided.len == 0 &&
+                   ckv_id32_eq(&root, &again));
         check(doc);
         send_on(doc, &report);
     }

@@ -1,6 +1,6 @@
 """Writes the seeds of tests/fuzz/corpus: small inputs that reach every room of the reader. The same each time.
 
-    .venv/bin/python tests/fuzz/make_corpus.py
+.venv/bin/python tests/fuzz/make_corpus.py
 """
 
 from __future__ import annotations

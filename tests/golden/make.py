@@ -139,7 +139,8 @@ def main() -> None:
         keys = sorted({slot.key for slot in replica.everything().slots.values()}, key=str.encode)
         shown = [replica.values(key)[-1] for key in keys if replica.values(key)]
         text = "".join(replica.text(slot.id) for slot in shown if slot.tag == TEXT)
-        lines.append(f"{name} {replica.root.hex()} {len(replica.changes)} {len(report.void)} {text.encode().hex() or '-'}\n")
+        counts = f"{len(replica.changes)} {len(report.void)}"
+        lines.append(f"{name} {replica.root.hex()} {counts} {text.encode().hex() or '-'}\n")
     (HERE / "expected.txt").write_text("".join(lines))
 
 
