@@ -13,8 +13,10 @@ True
 'oh, hello world'
 """
 
-from crdtkv._core import Change
-from crdtkv.doc import ChangeList, Doc, Subscription
+from crdtkv._core import Change, Cursor
+from crdtkv.counter import Counter
+from crdtkv.doc import ChangeList, Doc
+from crdtkv.entry import Entry, History
 from crdtkv.equivocation import Equivocation, verify_equivocation
 from crdtkv.errors import (
     ClockDriftError,
@@ -28,10 +30,15 @@ from crdtkv.errors import (
     SyncError,
     UnauthorizedError,
 )
+from crdtkv.event import Event, Subscription
 from crdtkv.identity import Identity
-from crdtkv.patch import MISSING, Patch
+from crdtkv.list import List
+from crdtkv.map import Map
+from crdtkv.patch import MISSING, Patch, PatchList
 from crdtkv.report import Refusal, Report
+from crdtkv.set import Set
 from crdtkv.text import Text
+from crdtkv.undo import UndoStack
 from crdtkv.view import View
 
 __all__ = [
@@ -39,16 +46,25 @@ __all__ = [
     "Change",
     "ChangeList",
     "ClockDriftError",
+    "Counter",
+    "Cursor",
     "DecodeError",
     "Doc",
+    "Entry",
     "Equivocation",
     "Error",
+    "Event",
     "ForkError",
+    "History",
     "Identity",
     "LimitError",
+    "List",
+    "Map",
     "Patch",
+    "PatchList",
     "Refusal",
     "Report",
+    "Set",
     "SignatureError",
     "StaleHandleError",
     "StoreError",
@@ -56,6 +72,7 @@ __all__ = [
     "SyncError",
     "Text",
     "UnauthorizedError",
+    "UndoStack",
     "View",
     "verify_equivocation",
 ]

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from typing import Any, Self
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import Self
 
 from crdtkv import _core
+from crdtkv.counter import Counter
 from crdtkv.equivocation import Equivocation
+from crdtkv.event import Event, Observer, Subscription
 from crdtkv.identity import Identity
-from crdtkv.patch import MISSING, Patch, plain, plain_dict, steps
+from crdtkv.list import List
+from crdtkv.map import Map, MapMethods
+from crdtkv.patch import MISSING, Patch, PatchList
 from crdtkv.report import Refusal
+from crdtkv.set import Set
+from crdtkv.undo import UndoStack
 from crdtkv.view import View
 
-__all__ = ["ChangeList", "Doc", "Subscription"]
+__all__ = ["ChangeList", "Doc"]
 
-_core._adopt(Refusal, Identity)
+_core._adopt(Refusal, Identity, Mapping, MISSING, Map, List, Set, Counter)
 
 Clock = Callable[[], int]
 
@@ -23,27 +30,6 @@ class ChangeList(list[_core.Change]):
     """A list of changes, parents before children."""
 
     __slots__ = ()
-
-
-class Subscription:
-    """A callback that is called until cancel(), or until the end of a `with` block."""
-
-    __slots__ = ("_cancel",)
-
-    def __init__(self, cancel: Callable[[], None]) -> None:
-        self._cancel: Callable[[], None] | None = cancel
-
-    def cancel(self) -> None:
-        """Call back no more. Twice is no error."""
-        cancel, self._cancel = self._cancel, None
-        if cancel is not None:
-            cancel()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.cancel()
 
 
 class _Watchers:
@@ -61,8 +47,10 @@ class _Watchers:
         return self.heard.setdefault((e.lane, e.seq), token) is token
 
 
-class Doc(_core.Doc, MutableMapping[str, Any]):
-    """One replica of a document: a mapping from str to None, bool, int, float, str, bytes and Text.
+class Doc(_core.Doc, MapMethods):
+    """One replica of a document: a mapping from str to None, bool, int, float, str, bytes and containers.
+
+    Containers are Map, List and Set, which dicts, lists and sets become when they are stored, and Text and Counter.
 
     `identity` signs its changes; one is made if none is given. `id` (32 bytes) names the document; a new one is random.
     `clock` gives the time of changes in int milliseconds. Keys are in order of their bytes. Edits gather in an open
@@ -73,8 +61,10 @@ class Doc(_core.Doc, MutableMapping[str, Any]):
     >>> doc["title"] = "Notes"
     >>> doc["body"] = ck.Text("hello")
     >>> doc["body"].insert(5, " world")
+    >>> doc["items"] = [{"n": 1}]
+    >>> doc["items"][0]["n"] += 1
     >>> doc.to_py()
-    {'body': 'hello world', 'title': 'Notes'}
+    {'body': 'hello world', 'items': [{'n': 2}], 'title': 'Notes'}
     >>> other = doc.fork(ck.Identity.generate())
     >>> other["stars"] = 5
     >>> bool(doc.merge(other)), doc == other
@@ -82,59 +72,6 @@ class Doc(_core.Doc, MutableMapping[str, Any]):
     """
 
     __slots__ = ("__weakref__",)
-
-    # ---- mapping
-
-    def pop(self, key: str, /, *default: Any) -> Any:
-        """Remove a key and return its content, plain; `default` if it is not there."""
-        if len(default) > 1:
-            raise TypeError(f"pop expected at most 2 arguments, got {1 + len(default)}")
-        value = self.get(key, MISSING)
-        if value is MISSING:
-            if default:
-                return default[0]
-            raise KeyError(key)
-        value = plain(value)
-        del self[key]
-        return value
-
-    def popitem(self) -> tuple[str, Any]:
-        """Remove the last key, in order of their bytes, and return it with its content, plain."""
-        for key in reversed(self):
-            return key, self.pop(key)
-        raise KeyError("popitem(): the document is empty")
-
-    def clear(self) -> None:
-        """Remove all keys."""
-        for key in self:
-            self.pop(key, None)
-
-    def setdefault(self, key: str, default: Any = None, /) -> Any:
-        """The value of a key, which is set to `default` if it is not there.
-
-        >>> import crdtkv as ck
-        >>> doc = ck.Doc()
-        >>> doc.setdefault("t", ck.Text()).insert(0, "x")
-        >>> str(doc.setdefault("t", ck.Text("never seen")))
-        'x'
-        """
-        value = self.get(key, MISSING)
-        if value is MISSING:
-            self[key] = default
-            value = self[key]
-        return value
-
-    def __reversed__(self) -> Iterator[str]:
-        return reversed(list(self))
-
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, Doc | View):
-            return self.to_py() == other.to_py()
-        if isinstance(other, Mapping):
-            return self.to_py() == plain_dict(other)
-        return NotImplemented
-
-    __hash__ = None  # type: ignore[assignment]
 
     # ---- history
 
@@ -167,7 +104,7 @@ class Doc(_core.Doc, MutableMapping[str, Any]):
         heads = tuple(heads)
         return View(self._at(heads), tuple(sorted(set(map(bytes, heads)))))
 
-    def diff(self, a: Iterable[bytes], b: Iterable[bytes]) -> list[Patch]:
+    def diff(self, a: Iterable[bytes], b: Iterable[bytes]) -> PatchList:
         """What turns version a into version b, in order of application. Closes the open change.
 
         >>> import crdtkv as ck
@@ -178,7 +115,7 @@ class Doc(_core.Doc, MutableMapping[str, Any]):
         >>> doc.diff(then, doc.heads)
         [Patch(path=('t',), kind='insert', position=5, old=MISSING, new='!')]
         """
-        return list(steps(self._at(a), self._at(b)))
+        return PatchList(Patch(*step) for step in self._diff(self._at(a), self._at(b)))
 
     def fork(self, identity: Identity | None = None, *, heads: Iterable[bytes] | None = None) -> Self:
         """A new replica with the history of `heads` (all of it without); its edits go to a lane of its own.
@@ -212,6 +149,79 @@ class Doc(_core.Doc, MutableMapping[str, Any]):
 
     def __reduce__(self) -> tuple[Callable[[bytes], Self], tuple[bytes]]:
         return type(self).load, (self.save(),)  # no secret key: whoever unpickles writes under a new one
+
+    # ---- events and undo
+
+    def observe(
+        self, callback: Callable[[Event], object], path: Iterable[str | int] | str | None = None
+    ) -> Subscription:
+        """Call back with an Event after each change that is closed here or comes in.
+
+        `path`: only what is at it or below; without, all. A container's own observe() follows it wherever it goes.
+        Called after everything of a call is applied, without any lock, one event after the other: what a callback edits
+        is told after that. Exceptions of callbacks undo nothing and are gathered into an ExceptionGroup, raised last.
+        Closes the open change, so that what was before is not told.
+
+        >>> import crdtkv as ck
+        >>> doc = ck.Doc()
+        >>> with doc.observe(lambda event: print(*event.patches)):
+        ...     doc["x"] = 1
+        ...     change = doc.commit()
+        Patch(path=(), kind='set', position='x', old=MISSING, new=1)
+        """
+        if path is None:
+            path = ()
+        return self._subscribe(Observer(callback, (path,) if isinstance(path, str) else tuple(path), None))
+
+    def _observe_handle(self, callback: Callable[[Event], object], handle: _core.Handle) -> Subscription:
+        return self._subscribe(Observer(callback, (), handle._container))
+
+    def _subscribe(self, observer: Observer) -> Subscription:
+        if not callable(observer.callback):
+            raise TypeError("callback must be callable")
+        with suppress(RuntimeError):  # inside a block: its edits are told together, also those from before
+            self.commit()
+        observers = self._observers
+        if observers is None:
+            observers = self._observers = {}
+        observers[observer] = None
+        self._watch(True)
+
+        def cancel() -> None:
+            observers.pop(observer, None)
+            if not observers:
+                self._watch(False)
+
+        return Subscription(cancel)
+
+    def _tell(self) -> None:
+        """Called without any lock while there are news, by one thread at a time."""
+        observers: dict[Observer, None] = self._observers or {}
+        errors: list[Exception] = []
+        while news := self._take_news():
+            for author, is_local, origin, changes, steps in news:
+                patches = PatchList(Patch(*step) for step in steps)
+                for observer in list(observers):
+                    if observer not in observers:  # cancelled by another callback
+                        continue
+                    place = None if observer.container is None else self._path_of(observer.container)
+                    path, part = observer.part(patches, place)
+                    if not part:
+                        continue
+                    try:
+                        observer.callback(Event(path, part, author, origin, is_local, changes))
+                    except Exception as error:
+                        errors.append(error)
+        if errors:
+            raise ExceptionGroup("callbacks of observe() failed", errors)
+
+    def undo_stack(self, scope: Iterable[object] | object | None = None, *, interval: float = 0.0) -> UndoStack:
+        """An UndoStack for what is done through this object from now on. Closes the open change.
+
+        `scope`: a container or several; only what happens in them or below is undone. Steps that are closer than
+        `interval` seconds join.
+        """
+        return UndoStack(self, scope, interval=interval)  # type: ignore[arg-type]
 
     # ---- equivocations
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, final
 
-from crdtkv import _core
-
-__all__ = ["MISSING", "Patch", "steps"]
+__all__ = ["MISSING", "Patch", "PatchList", "mirror"]
 
 
 @final
@@ -39,7 +36,15 @@ MISSING: Final = _Missing()
 class Patch:
     """One step. `path` leads to the container; `old` and `new` are plain values, MISSING where there is none.
 
-    A map has `set` and `remove`, with a key as position; a text `insert` and `remove`, with a place and the characters.
+    | container | kind | position | |
+    |---|---|---|---|
+    | map | set, remove | the key | |
+    | list | insert, remove | index | `new` or `old`: a list of values |
+    | | set, move | index | move: `new` is the index after the item was taken out |
+    | text | insert, remove | index | `new` or `old`: a str |
+    | | mark | (start, end) | the names that changed: dicts |
+    | set | add, discard | None | `new` or `old`: the member |
+    | counter | count | None | totals |
 
     >>> import crdtkv as ck
     >>> doc = ck.Doc()
@@ -50,46 +55,69 @@ class Patch:
 
     path: tuple[str | int, ...]
     kind: str
-    position: str | int
+    position: str | int | tuple[int, int] | None
     old: Any = MISSING
     new: Any = MISSING
 
 
-def steps(a: _core.View, b: _core.View) -> Iterator[Patch]:
-    """What turns version a into version b, in order of application: key by key, in order of their bytes."""
-    before, after = dict(a._entries()), dict(b._entries())
-    for key in sorted({**before, **after}, key=lambda key: key.encode()):
-        old, new = before.get(key, MISSING), after.get(key, MISSING)
-        if isinstance(old, _core.Text) and isinstance(new, _core.Text) and old._container == new._container:
-            yield from _text_steps(a, b, key, new._container)
-        elif new is MISSING:
-            yield Patch((), "remove", key, old=plain(old))
-        elif old is MISSING or not _same(old, new):
-            yield Patch((), "set", key, old=plain(old), new=plain(new))
+class PatchList(list[Patch]):
+    """A list of patches, in order of application."""
+
+    __slots__ = ()
 
 
-def _text_steps(a: _core.View, b: _core.View, key: str, container: int) -> Iterator[Patch]:
-    for is_insert, position, characters in a._text_diff(b, container):
-        if is_insert:
-            yield Patch((key,), "insert", position, new=characters)
+def mirror(plain: Any, patches: Iterable[Patch]) -> Any:
+    """What a plain value (dict, list, set, str, int) becomes by patches; the value given stays as it is.
+
+    Marks leave no trace in a str.
+
+    >>> mirror({"x": [1, 2]}, [Patch(("x",), "insert", 0, new=[0])])
+    {'x': [0, 1, 2]}
+    """
+    box = [_copy(plain)]
+    for patch in patches:
+        holder: Any = box
+        step: Any = 0
+        for deeper in patch.path:
+            holder, step = holder[step], deeper
+        holder[step] = _follow(holder[step], patch)
+    return box[0]
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copy(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_copy(inner) for inner in value]
+    return set(value) if isinstance(value, set) else value
+
+
+def _follow(value: Any, patch: Patch) -> Any:
+    at: Any = patch.position
+    if isinstance(value, dict):
+        if patch.kind == "set":
+            value[at] = _copy(patch.new)
         else:
-            yield Patch((key,), "remove", position, old=characters)
-
-
-def plain(value: Any) -> Any:
-    """The value without a handle."""
-    return value.to_py() if isinstance(value, _core.Text) else value
-
-
-def plain_dict(mapping: Mapping[str, Any]) -> dict[str, Any]:
-    """The mapping as a dict of plain values."""
-    return {key: plain(value) for key, value in mapping.items()}
-
-
-def _same(x: Any, y: Any) -> bool:
-    """Stored alike: 1, 1.0 and True are three values, NaN is one."""
-    if type(x) is not type(y) or isinstance(x, _core.Text):
-        return False
-    if isinstance(x, float) and isinstance(y, float):
-        return struct.pack("<d", x) == struct.pack("<d", y) or (x != x and y != y)
-    return bool(x == y)
+            del value[at]
+    elif isinstance(value, list):
+        if patch.kind == "insert":
+            value[at:at] = _copy(patch.new)
+        elif patch.kind == "remove":
+            del value[at : at + len(patch.old)]
+        elif patch.kind == "set":
+            value[at] = _copy(patch.new)
+        else:
+            value.insert(patch.new, value.pop(at))
+    elif isinstance(value, set):
+        if patch.old is not MISSING:
+            value.remove(patch.old)
+        if patch.new is not MISSING:
+            value.add(patch.new)
+    elif isinstance(value, str):
+        if patch.kind == "insert":
+            return value[:at] + patch.new + value[at:]
+        if patch.kind == "remove":
+            return value[:at] + value[at + len(patch.old) :]
+    else:
+        return patch.new
+    return value

@@ -6,34 +6,30 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from crdtkv import _core
-from crdtkv.patch import plain_dict
+from crdtkv.entry import merged
+from crdtkv.map import plain_dict
 
 __all__ = ["View"]
 
 
 class View(Mapping[str, Any]):
-    """A document as it was: what Doc.at() returns. Reads like the document; its texts are read-only.
+    """A document as it was: what Doc.at() returns. Reads like the document; its containers are read-only.
 
     >>> import crdtkv as ck
     >>> doc = ck.Doc()
-    >>> doc["x"] = 1
+    >>> doc["x"] = [1]
     >>> then = doc.heads
-    >>> doc["x"] = 2
-    >>> doc.at(then)["x"], doc["x"]
-    (1, 2)
+    >>> doc["x"].append(2)
+    >>> doc.at(then)["x"] == [1], doc["x"] == [1, 2]
+    (True, True)
     """
 
-    __slots__ = ("__weakref__", "_entries", "_heads", "_past")
+    __slots__ = ("__weakref__", "_heads", "_past", "_root")
 
     def __init__(self, past: _core.View, heads: tuple[bytes, ...]) -> None:
         self._past = past
+        self._root = past._root()
         self._heads = heads
-        self._entries: dict[str, Any] | None = None
-
-    def _map(self) -> dict[str, Any]:
-        if self._entries is None:
-            self._entries = dict(self._past._entries())
-        return self._entries
 
     @property
     def heads(self) -> tuple[bytes, ...]:
@@ -41,29 +37,44 @@ class View(Mapping[str, Any]):
         return self._heads
 
     def __getitem__(self, key: str, /) -> Any:
-        return self._map()[key]
+        return self._root[key]
+
+    def __contains__(self, key: object, /) -> bool:
+        return key in self._root
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._map())
+        return iter(self._root)
 
     def __reversed__(self) -> Iterator[str]:
-        return reversed(self._map())
+        return reversed(list(self._root))
 
     def __len__(self) -> int:
-        return len(self._map())
+        return len(self._root)
 
     def to_py(self) -> dict[str, Any]:
-        """The content as a plain dict, keys in order of their bytes; a Text becomes a str."""
-        return plain_dict(self._map())
+        """The content as a plain dict, keys in order of their bytes."""
+        return self._root.to_py()
+
+    def conflicts(self, key: str, /) -> dict[str, Any]:
+        """All values that stood at a key, by the op that set them; the shown one first. Closes the open change."""
+        return merged(self._root._conflicts(key))
 
     def __eq__(self, other: object) -> bool:
-        if isinstance(other, View):
-            return self.to_py() == other.to_py()
         if isinstance(other, Mapping):
             return self.to_py() == plain_dict(other)
         return NotImplemented
 
     __hash__ = None  # type: ignore[assignment]
+
+    def __or__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        if not isinstance(other, Mapping):
+            return NotImplemented
+        return {**self.to_py(), **plain_dict(other)}
+
+    def __ror__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        if not isinstance(other, Mapping):
+            return NotImplemented
+        return {**other, **self.to_py()}
 
     def __repr__(self) -> str:
         return f"<View at {', '.join(head.hex()[:8] for head in self._heads[:4]) or 'the beginning'}: {len(self)} keys>"

@@ -21,6 +21,9 @@ ckv_status ckv_doc_new(ckv_doc **out, const ckv_env *env, const ckv_identity *id
                    .graph = ckv_graph_init(a, s),
                    .log = ckv_oplog_init(a),
                    .space = ckv_space_init(a, s),
+                   .moves = ckv_moves_init(a, (uint32_t)s),
+                   .counts = {.a = a},
+                   .marks = ckv_marks_init(a, (uint32_t)s),
                    .journal = {.log = {.a = a}},
                    .past = ckv_past_init(a),
                    .scratch = ckv_past_init(a),
@@ -33,6 +36,11 @@ ckv_status ckv_doc_new(ckv_doc **out, const ckv_env *env, const ckv_identity *id
                    .covers = {.a = a},
                    .cover_headers = ckv_buf_init(a),
                    .body = ckv_buf_init(a),
+                   .values = {.a = a},
+                   .stands_for = ckv_hmap_init(a, (uint32_t)s),
+                   .own_lanes = {.a = a},
+                   .events = ckv_buf_init(a),
+                   .patches = ckv_buf_init(a),
                    .own_lane = CKV_NONE};
     if (!d->env.random) d->env.random = ckv_random_bytes;
     if (doc_id) {
@@ -43,7 +51,7 @@ ckv_status ckv_doc_new(ckv_doc **out, const ckv_env *env, const ckv_identity *id
         d->env.random(d->env.random_ctx, d->founder_nonce, sizeof d->founder_nonce);
         d->id = ckv_founded_doc_id(&d->founder, d->founder_nonce);
     }
-    ckv_status status = ckv_maps_init(&d->maps, a, secret + 8, CKV_KIND_MAP);
+    ckv_status status = ckv_tree_init(&d->tree, a, secret + 8);
     d->names = ckv_resize(a, NULL, 0, sizeof *d->names);
     if (d->names)
         ckv_namer_init(d->names, d);
@@ -64,7 +72,15 @@ void ckv_doc_free(ckv_doc *d)
     ckv_graph_fini(&d->graph);
     ckv_oplog_fini(&d->log);
     ckv_space_fini(&d->space);
-    ckv_maps_fini(&d->maps);
+    ckv_tree_fini(&d->tree);
+    ckv_moves_fini(&d->moves);
+    ckv_counts_fini(&d->counts);
+    ckv_marks_fini(&d->marks);
+    ckv_u32s_fini(&d->values);
+    ckv_hmap_fini(&d->stands_for);
+    ckv_own_lanes_fini(&d->own_lanes);
+    ckv_buf_fini(&d->events);
+    ckv_buf_fini(&d->patches);
     ckv_undos_fini(&d->journal.log);
     ckv_past_fini(&d->past);
     ckv_past_fini(&d->scratch);
@@ -164,122 +180,56 @@ int64_t ckv_doc_time(const ckv_doc *doc, uint32_t change)
 
 /* ---- containers */
 
+uint32_t ckv_doc_n_containers(const ckv_doc *doc) { return (uint32_t)doc->tree.v.len; }
+
 ckv_kind ckv_doc_kind(const ckv_doc *doc, uint32_t container)
 {
-    return (ckv_kind)doc->maps.containers.ptr[container].tag;
-}
-bool ckv_doc_is_live(const ckv_doc *doc, uint32_t container)
-{
-    return ckv_maps_is_live(&doc->maps, container);
+    return (ckv_kind)ckv_tree_at(&doc->tree, container)->kind;
 }
 
-/* The value of a SET at lv. */
-static ckv_value value_at(const ckv_doc *doc, uint32_t lv)
+uint32_t ckv_doc_depth(const ckv_doc *doc, uint32_t container)
 {
-    const ckv_op *op = &doc->log.ops.ptr[ckv_oplog_at_lv(&doc->log, lv)];
-    ckv_value v = ckv_oplog_value(&doc->log, op->b);
-    if (v.tag == CKV_TAG_TEXT) v.container = ckv_maps_container_of(&doc->maps, op->item);
-    return v;
+    return ckv_tree_at(&doc->tree, container)->depth;
 }
 
-ckv_status ckv_map_get(const ckv_doc *doc, uint32_t map, const char *key, size_t key_bytes,
-                       ckv_value *out)
+bool ckv_doc_is_live(ckv_doc *doc, uint32_t container)
 {
-    const uint32_t slot = ckv_maps_slot(&doc->maps, map, key, key_bytes);
-    if (slot == CKV_NONE) return CKV_ENOENT;
-    const uint32_t lv = ckv_maps_shown(&doc->maps, &doc->graph, slot);
-    if (lv == CKV_NONE) return CKV_ENOENT;
-    *out = value_at(doc, lv);
-    return CKV_OK;
+    return ckv_tree_is_live(&doc->tree, &doc->space, &doc->log, container);
 }
 
-static ckv_author_view own_view(ckv_doc *doc)
+bool ckv_doc_is_gone(const ckv_doc *doc, uint32_t container)
 {
-    doc->past.all = true; /* whoever edits here has seen everything that is here */
-    return (ckv_author_view){.graph = &doc->graph,
-                             .oplog = &doc->log,
-                             .past = &doc->past,
-                             .own_item = doc->graph.ids.n_items};
+    return ckv_tree_at(&doc->tree, container)->gone;
 }
 
-/* Room for one more key operation in the open change. */
-static ckv_status room_in_change(ckv_doc *doc, size_t n_bytes)
+ckv_status ckv_doc_path(ckv_doc *doc, uint32_t container, ckv_buf *out)
 {
-    if (doc->open_bytes + n_bytes > CKV_MAX_BODY_BYTES ||
-        doc->log.n_lv - doc->graph.ids.n_lv >= CKV_MAX_OPS)
-        return CKV_ELIMIT;
-    return CKV_OK;
-}
-
-ckv_status ckv_map_set(ckv_doc *doc, uint32_t map, const char *key, size_t key_bytes,
-                       const ckv_value *value, uint32_t *made)
-{
-    uint32_t slot;
-    if (key_bytes > CKV_MAX_KEY_BYTES) return CKV_ELIMIT;
+    const size_t start = out->len;
     CKV_TRY(ckv_doc_flush(doc));
-    const size_t n_bytes =
-        key_bytes + 64 +
-        (value->tag == CKV_TAG_STR || value->tag == CKV_TAG_BYTES ? value->n_bytes : 0);
-    CKV_TRY(room_in_change(doc, n_bytes));
-    CKV_TRY(ckv_maps_slot_make(&doc->maps, map, key, key_bytes, &slot));
-    CKV_TRY(ckv_maps_reserve(&doc->maps, slot));
-    CKV_TRY(ckv_oplog_reserve(&doc->log, 1));
-    CKV_TRY(ckv_journal_reserve(&doc->journal, doc->maps.slots.ptr[slot].live.len + 2));
-    const size_t value_off = doc->log.values.len;
-    ckv_seq seq;
-    if (value->tag == CKV_TAG_TEXT) CKV_TRY(ckv_leaves_reserve(&doc->space.leaves, 1));
-    if (value_off + n_bytes > UINT32_MAX) return CKV_ELIMIT;
-    ckv_value_write(&doc->log.values, value);
-    if (doc->log.values.status != CKV_OK) {
-        const ckv_status s = doc->log.values.status;
-        doc->log.values.status = CKV_OK;
-        doc->log.values.len = value_off;
-        return s;
+    if (!ckv_doc_is_live(doc, container)) return CKV_ESTALE;
+    for (uint32_t c = container; c != CKV_ROOT; c = ckv_tree_at(&doc->tree, c)->holder) {
+        const ckv_container *x = ckv_tree_at(&doc->tree, c);
+        ckv_step step = {0};
+        if (x->element != CKV_NO_ITEM) {
+            ckv_gap gap;
+            CKV_MUST(ckv_space_locate(&doc->space, ckv_moves_slot(&doc->moves, x->element), &gap));
+            step.index = ckv_seq_pos(&doc->space, gap) - 1;
+        } else {
+            const uint32_t key = doc->tree.registers.regs.ptr[x->reg].key;
+            step.key = (const char *)ckv_keys_bytes(&doc->tree.keys, key);
+            step.key_bytes = ckv_keys_len(&doc->tree.keys, key);
+        }
+        ckv_buf_bytes(out, &step, sizeof step);
     }
-    const uint32_t lv = doc->log.n_lv, item = doc->log.n_items;
-    const ckv_author_view v = own_view(doc);
-    ckv_oplog_set(&doc->log, map, slot, (uint32_t)value_off);
-    ckv_maps_apply(&doc->maps, slot, lv, true, &v, &doc->journal);
-    if (value->tag == CKV_TAG_TEXT) {
-        *made = ckv_maps_new_container(&doc->maps, CKV_KIND_TEXT, item, lv, slot, &doc->journal);
-        CKV_MUST(ckv_seq_init(&seq, &doc->space, *made) == CKV_OK);
-        doc->maps.containers.ptr[*made].seq = seq;
+    if (out->status != CKV_OK) return out->status;
+    for (size_t i = start, k = out->len - sizeof(ckv_step); i < k && out->len > start;
+         i += sizeof(ckv_step), k -= sizeof(ckv_step)) { /* from the root down */
+        ckv_step a, b;
+        memcpy(&a, out->ptr + i, sizeof a);
+        memcpy(&b, out->ptr + k, sizeof b);
+        memcpy(out->ptr + i, &b, sizeof b);
+        memcpy(out->ptr + k, &a, sizeof a);
     }
-    doc->open_bytes += n_bytes;
-    return CKV_OK;
-}
-
-ckv_status ckv_map_unset(ckv_doc *doc, uint32_t map, const char *key, size_t key_bytes)
-{
-    CKV_TRY(ckv_doc_flush(doc));
-    const uint32_t slot = ckv_maps_slot(&doc->maps, map, key, key_bytes);
-    if (slot == CKV_NONE || doc->maps.slots.ptr[slot].live.len == 0) return CKV_ENOENT;
-    CKV_TRY(room_in_change(doc, key_bytes + 64));
-    CKV_TRY(ckv_maps_reserve(&doc->maps, slot));
-    CKV_TRY(ckv_oplog_reserve(&doc->log, 1));
-    CKV_TRY(ckv_journal_reserve(&doc->journal, doc->maps.slots.ptr[slot].live.len + 1));
-    const uint32_t lv = doc->log.n_lv;
-    const ckv_author_view v = own_view(doc);
-    ckv_oplog_unset(&doc->log, map, slot);
-    ckv_maps_apply(&doc->maps, slot, lv, false, &v, &doc->journal);
-    doc->open_bytes += key_bytes + 64;
-    return CKV_OK;
-}
-
-size_t ckv_map_len(const ckv_doc *doc, uint32_t map)
-{
-    return doc->maps.containers.ptr[map].n_keys;
-}
-
-ckv_status ckv_map_at(ckv_doc *doc, uint32_t map, size_t i, const char **key, size_t *key_bytes,
-                      ckv_value *value)
-{
-    CKV_TRY(ckv_maps_sort(&doc->maps, map));
-    if (i >= doc->maps.sorted.len) return CKV_ERANGE;
-    const uint32_t slot = doc->maps.sorted.ptr[i];
-    *key = ckv_maps_key(&doc->maps, &doc->maps.slots.ptr[slot]);
-    *key_bytes = doc->maps.slots.ptr[slot].key_bytes;
-    *value = value_at(doc, ckv_maps_shown(&doc->maps, &doc->graph, slot));
     return CKV_OK;
 }
 
@@ -306,7 +256,8 @@ void ckv_doc_change(const ckv_doc *doc, uint32_t change, ckv_change_info *out)
         .n_parents = n,
         .time = ckv_doc_time(doc, change),
         .void_reason = v ? v->reason : NULL,
-        .is_signed = ckv_lanes_covered(&g->lanes, b, seq) || ckv_doc_cover(doc, b, seq)};
+        .is_signed = ckv_lanes_covered(&g->lanes, b, seq) || ckv_doc_cover(doc, b, seq),
+        .is_local = ckv_doc_is_own(doc, change)};
     memcpy(out->parents, parents, n * sizeof *parents);
     if (m) {
         out->message = (const char *)doc->message_bytes.ptr + m->off;
@@ -389,7 +340,8 @@ ckv_status ckv_doc_stats(ckv_doc *doc, ckv_stats *out)
                   g->lanes.branches.cap * sizeof(ckv_branch) +
                   out->signatures * sizeof(ckv_signed_at) + doc->log.ops.cap * sizeof(ckv_op) +
                   doc->log.makers.cap * 4 + doc->log.values.cap + ckv_chars_bytes(&doc->log.chars) +
-                  ckv_space_bytes(&doc->space) + ckv_maps_bytes(&doc->maps) + doc->inbox.bytes +
+                  ckv_space_bytes(&doc->space) + ckv_tree_bytes(&doc->tree) + ckv_moves_bytes(&doc->moves) +
+                  doc->counts.cap * sizeof(ckv_count) + doc->inbox.bytes +
                   doc->void_bodies.cap + doc->message_bytes.cap +
                   doc->times.cap * sizeof(ckv_time_run) + doc->journal.log.cap * sizeof(ckv_undo);
     ckv_buf found = ckv_buf_init(doc->env.alloc);
@@ -402,13 +354,15 @@ ckv_status ckv_doc_stats(ckv_doc *doc, ckv_stats *out)
 bool ckv_doc_check(ckv_doc *doc, const char **why)
 {
     if (!ckv_graph_check(&doc->graph, why) || !ckv_oplog_check(&doc->log, why) ||
-        !ckv_maps_check(&doc->maps, why) || !ckv_inbox_check(&doc->inbox, why) ||
-        !ckv_lvindex_check(&doc->space.index, why)) {
+        !ckv_tree_check(&doc->tree, why) || !ckv_inbox_check(&doc->inbox, why) ||
+        !ckv_lvindex_check(&doc->space.index, why) ||
+        !ckv_deletes_check(&doc->space.deletes, why)) {
         return false;
     }
-    for (size_t i = 0; i < doc->maps.containers.len; i++) {
-        const ckv_container *c = &doc->maps.containers.ptr[i];
-        if (c->tag == CKV_KIND_TEXT && !c->gone && !ckv_seq_check(&doc->space, &c->seq, why))
+    for (size_t i = 0; i < doc->tree.v.len; i++) {
+        const ckv_container *c = &doc->tree.v.ptr[i];
+        if ((c->kind == CKV_TAG_TEXT || c->kind == CKV_TAG_LIST) && !c->gone &&
+            !ckv_seq_check(&doc->space, &c->seq, why))
             return false;
     }
     *why = "doc I1";

@@ -29,24 +29,31 @@ const ckv_id32 *ckv_doc_id(const ckv_doc *doc);
 
 /* ---- containers and values */
 
-typedef enum ckv_kind { CKV_KIND_MAP = 16, CKV_KIND_TEXT = 20 } ckv_kind;
+typedef enum ckv_kind {
+    CKV_KIND_MAP = CKV_TAG_MAP,
+    CKV_KIND_LIST = CKV_TAG_LIST,
+    CKV_KIND_SET = CKV_TAG_SET,
+    CKV_KIND_COUNTER = CKV_TAG_COUNTER,
+    CKV_KIND_TEXT = CKV_TAG_TEXT,
+} ckv_kind;
+#define CKV_MAX_DEPTH 256u
 
+/* ckv_value (log/value.h) is {tag, i64 | f64 | ptr,n_bytes | container}. Read ones have the tag of a kind or scalar, point into the document and live
+ * until its next change. Edits are in doc/map.h, list.h, set.h, counter.h, text.h and plain.h. */
+uint32_t ckv_doc_n_containers(const ckv_doc *doc); /* their numbers are below */
 ckv_kind ckv_doc_kind(const ckv_doc *doc, uint32_t container);
-bool ckv_doc_is_live(const ckv_doc *doc,
-                     uint32_t container); /* false: deleted, overwritten or rolled back */
+uint32_t ckv_doc_depth(const ckv_doc *doc, uint32_t container); /* the root: 0 */
+/* Can it be reached from the root, as a shown value or as one in conflict? False: deleted, overwritten or rolled back, or something around it is. */
+bool ckv_doc_is_live(ckv_doc *doc, uint32_t container);
+bool ckv_doc_is_gone(const ckv_doc *doc, uint32_t container); /* its making was rolled back: it never comes again */
 
-/* ckv_value (log/value.h) is {tag, i64 | f64 | ptr,n_bytes | container}. Read ones point into the document and live until its next change. */
-CKV_NODISCARD ckv_status ckv_map_get(const ckv_doc *doc, uint32_t map, const char *key,
-                                     size_t key_bytes, ckv_value *out); /* CKV_ENOENT */
-/* A value with a container's tag makes one; its number is then in *made. CKV_ELIMIT: key over 4 KiB, open change full. */
-CKV_NODISCARD ckv_status ckv_map_set(ckv_doc *doc, uint32_t map, const char *key, size_t key_bytes,
-                                     const ckv_value *value, uint32_t *made);
-CKV_NODISCARD ckv_status ckv_map_unset(ckv_doc *doc, uint32_t map, const char *key,
-                                       size_t key_bytes);
-size_t ckv_map_len(const ckv_doc *doc, uint32_t map);
-/* The i-th entry in order of the keys' bytes. Sorts on the first call after a change of keys. */
-CKV_NODISCARD ckv_status ckv_map_at(ckv_doc *doc, uint32_t map, size_t i, const char **key,
-                                    size_t *key_bytes, ckv_value *value);
+/* Where a live container stands now: from the root down. CKV_ESTALE. */
+typedef struct ckv_step {
+    const char *key; /* NULL: an index */
+    size_t key_bytes, index;
+} ckv_step;
+CKV_NODISCARD ckv_status ckv_doc_path(ckv_doc *doc, uint32_t container,
+                                      ckv_buf *out /* of ckv_step */);
 
 /* ---- changes */
 
@@ -76,12 +83,13 @@ typedef struct ckv_change_info {
     size_t message_bytes;
     const char *void_reason; /* NULL: not void */
     bool is_signed;          /* covered by a signature that is here */
+    bool is_local;           /* made by this very object */
 } ckv_change_info;
 
 /* The next change opens a new lane. For a process that was forked: parent and child must not go on with the same one. */
 void ckv_doc_leave_lane(ckv_doc *doc);
 /* The next change goes on with a lane that is here already. That is lying, unless nobody else does: for tests and demonstrations.
- * CKV_ENOENT: no such lane, or not of this document's identity. */
+ * CKV_ENOENT: no such lane, one that forked, or not of this document's identity. */
 CKV_NODISCARD ckv_status ckv_doc_go_on_with_lane(ckv_doc *doc, const ckv_id32 *lane);
 
 uint32_t ckv_doc_n_changes(const ckv_doc *doc);

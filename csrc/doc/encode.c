@@ -161,12 +161,36 @@ void ckv_canon_init(ckv_canon *c, ckv_namer *names, uint32_t lv0, uint32_t lv1)
     c->run = ckv_oplog_at_lv(log, lv0);
 }
 
-/* Cuts the first piece of one chain from a DELETE of [item, item + left), as {target, n, item, branch, off}. */
+uint32_t ckv_container_item(const ckv_doc *doc, uint32_t container, const ckv_past *past,
+                            uint32_t own_item, uint32_t lv)
+{
+    const ckv_u32s *makers = ckv_tree_makers(&doc->tree, container);
+    if (!makers) return ckv_tree_at(&doc->tree, container)->item;
+    uint32_t best = CKV_NO_ITEM, best_lv = CKV_NONE;
+    for (size_t i = 0; i < makers->len; i++) {
+        const uint32_t item = makers->ptr[i];
+        const uint32_t made = ckv_oplog_lv_of(&doc->log, item);
+        if (item >= own_item ? made >= lv : !ckv_past_has_item(past, &doc->graph, item)) continue;
+        if (best == CKV_NO_ITEM || ckv_lv_before(&doc->graph, made, best_lv))
+            best = item, best_lv = made;
+    }
+    return best;
+}
+
+static ckv_status name_container(ckv_namer *n, uint32_t container, uint32_t lv, uint32_t *item)
+{
+    const bool several = ckv_tree_makers(&n->doc->tree, container) != NULL;
+    if (several) CKV_TRY(past_ready(n));
+    *item = ckv_container_item(n->doc, container, n->past, n->item0, lv);
+    return CKV_OK;
+}
+
+/* Cuts the first piece of one chain from a DELETE or RESTORE of [item, item + left), as {target, n, item, branch, off}. */
 static ckv_status first_piece(const ckv_canon *c, uint32_t item, uint32_t left, ckv_canon_op *op)
 {
     const ckv_graph *g = &c->names->doc->graph;
     uint32_t len = left;
-    *op = (ckv_canon_op){.kind = CKV_OP_DELETE, .item = item, .branch = CKV_NONE};
+    *op = (ckv_canon_op){.item = item, .branch = CKV_NONE};
     if (item < c->names->item0) {
         op->branch = ckv_lanes_place(&g->lanes, item, g->ids.n_items, &op->off, &len);
         if (len > c->names->item0 - item) len = c->names->item0 - item;
@@ -186,7 +210,8 @@ static ckv_status first_piece(const ckv_canon *c, uint32_t item, uint32_t left, 
 /* Joins b to a when they touch on one chain under one code. */
 static bool join_deletes(ckv_canon_op *a, const ckv_canon_op *b)
 {
-    if (a->target.code != b->target.code) return false;
+    if (a->target.code != b->target.code || a->of != b->of) return false;
+    if (a->kind == CKV_OP_RESTORE && !(a->reg && b->reg)) return false;
     const bool own = a->target.code == CKV_REF_OWN; /* distances count backwards */
     const int64_t sa = own ? -(int64_t)a->target.value : a->target.value,
                   sb = own ? -(int64_t)b->target.value : b->target.value;
@@ -210,19 +235,22 @@ static bool join_deletes(ckv_canon_op *a, const ckv_canon_op *b)
     return false;
 }
 
-/* Gathers the DELETEs that stand in a row from c->lv on: pieces of one chain each, joined until nothing touches its neighbour. */
+/* Gathers the DELETEs, or the RESTOREs, that stand in a row from c->lv on: pieces of one chain each, joined until nothing touches its neighbour. */
 static ckv_status gather_deletes(ckv_canon *c)
 {
     const ckv_oplog *log = &c->names->doc->log;
     ckv_canon_ops *v = &c->names->deletes;
+    const uint32_t kind = log->ops.ptr[c->run].kind;
     v->len = c->next_delete = 0;
-    for (; c->lv < c->lv1 && log->ops.ptr[c->run].kind == CKV_OP_DELETE; c->run++) {
+    for (; c->lv < c->lv1 && log->ops.ptr[c->run].kind == kind; c->run++) {
         const ckv_op *o = &log->ops.ptr[c->run];
         const uint32_t end = o->lv + ckv_oplog_len(log, c->run), to = end < c->lv1 ? end : c->lv1;
         uint32_t item = o->item + (c->lv - o->lv);
         for (uint32_t left = to - c->lv; left;) {
             ckv_canon_op piece;
             CKV_TRY(first_piece(c, item, left, &piece));
+            piece.kind = (ckv_op_kind)kind;
+            if (kind == CKV_OP_RESTORE) piece.of = o->a, piece.reg = o->holder;
             item += piece.n;
             left -= piece.n;
             CKV_TRY(ckv_canon_ops_push(v, piece));
@@ -234,6 +262,61 @@ static ckv_status gather_deletes(ckv_canon *c)
     return CKV_OK;
 }
 
+/* One that is no DELETE or RESTORE: run o from c->lv on. */
+static ckv_status plain_op(ckv_canon *c, const ckv_op *o, ckv_canon_op *op)
+{
+    const ckv_oplog *log = &c->names->doc->log;
+    const uint32_t end = o->lv + ckv_oplog_len(log, c->run), to = end < c->lv1 ? end : c->lv1,
+                   k = c->lv - o->lv;
+    *op = (ckv_canon_op){.kind = (ckv_op_kind)o->kind,
+                         .n = to - c->lv,
+                         .item = o->item,
+                         .left = CKV_NO_ITEM,
+                         .right = CKV_NO_ITEM,
+                         .holder = CKV_NO_ITEM,
+                         .value_off = o->b};
+    switch ((ckv_op_kind)o->kind) {
+    case CKV_OP_INSERT:
+    case CKV_OP_ELEMENTS:
+        op->item = o->item + k;
+        op->left = k ? op->item - 1 : o->a;
+        op->right = o->b;
+        if (op->left == CKV_NO_ITEM && op->right == CKV_NO_ITEM)
+            CKV_TRY(name_container(c->names, o->holder, c->lv, &op->holder));
+        if (o->kind == CKV_OP_ELEMENTS) op->value_off = ckv_oplog_value_of(log, op->item);
+        break;
+    case CKV_OP_SET:
+    case CKV_OP_UNSET:
+    case CKV_OP_ADD:
+    case CKV_OP_DISCARD:
+        op->reg = o->a;
+        CKV_TRY(name_container(c->names, o->holder, c->lv, &op->left));
+        break;
+    case CKV_OP_ASSIGN: op->left = o->a; break;
+    case CKV_OP_MOVE:
+        op->left = o->a;
+        op->right = o->b;
+        op->holder = log->moved.ptr[o->holder];
+        break;
+    case CKV_OP_COUNT:
+        op->amount = ckv_oplog_amount(o);
+        CKV_TRY(name_container(c->names, o->holder, c->lv, &op->left));
+        break;
+    case CKV_OP_MARK:
+        op->left = o->a;
+        op->right = o->b;
+        if (op->left == CKV_NO_ITEM && op->right == CKV_NO_ITEM)
+            CKV_TRY(name_container(c->names, o->holder, c->lv, &op->holder));
+        break;
+    case CKV_OP_DELETE:
+    case CKV_OP_RESTORE: break; /* gathered */
+    }
+    c->lv = to;
+    c->names->run_hint = c->run++;
+    if (ckv_op_makes_items(op->kind)) c->made += op->n;
+    return CKV_OK;
+}
+
 bool ckv_canon_next(ckv_canon *c, ckv_canon_op *op, ckv_status *status)
 {
     const ckv_oplog *log = &c->names->doc->log;
@@ -241,28 +324,9 @@ bool ckv_canon_next(ckv_canon *c, ckv_canon_op *op, ckv_status *status)
     if (c->next_delete == c->names->deletes.len) {
         if (c->lv == c->lv1) return false;
         const ckv_op *o = &log->ops.ptr[c->run];
-        if (o->kind != CKV_OP_DELETE) {
-            const uint32_t end = o->lv + ckv_oplog_len(log, c->run),
-                           to = end < c->lv1 ? end : c->lv1, k = c->lv - o->lv;
-            const ckv_container *holder = &c->names->doc->maps.containers.ptr[o->holder];
-            *op = (ckv_canon_op){.kind = (ckv_op_kind)o->kind,
-                                 .n = to - c->lv,
-                                 .item = o->item,
-                                 .left = holder->item,
-                                 .right = CKV_NO_ITEM,
-                                 .holder = CKV_NO_ITEM,
-                                 .key = o->a,
-                                 .value_off = o->b};
-            if (o->kind == CKV_OP_INSERT) {
-                op->item = o->item + k;
-                op->left = k ? op->item - 1 : o->a;
-                op->right = o->b;
-                if (op->left == CKV_NO_ITEM && op->right == CKV_NO_ITEM) op->holder = holder->item;
-            }
-            c->lv = to;
-            c->names->run_hint = c->run++;
-            if (o->kind != CKV_OP_UNSET) c->made += op->n;
-            return true;
+        if (o->kind != CKV_OP_DELETE && o->kind != CKV_OP_RESTORE) {
+            *status = plain_op(c, o, op);
+            return *status == CKV_OK;
         }
         *status = gather_deletes(c);
         if (*status != CKV_OK) return false;
@@ -273,6 +337,46 @@ bool ckv_canon_next(ckv_canon *c, ckv_canon_op *op, ckv_status *status)
 
 /* ---- bodies */
 
+/* The bytes of n encoded values in a row. */
+size_t ckv_values_bytes(const ckv_oplog *log, uint32_t value_off, uint32_t n)
+{
+    size_t bytes = 0;
+    while (n--) bytes += ckv_oplog_value_bytes(log, value_off + (uint32_t)bytes);
+    return bytes;
+}
+
+/* What an operation has besides references. */
+static void put_content(const ckv_doc *doc, const ckv_canon_op *o, ckv_body_op *op)
+{
+    const ckv_oplog *log = &doc->log;
+    if (o->kind == CKV_OP_SET || o->kind == CKV_OP_UNSET) {
+        const uint32_t key = doc->tree.registers.regs.ptr[o->reg].key;
+        op->bytes = ckv_keys_bytes(&doc->tree.keys, key);
+        op->n_bytes = ckv_keys_len(&doc->tree.keys, key);
+    }
+    uint32_t value_off = o->value_off, n_values = o->n;
+    switch ((unsigned)o->kind) {
+    case CKV_OP_SET:
+    case CKV_OP_ASSIGN:
+    case CKV_OP_ADD:
+    case CKV_OP_DISCARD:
+    case CKV_OP_ELEMENTS: break;
+    case CKV_OP_MARK: {
+        const ckv_mark_op *mark = ckv_oplog_mark_of(log, o->item);
+        op->sides = mark->sides;
+        op->bytes = log->values.ptr + mark->name_off;
+        op->n_bytes = mark->name_bytes;
+        value_off = mark->value_off;
+        n_values = value_off != CKV_NO_VALUE;
+        break;
+    }
+    default: return;
+    }
+    if (!n_values) return;
+    op->value_bytes = log->values.ptr + value_off;
+    op->n_value_bytes = ckv_values_bytes(log, value_off, n_values);
+}
+
 static ckv_status put_ops(ckv_namer *n, uint32_t lv0, uint32_t lv1, ckv_buf *out, ckv_buf *text)
 {
     ckv_canon c;
@@ -280,32 +384,27 @@ static ckv_status put_ops(ckv_namer *n, uint32_t lv0, uint32_t lv1, ckv_buf *out
     ckv_status s;
     const ckv_doc *doc = n->doc;
     ckv_canon_init(&c, n, lv0, lv1);
-    for (uint32_t made = 0; ckv_canon_next(&c, &o, &s); made = c.made) {
+    while (ckv_canon_next(&c, &o, &s)) {
         ckv_body_op op = {.kind = o.kind, .n = o.n};
-        const uint32_t before =
-            o.kind == CKV_OP_INSERT || o.kind == CKV_OP_SET ? c.made - o.n : made;
-        switch (o.kind) {
-        case CKV_OP_INSERT:
+        const uint32_t before = ckv_op_makes_items(o.kind) ? c.made - o.n : c.made;
+        if (o.kind == CKV_OP_DELETE || o.kind == CKV_OP_RESTORE) {
+            op.left = o.target;
+            if (o.kind == CKV_OP_RESTORE)
+                CKV_TRY(table_entry(n, &n->changes, ckv_ids_at(&doc->graph.ids, o.of), &op.change));
+        } else {
             CKV_TRY(ckv_name_item(n, o.left, before, &op.left));
             CKV_TRY(ckv_name_item(n, o.right, before, &op.right));
             CKV_TRY(ckv_name_item(n, o.holder, before, &op.holder));
+        }
+        if (o.kind == CKV_OP_INSERT) {
             ckv_buf_clear(text);
             ckv_chars_utf8(&doc->log.chars, o.item, o.n, text);
             if (text->status != CKV_OK) return text->status;
             op.bytes = text->ptr;
             op.n_bytes = text->len;
-            break;
-        case CKV_OP_DELETE: op.left = o.target; break;
-        case CKV_OP_SET:
-            op.value_bytes = doc->log.values.ptr + o.value_off;
-            op.n_value_bytes = ckv_oplog_value_bytes(&doc->log, o.value_off);
-            /* fall through */
-        case CKV_OP_UNSET:
-            CKV_TRY(ckv_name_item(n, o.left, before, &op.left));
-            op.bytes = (const uint8_t *)ckv_maps_key(&doc->maps, &doc->maps.slots.ptr[o.key]);
-            op.n_bytes = doc->maps.slots.ptr[o.key].key_bytes;
-            break;
         }
+        op.amount = o.amount;
+        put_content(doc, &o, &op);
         ckv_body_put(out, &op);
     }
     return s != CKV_OK ? s : out->status;

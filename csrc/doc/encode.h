@@ -12,13 +12,13 @@
 typedef struct ckv_canon_op {
     ckv_op_kind kind;
     uint32_t n;
-    uint32_t item; /* INSERT, SET: the first made; DELETE: the first deleted */
-    uint32_t left,
-        right; /* INSERT: items; SET, UNSET: left is the map's item, CKV_NO_ITEM for the root */
-    uint32_t holder;         /* INSERT: item of the text */
-    uint32_t key, value_off; /* SET, UNSET: slot, offset */
-    ckv_ref target;          /* DELETE: the name of its first item */
-    uint32_t branch, off;    /* DELETE: its place */
+    uint32_t item; /* the first made; DELETE, RESTORE: the first named */
+    uint32_t left, right, holder; /* items, by the fields of ckv_body_op */
+    uint32_t reg, value_off;      /* of what has a key or a value; RESTORE: reg is 1 if a DELETE named the items */
+    int64_t amount;               /* COUNT */
+    uint32_t of;                  /* RESTORE: the change */
+    ckv_ref target;               /* DELETE, RESTORE: the name of its first item */
+    uint32_t branch, off;         /* DELETE, RESTORE: its place */
 } ckv_canon_op;
 CKV_VEC(ckv_canon_ops, ckv_canon_op);
 
@@ -36,7 +36,7 @@ typedef struct ckv_namer { /* big: keep one for many changes */
     bool past_ready;
     ckv_buf lanes, changes; /* the table, ids */
     bool sorted;
-    ckv_canon_ops deletes; /* scratch of ckv_canon */
+    ckv_canon_ops deletes; /* scratch of ckv_canon: DELETEs or RESTOREs */
     ckv_buf text;          /* scratch */
     size_t run_hint;       /* where the last change asked for ended in the log */
 } ckv_namer;
@@ -62,12 +62,16 @@ typedef struct ckv_canon {
     ckv_namer *names;
     size_t run;
     uint32_t lv, lv1, made;
-    size_t next_delete; /* in names->deletes: DELETEs in a row, joined as far as they touch */
+    size_t next_delete; /* in names->deletes: those in a row, joined as far as they touch */
 } ckv_canon;
 
 void ckv_canon_init(ckv_canon *c, ckv_namer *names, uint32_t lv0, uint32_t lv1);
 /* False at the end, or with *status set. */
 bool ckv_canon_next(ckv_canon *c, ckv_canon_op *op, ckv_status *status);
+size_t ckv_values_bytes(const ckv_oplog *log, uint32_t value_off, uint32_t n);
+/* The item by which a change names a container in its operation at lv. `past` and own items, from own_item on and made before lv, are what it knows. */
+uint32_t ckv_container_item(const ckv_doc *doc, uint32_t container, const ckv_past *past,
+                            uint32_t own_item, uint32_t lv);
 /* The reference to an item when `made` own items were made before. */
 CKV_NODISCARD ckv_status ckv_name_item(ckv_namer *n, uint32_t item, uint32_t made, ckv_ref *ref);
 

@@ -161,25 +161,37 @@ static ckv_status collect(export *e, ckv_namer *n, uint32_t lv0, uint32_t lv1)
                             .right = {CKV_NO_LANE, 0},
                             .holder = {CKV_NO_LANE, 0}};
         bool ok = true;
-        switch (o.kind) {
-        case CKV_OP_INSERT: {
+        switch ((unsigned)o.kind) {
+        case CKV_OP_MARK:
+        case CKV_OP_RESTORE: return CKV_EVOID;
+        case CKV_OP_DELETE: ok = spot(e, n, o.item, &op.left); break;
+        default:
             ok = spot(e, n, o.left, &op.left) && spot(e, n, o.right, &op.right) &&
                  spot(e, n, o.holder, &op.holder);
+        }
+        switch ((unsigned)o.kind) {
+        case CKV_OP_INSERT: {
             const size_t before = e->text.len;
             ckv_chars_utf8(&doc->log.chars, o.item, o.n, &e->text);
             op.n_bytes = e->text.len - before; /* where they are is known when all are there */
             break;
         }
-        case CKV_OP_DELETE: ok = spot(e, n, o.item, &op.left); break;
         case CKV_OP_SET:
+        case CKV_OP_UNSET: {
+            const uint32_t key = doc->tree.registers.regs.ptr[o.reg].key;
+            op.bytes = ckv_keys_bytes(&doc->tree.keys, key);
+            op.n_bytes = ckv_keys_len(&doc->tree.keys, key);
+            if (o.kind == CKV_OP_UNSET) break;
+        } /* fall through */
+        case CKV_OP_ELEMENTS:
+        case CKV_OP_ASSIGN:
+        case CKV_OP_ADD:
+        case CKV_OP_DISCARD:
             op.value = doc->log.values.ptr + o.value_off;
-            op.value_bytes = ckv_oplog_value_bytes(&doc->log, o.value_off);
-            /* fall through */
-        case CKV_OP_UNSET:
-            ok = spot(e, n, o.left, &op.left);
-            op.bytes = (const uint8_t *)ckv_maps_key(&doc->maps, &doc->maps.slots.ptr[o.key]);
-            op.n_bytes = doc->maps.slots.ptr[o.key].key_bytes;
+            op.value_bytes = ckv_values_bytes(&doc->log, o.value_off, o.n);
             break;
+        case CKV_OP_COUNT: op.amount = o.amount; break;
+        default: break;
         }
         if (!ok) return e->text.status == CKV_OK ? CKV_EVOID : e->text.status;
         CKV_TRY(ckv_column_ops_push(&e->ops, op));
@@ -228,7 +240,7 @@ static void put_columns(export *e, chain_out *chain, const ckv_namer *n, uint32_
         ckv_column_op *op = &e->ops.ptr[i];
         if (op->kind == CKV_OP_INSERT) op->bytes = e->text.ptr + text, text += op->n_bytes;
         ckv_columns_put(&e->columns, e->lane_of.ptr[n->lane], off, op, i == 0);
-        if (op->kind == CKV_OP_INSERT || op->kind == CKV_OP_SET) off += op->n;
+        if (ckv_op_makes_items(op->kind)) off += op->n;
     }
 }
 

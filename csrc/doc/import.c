@@ -426,7 +426,8 @@ static void settle_report(ckv_import *m)
 /* Where the document stood, to come back to. */
 typedef struct snapshot {
     uint32_t n_changes, n_lanes;
-    size_t journal, cover_bytes;
+    size_t journal, cover_bytes, events, patches;
+    uint32_t told;
     ckv_u32s heads;
 } snapshot;
 
@@ -450,6 +451,7 @@ static void go_back(ckv_doc *doc, const snapshot *at)
     doc->covers.len = kept;
     doc->cover_headers.len = at->cover_bytes;
     ckv_inbox_revert(&doc->inbox);
+    ckv_doc_untell(doc, at->events, at->patches, at->told);
     doc->root_valid = false;
 }
 
@@ -460,6 +462,9 @@ ckv_status ckv_doc_apply(ckv_doc *doc, const uint8_t *data, size_t n_bytes, ckv_
     snapshot at = {.n_changes = ckv_ids_n(&doc->graph.ids),
                    .n_lanes = (uint32_t)doc->graph.lanes.lanes.len,
                    .cover_bytes = doc->cover_headers.len,
+                   .events = doc->events.len,
+                   .patches = doc->patches.len,
+                   .told = doc->told,
                    .heads = {.a = doc->env.alloc}};
     const uint64_t evicted = doc->inbox.evicted;
     report_clear(report);
@@ -472,11 +477,16 @@ ckv_status ckv_doc_apply(ckv_doc *doc, const uint8_t *data, size_t n_bytes, ckv_
         if (doc->journal.on++ == 0) doc->journal.log.len = 0;
         at.journal = doc->journal.log.len;
         s = admit_all(&m);
+        if (s == CKV_OK) s = ckv_doc_tell(doc, ckv_ids_n(&doc->graph.ids), false);
         if (s == CKV_OK) s = settle_refusals(&m);
         if (s == CKV_OK) s = keep_covers(&m); /* the last step that can fail */
         if (s == CKV_OK) {
             settle_report(&m);
             ckv_inbox_settle(&doc->inbox);
+            /* A copy of us went on with our lane: a change in it cannot build on both branches. */
+            if (doc->own_lane != CKV_NONE &&
+                ckv_lanes_lane(&doc->graph.lanes, doc->own_lane)->n_branches > 1)
+                ckv_doc_leave_lane(doc);
             if (m.bundle.head.has_founder && !doc->has_founder) {
                 doc->has_founder = true;
                 doc->founder = m.bundle.head.founder;

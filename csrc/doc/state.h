@@ -1,6 +1,6 @@
 /* state.h -- what a document is made of. Only doc/ looks in here.
  *
- *     graph   who came before whom           log    what happened          space, maps   what is there now
+ *     graph   who came before whom           log    what happened          space, tree, moves, counts, marks   what is there now
  *     inbox   what waits                     journal  how to go back
  *
  * The open change is what log holds beyond graph: operations [graph.ids.n_lv, log.n_lv). Typing is gathered in `pending` first and
@@ -16,11 +16,13 @@
 #include "crypto/sign.h"
 #include "dag/header.h"
 #include "dag/inbox.h"
-#include "doc/doc.h"
+#include "doc/view.h"
 #include "graph/graph.h"
 #include "log/oplog.h"
-#include "types/map.h"
-#include "types/seq.h"
+#include "types/container.h"
+#include "types/counter.h"
+#include "types/marks.h"
+#include "types/moves.h"
 
 typedef struct ckv_time_run { /* changes from `change` on were made at `time` */
     uint32_t change;
@@ -56,6 +58,11 @@ typedef struct ckv_pending {
         room; /* INSERT: so many more ASCII characters fit without looking at limits and memory again */
 } ckv_pending;
 
+typedef struct ckv_own_lane { /* changes of it from `since` on were made here */
+    uint32_t lane, since;
+} ckv_own_lane;
+CKV_VEC(ckv_own_lanes, ckv_own_lane);
+
 struct ckv_doc {
     ckv_env env;
     ckv_identity identity;
@@ -67,9 +74,14 @@ struct ckv_doc {
     ckv_graph graph;
     ckv_oplog log;
     ckv_space space;
-    ckv_maps maps;
+    ckv_tree tree;
+    ckv_moves moves;
+    ckv_counts counts;
+    ckv_marks marks;
     ckv_journal journal;
     ckv_past past, scratch;
+    ckv_u32s values; /* scratch */
+    ckv_hmap stands_for; /* slot that undoing a move made -> the slot in whose place it is; what undo knows, and nobody else */
     ckv_inbox inbox;
 
     struct ckv_namer *names; /* owned: names of the change that is being made */
@@ -86,7 +98,6 @@ struct ckv_doc {
     uint32_t own_lane; /* CKV_NONE: the next change opens one */
     ckv_pending pending;
     size_t open_bytes; /* about the size of the open body */
-    size_t open_key_bytes;
     uint32_t
         joins_since; /* runs that began before this lv are of an earlier change, or behind a mark */
     uint32_t unsigned_changes; /* of the own lane since its last signature */
@@ -94,17 +105,23 @@ struct ckv_doc {
     uint64_t n_verified;
     ckv_id32 root;
     bool root_valid;
+
+    ckv_own_lanes own_lanes;  /* those that this object opened or went on with */
+    bool watched;        /* changes leave events */
+    uint32_t told;       /* changes below have left theirs */
+    ckv_buf events, patches;
 };
 
 /* Enters what is pending into log and space. On failure it stays pending. */
 CKV_NODISCARD ckv_status ckv_doc_flush(ckv_doc *doc);
 /* The number that the open change will have: knots may come before it. */
 uint32_t ckv_doc_open_change(const ckv_doc *doc);
-void ckv_doc_undo_to(ckv_doc *doc, size_t journal); /* space and maps only */
+void ckv_doc_undo_to(ckv_doc *doc, size_t journal); /* what is there now, not the log */
 /* Room for one change's time, message and void entry. */
 CKV_NODISCARD ckv_status ckv_doc_reserve_notes(ckv_doc *doc, size_t message_bytes);
 void ckv_doc_note(ckv_doc *doc, uint32_t change, int64_t time, const void *message,
                   size_t message_bytes);
+bool ckv_doc_is_own(const ckv_doc *doc, uint32_t change); /* made by this object */
 const ckv_void_at *ckv_doc_void(const ckv_doc *doc, uint32_t change);
 const ckv_message_at *ckv_doc_message(const ckv_doc *doc, uint32_t change);
 /* The first cover at or after (branch, seq) on that very branch, or NULL. */
@@ -113,6 +130,10 @@ int64_t ckv_doc_time(const ckv_doc *doc, uint32_t change);
 /* The past of these ids, themselves included. Unknown ones: CKV_ENOENT if strict, else left out. */
 CKV_NODISCARD ckv_status ckv_doc_version(ckv_doc *doc, const ckv_id32 *ids, size_t n, bool strict,
                                          ckv_past *out);
+/* Leaves an event for changes [told, end), which are all that has happened since (the open change included), if somebody watches. */
+CKV_NODISCARD ckv_status ckv_doc_tell(ckv_doc *doc, uint32_t end, bool is_local);
+void ckv_doc_untell(ckv_doc *doc, size_t events, size_t patches, uint32_t told);
+const ckv_past *ckv_view_past(const ckv_view *view); /* NULL for NULL: now */
 bool ckv_doc_check(ckv_doc *doc, const char **why);
 
 #endif

@@ -1,11 +1,11 @@
 #include "doc/text.h"
 
-#include "doc/encode.h"
-#include "doc/state.h"
+#include "doc/apply.h"
+#include "doc/walk.h"
 
 static ckv_seq *seq_of(const ckv_doc *doc, uint32_t text)
 {
-    return &doc->maps.containers.ptr[text].seq;
+    return &ckv_tree_at(&doc->tree, text)->seq;
 }
 
 /* ---- what is pending */
@@ -18,7 +18,7 @@ static ckv_status flush_insert(ckv_doc *doc)
     CKV_TRY(ckv_space_reserve(&doc->space, doc->log.n_items + p.n, 1));
     CKV_TRY(ckv_oplog_reserve(&doc->log, 1));
     CKV_TRY(ckv_journal_reserve(&doc->journal, 2));
-    const ckv_gap gap = ckv_seq_gap(&doc->space, s, p.pos);
+    const ckv_gap gap = ckv_text_gap(doc, p.text, p.pos);
     ckv_seq_around(&doc->space, s, gap, &left, &right);
     const uint32_t item = doc->log.n_items;
     ckv_oplog_insert(&doc->log, p.text, p.n, left, right);
@@ -31,8 +31,7 @@ static ckv_status flush_delete(ckv_doc *doc)
     ckv_pending *p = &doc->pending;
     ckv_seq *s = seq_of(doc, p->text);
     const uint32_t change = ckv_doc_open_change(doc);
-    const uint32_t since =
-        doc->joins_since > doc->graph.ids.n_lv ? doc->joins_since : doc->graph.ids.n_lv;
+    const uint32_t since = ckv_edit_since(doc);
     while (p->n) { /* what is done is taken off p->n: a failure leaves the rest pending */
         CKV_TRY(ckv_space_reserve(&doc->space, doc->log.n_items, 1));
         CKV_TRY(ckv_oplog_reserve(&doc->log, 1));
@@ -121,7 +120,7 @@ ckv_status ckv_text_insert(ckv_doc *doc, uint32_t text, size_t pos, const void *
         p->kind == CKV_OP_INSERT && p->text == text && pos == (size_t)p->pos + p->n;
     if (!goes_on) {
         CKV_TRY(ckv_doc_flush(doc));
-        if (!ckv_maps_is_live(&doc->maps, text)) return CKV_ESTALE;
+        if (!ckv_tree_is_live(&doc->tree, &doc->space, &doc->log, text)) return CKV_ESTALE;
     }
     const size_t n_bytes = n * (max < 128 ? 1u : max < 0x800 ? 2u : max < 0x10000 ? 3u : 4u);
     if (doc->open_bytes + p->n + n_bytes + 64 > CKV_MAX_BODY_BYTES) return CKV_ELIMIT;
@@ -155,50 +154,13 @@ ckv_status ckv_text_delete(ckv_doc *doc, uint32_t text, size_t pos, size_t n)
         return CKV_OK;
     }
     CKV_TRY(ckv_doc_flush(doc));
-    if (!ckv_maps_is_live(&doc->maps, text)) return CKV_ESTALE;
+    if (!ckv_tree_is_live(&doc->tree, &doc->space, &doc->log, text)) return CKV_ESTALE;
     if (doc->log.n_lv - doc->graph.ids.n_lv + n > CKV_MAX_OPS) return CKV_ELIMIT;
     *p = (ckv_pending){CKV_OP_DELETE, text, (uint32_t)pos, (uint32_t)n, 0};
     return CKV_OK;
 }
 
 /* ---- reading */
-
-/* Visible pieces of [start, start + n), in order. */
-typedef struct pieces {
-    const ckv_space *x;
-    uint32_t leaf, slot, off;
-    size_t left;
-} pieces;
-
-static pieces pieces_of(const ckv_doc *doc, uint32_t text, size_t start, size_t n)
-{
-    const ckv_seq *s = seq_of(doc, text);
-    ckv_gap g = ckv_seq_gap(&doc->space, s, (uint32_t)start);
-    if (ckv_gap_is_start(g)) g = (ckv_gap){s->first_leaf, 0, 0};
-    return (pieces){&doc->space, g.leaf, g.slot, g.off, n};
-}
-
-static bool next_piece(pieces *p, uint32_t *item, uint32_t *n)
-{
-    while (p->left) {
-        const ckv_leaf *l = &p->x->leaves.ptr[p->leaf];
-        if (p->slot >= l->n) {
-            p->leaf = l->next;
-            p->slot = p->off = 0;
-            continue;
-        }
-        const ckv_span *sp = &l->s[p->slot];
-        const uint32_t off = p->off;
-        p->slot++;
-        p->off = 0;
-        if (sp->del || off == sp->len) continue;
-        *item = sp->item + off;
-        *n = sp->len - off < p->left ? sp->len - off : (uint32_t)p->left;
-        p->left -= *n;
-        return true;
-    }
-    return false;
-}
 
 static ckv_status check_range(ckv_doc *doc, uint32_t text, size_t start, size_t n)
 {
@@ -212,9 +174,10 @@ ckv_status ckv_text_max_char(ckv_doc *doc, uint32_t text, size_t start, size_t n
     CKV_TRY(check_range(doc, text, start, n));
     *out = doc->log.chars.max_char;
     if (*out < 128) return CKV_OK; /* nothing but ASCII was ever written */
-    pieces p = pieces_of(doc, text, start, n);
+    ckv_walk p;
+    CKV_TRY(ckv_walk_begin(&p, doc, NULL, text, start, n));
     *out = 127;
-    for (uint32_t item, m; next_piece(&p, &item, &m);) {
+    for (uint32_t item, m; ckv_walk_next(&p, &item, &m);) {
         const uint32_t max = ckv_chars_max(&doc->log.chars, item, m);
         if (max > *out) *out = max;
     }
@@ -225,22 +188,35 @@ ckv_status ckv_text_read(ckv_doc *doc, uint32_t text, size_t start, size_t n, vo
                          unsigned width)
 {
     CKV_TRY(check_range(doc, text, start, n));
-    pieces p = pieces_of(doc, text, start, n);
+    ckv_walk p;
+    CKV_TRY(ckv_walk_begin(&p, doc, NULL, text, start, n));
     size_t done = 0;
-    for (uint32_t item, m; next_piece(&p, &item, &m); done += m) {
+    for (uint32_t item, m; ckv_walk_next(&p, &item, &m); done += m) {
         ckv_chars_read(&doc->log.chars, item, m, (uint8_t *)out + done * width, width);
     }
     return CKV_OK;
 }
 
-ckv_status ckv_text_blame(ckv_doc *doc, uint32_t text, ckv_buf *out)
+ckv_status ckv_text_chars(ckv_doc *doc, const ckv_view *at, uint32_t text, ckv_buf *out)
 {
-    CKV_TRY(ckv_doc_flush(doc));
+    ckv_walk p;
+    CKV_TRY(ckv_walk_begin(&p, doc, ckv_view_past(at), text, 0, SIZE_MAX));
+    for (uint32_t item, n; ckv_walk_next(&p, &item, &n);) {
+        if (!ckv_buf_reserve(out, (size_t)n * 4)) return out->status;
+        ckv_chars_read(&doc->log.chars, item, n, out->ptr + out->len, 4);
+        out->len += (size_t)n * 4;
+    }
+    return CKV_OK;
+}
+
+ckv_status ckv_text_blame(ckv_doc *doc, const ckv_view *at, uint32_t text, ckv_buf *out)
+{
     const ckv_ids *ids = &doc->graph.ids;
-    pieces p = pieces_of(doc, text, 0, ckv_text_len(doc, text));
+    ckv_walk p;
+    CKV_TRY(ckv_walk_begin(&p, doc, ckv_view_past(at), text, 0, SIZE_MAX));
     size_t pos = 0;
     ckv_blame_run run = {0, 0, CKV_NO_CHANGE};
-    for (uint32_t item, n; next_piece(&p, &item, &n);) {
+    for (uint32_t item, n; ckv_walk_next(&p, &item, &n);) {
         while (n) {
             const uint32_t c = ckv_ids_change_of_item(ids, item), end = ckv_ids_item(ids, c + 1);
             const uint32_t m = end - item < n ? end - item : n;

@@ -47,9 +47,12 @@ static ckv_status open_lane(ckv_doc *doc)
 {
     uint8_t nonce[16];
     if (doc->own_lane != CKV_NONE) return CKV_OK;
+    CKV_TRY(ckv_own_lanes_reserve(&doc->own_lanes, 1));
     doc->env.random(doc->env.random_ctx, nonce, sizeof nonce);
     const ckv_id32 id = ckv_lane_id(&doc->id, &doc->identity.public_key, nonce);
-    return ckv_lanes_add(&doc->graph.lanes, &id, &doc->identity.public_key, nonce, &doc->own_lane);
+    CKV_TRY(ckv_lanes_add(&doc->graph.lanes, &id, &doc->identity.public_key, nonce, &doc->own_lane));
+    ckv_own_lanes_put(&doc->own_lanes, (ckv_own_lane){doc->own_lane, ckv_ids_n(&doc->graph.ids)});
+    return CKV_OK;
 }
 
 /* No run under one signature may be longer than 1,024 changes or, but for its last change, 256 KiB of bodies. */
@@ -132,9 +135,17 @@ ckv_status ckv_doc_commit(ckv_doc *doc, int64_t time_ms, const char *message, si
     if (doc->pending.kind) CKV_TRY(ckv_doc_flush(doc));
     if (doc->log.n_lv == doc->graph.ids.n_lv) return CKV_OK;
     CKV_TRY(open_lane(doc));
-    for (size_t knots = knots_needed(doc); knots; knots--)
-        CKV_TRY(make_change(doc, doc->graph.ids.n_lv, &plain));
-    CKV_TRY(make_change(doc, doc->log.n_lv, &head));
+    const size_t events = doc->events.len, patches = doc->patches.len;
+    const uint32_t told = doc->told;
+    CKV_TRY(ckv_doc_tell(doc, ckv_doc_open_change(doc) + 1, true));
+    ckv_status s = CKV_OK;
+    for (size_t knots = knots_needed(doc); knots && s == CKV_OK; knots--)
+        s = make_change(doc, doc->graph.ids.n_lv, &plain);
+    if (s == CKV_OK) s = make_change(doc, doc->log.n_lv, &head);
+    if (s != CKV_OK) {
+        ckv_doc_untell(doc, events, patches, told);
+        return s;
+    }
     *change = ckv_ids_n(&doc->graph.ids) - 1;
     doc->open_bytes = 0;
     doc->joins_since = doc->log.n_lv;
@@ -151,12 +162,24 @@ void ckv_doc_leave_lane(ckv_doc *doc)
 ckv_status ckv_doc_go_on_with_lane(ckv_doc *doc, const ckv_id32 *lane)
 {
     const uint32_t l = ckv_lanes_find(&doc->graph.lanes, lane);
-    if (l == CKV_NONE ||
+    if (l == CKV_NONE || ckv_lanes_lane(&doc->graph.lanes, l)->n_branches > 1 ||
         !ckv_id32_eq(&ckv_lanes_lane(&doc->graph.lanes, l)->author, &doc->identity.public_key))
         return CKV_ENOENT;
+    CKV_TRY(ckv_own_lanes_push(&doc->own_lanes, (ckv_own_lane){l, ckv_ids_n(&doc->graph.ids)}));
     ckv_doc_leave_lane(doc);
     doc->own_lane = l;
     return CKV_OK;
+}
+
+bool ckv_doc_is_own(const ckv_doc *doc, uint32_t change)
+{
+    uint32_t seq;
+    const uint32_t b = ckv_graph_branch(&doc->graph, change, &seq),
+                   lane = ckv_lanes_branch(&doc->graph.lanes, b)->lane;
+    for (size_t i = doc->own_lanes.len; i-- > 0;) {
+        if (doc->own_lanes.ptr[i].lane == lane) return change >= doc->own_lanes.ptr[i].since;
+    }
+    return false;
 }
 
 /* ---- blocks */
@@ -180,11 +203,28 @@ void ckv_doc_undo_to(ckv_doc *doc, size_t journal)
         case CKV_UNDO_HI:
         case CKV_UNDO_LO:
         case CKV_UNDO_DELETE:
-            ckv_seq_undo(&doc->space, &doc->maps.containers.ptr[u.who].seq, &u);
+            if (u.kind == CKV_UNDO_INSERT)
+                ckv_crowds_undo(&doc->space.crowds, &doc->graph, u.a);
+            ckv_seq_undo(&doc->space, &ckv_tree_at(&doc->tree, u.who)->seq, &u);
+            doc->tree.epoch++;
             break;
-        case CKV_UNDO_MAP_ADD:
-        case CKV_UNDO_MAP_DROP:
-        case CKV_UNDO_CONTAINER: ckv_maps_undo(&doc->maps, &u); break;
+        case CKV_UNDO_REG_ADD:
+        case CKV_UNDO_REG_DROP:
+        case CKV_UNDO_REG_BACK:
+        case CKV_UNDO_CONTAINER:
+        case CKV_UNDO_MAKER: ckv_tree_undo(&doc->tree, &u); break;
+        case CKV_UNDO_ITEM_DEL: ckv_del_set(&doc->space.deletes, u.who, u.a); break;
+        case CKV_UNDO_MOVE: {
+            const uint32_t slot = ckv_moves_undo(&doc->moves, &u), was = ckv_hmap_get(&doc->stands_for, slot);
+            if (was != CKV_HMAP_NONE) ckv_hmap_remove(&doc->stands_for, slot, was);
+            break;
+        }
+        case CKV_UNDO_COUNT:
+            ckv_tree_at(&doc->tree, u.who)->counted = doc->counts.ptr[--doc->counts.len].before;
+            break;
+        case CKV_UNDO_MARK:
+            ckv_tree_at(&doc->tree, u.who)->marked = ckv_marks_undo(&doc->marks);
+            break;
         }
     }
 }

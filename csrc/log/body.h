@@ -18,7 +18,39 @@ typedef enum ckv_op_kind {
     CKV_OP_DELETE = 2,
     CKV_OP_SET = 3,
     CKV_OP_UNSET = 4,
+    CKV_OP_ELEMENTS = 5,
+    CKV_OP_ASSIGN = 6,
+    CKV_OP_MOVE = 7,
+    CKV_OP_ADD = 8,
+    CKV_OP_DISCARD = 9,
+    CKV_OP_COUNT = 10,
+    CKV_OP_MARK = 11,
+    CKV_OP_RESTORE = 12,
 } ckv_op_kind;
+#define CKV_OP_LAST CKV_OP_RESTORE
+
+/* Whether each single operation of this kind makes an item. */
+static inline bool ckv_op_makes_items(ckv_op_kind kind)
+{
+    switch (kind) {
+    case CKV_OP_INSERT:
+    case CKV_OP_SET:
+    case CKV_OP_ELEMENTS:
+    case CKV_OP_ASSIGN:
+    case CKV_OP_MOVE:
+    case CKV_OP_ADD:
+    case CKV_OP_MARK: return true;
+    case CKV_OP_DELETE:
+    case CKV_OP_UNSET:
+    case CKV_OP_DISCARD:
+    case CKV_OP_COUNT:
+    case CKV_OP_RESTORE: return false;
+    }
+    return false;
+}
+
+#define CKV_MARK_START_BEHIND 1u /* sides of a MARK */
+#define CKV_MARK_END_BEHIND   2u
 
 #define CKV_REF_NONE   0u
 #define CKV_REF_OWN    1u /* value: distance back from the next own item */
@@ -31,14 +63,19 @@ typedef struct ckv_ref {
 typedef struct ckv_body_op {
     ckv_op_kind kind;
     uint32_t n;           /* single operations */
-    ckv_ref left;         /* INSERT; DELETE: the first item; SET, UNSET: the map */
-    ckv_ref right;        /* INSERT */
-    ckv_ref holder;       /* INSERT without left and right: the text */
-    const uint8_t *bytes; /* INSERT: text; SET, UNSET: key */
+    ckv_ref left;   /* INSERT, ELEMENTS, MOVE; DELETE, RESTORE: the first item; SET, UNSET: the map; ASSIGN: the element; ADD, DISCARD: the set; COUNT: the
+                       counter; MARK: the start */
+    ckv_ref right;  /* INSERT, ELEMENTS, MOVE; MARK: the end */
+    ckv_ref holder; /* INSERT, ELEMENTS, MARK without left and right: the text or list; MOVE: the element */
+    const uint8_t *bytes; /* INSERT: text; SET, UNSET: key; MARK: name */
     size_t n_bytes;
     uint32_t max_char;          /* INSERT: the greatest code point, at least 127 */
-    ckv_value value;            /* SET, on reading */
-    const uint8_t *value_bytes; /* SET: the encoded value */
+    uint32_t sides;             /* MARK */
+    uint32_t change;            /* RESTORE: index among the changes of the table */
+    bool touches;               /* RESTORE, on reading: the range of the one right before it, of the same change */
+    int64_t amount;             /* COUNT */
+    ckv_value value;            /* SET, ASSIGN, ADD, DISCARD, MARK, on reading */
+    const uint8_t *value_bytes; /* SET, ASSIGN, ADD, DISCARD, MARK: the encoded value; MARK: NULL for none. ELEMENTS: n of them in a row */
     size_t n_value_bytes;
 } ckv_body_op;
 

@@ -124,6 +124,21 @@ void ckv_chars_utf8(const ckv_chars *c, uint32_t item, uint32_t n, ckv_buf *out)
     }
 }
 
+size_t ckv_chars_utf8_bytes(const ckv_chars *c, uint32_t item, uint32_t n)
+{
+    size_t bytes = n;
+    if (c->max_char <= 127) return bytes;
+    EACH_PAGE(c, item, n)
+    {
+        const ckv_page *pg = &c->pages.ptr[at_ / CKV_CHARS_PAGE];
+        for (uint32_t i = 0; i < m; i++) {
+            const uint32_t x = load(pg->ptr, at_ % CKV_CHARS_PAGE + i, pg->width);
+            bytes += (size_t)(x > 0x7f) + (x > 0x7ff) + (x > 0xffff);
+        }
+    }
+    return bytes;
+}
+
 uint32_t ckv_chars_max(const ckv_chars *c, uint32_t item, uint32_t n)
 {
     uint32_t max = 127;

@@ -37,6 +37,7 @@ void ckv_chars_write_utf8(ckv_chars *c, uint32_t item, uint32_t n, const uint8_t
 /* To n code points of `width` bytes; all fit. */
 void ckv_chars_read(const ckv_chars *c, uint32_t item, uint32_t n, void *dst, unsigned width);
 void ckv_chars_utf8(const ckv_chars *c, uint32_t item, uint32_t n, ckv_buf *out);
+size_t ckv_chars_utf8_bytes(const ckv_chars *c, uint32_t item, uint32_t n);
 uint32_t ckv_chars_max(const ckv_chars *c, uint32_t item, uint32_t n);
 size_t ckv_chars_bytes(const ckv_chars *c);
 

@@ -7,6 +7,21 @@
 enum { KINDS, COUNTS, LANES, LEFT, RIGHT, TARGETS, HOLDERS, TEXT, MAPS };
 enum { CLASS_NONE, CLASS_OWN, CLASS_OTHER };
 
+#define CODE_OTHER 0u /* ASSIGN, ADD, DISCARD, COUNT: MAPS says which */
+
+/* Operations whose code in the column of kinds is not their kind. */
+static bool is_other(ckv_op_kind kind)
+{
+    return kind == CKV_OP_ASSIGN || kind == CKV_OP_ADD || kind == CKV_OP_DISCARD ||
+           kind == CKV_OP_COUNT;
+}
+
+/* Operations that have a left and a right origin. */
+static bool has_place(ckv_op_kind kind)
+{
+    return kind == CKV_OP_INSERT || kind == CKV_OP_ELEMENTS || kind == CKV_OP_MOVE;
+}
+
 static ckv_status make_cur(ckv_i64s *cur, size_t n_lanes)
 {
     CKV_TRY(ckv_i64s_reserve(cur, n_lanes + 1));
@@ -41,37 +56,35 @@ static void put_spot(ckv_columns_out *c, unsigned column, ckv_spot s, int64_t ba
     ckv_buf_zigzag(&c->col[column], s.off - base);
 }
 
+static void put_holder(ckv_columns_out *c, ckv_spot s, int64_t base)
+{
+    ckv_buf_varint(&c->col[HOLDERS], s.lane == c->own ? 0 : 1 + (uint64_t)s.lane);
+    ckv_buf_zigzag(&c->col[HOLDERS], s.off - base);
+}
+
 /* Writes the open run down. */
 static void flush(ckv_columns_out *c)
 {
     ckv_column_op *r = &c->run;
     int64_t *cur = &c->cur.ptr[0].v;
     if (r->n == 0) return;
-    const unsigned a = class_of(c, r->left), b = class_of(c, r->right);
-    ckv_buf_u8(&c->col[KINDS], (uint8_t)(r->kind | a << 3 | b << 5 | (unsigned)c->rev << 7));
+    const unsigned a = class_of(c, r->left), b = class_of(c, r->right),
+                   code = is_other(r->kind) ? CODE_OTHER : r->kind;
+    ckv_buf_u8(&c->col[KINDS], (uint8_t)(code | a << 3 | b << 5 | (unsigned)c->rev << 7));
     ckv_buf_varint(&c->col[COUNTS], r->n);
-    switch (r->kind) {
-    case CKV_OP_INSERT:
+    if (has_place(r->kind)) {
         put_spot(c, LEFT, r->left, a ? cur[r->left.lane] : 0);
         if (b)
             put_spot(c, RIGHT, r->right,
                      a && r->left.lane == r->right.lane ? r->left.off : cur[r->right.lane]);
-        if (!a && !b) {
-            ckv_buf_varint(&c->col[HOLDERS], r->holder.lane == c->own ? 0 : 1 + r->holder.lane);
-            ckv_buf_zigzag(&c->col[HOLDERS], r->holder.off - cur[r->holder.lane]);
-        }
-        cur[c->own] = c->own_end - 1;
-        break;
-    case CKV_OP_DELETE:
+        if (r->kind == CKV_OP_MOVE || (!a && !b)) put_holder(c, r->holder, cur[r->holder.lane]);
+    } else if (r->kind == CKV_OP_DELETE) {
         put_spot(c, TARGETS, (ckv_spot){r->left.lane, r->left.off + r->n - 1}, cur[r->left.lane]);
         cur[r->left.lane] = r->left.off - 1;
-        break;
-    case CKV_OP_SET:
-    case CKV_OP_UNSET:
-        if (a) put_spot(c, TARGETS, r->left, cur[r->left.lane]);
-        if (r->kind == CKV_OP_SET) cur[c->own] = c->own_end - 1;
-        break;
+    } else if (a) {
+        put_spot(c, TARGETS, r->left, cur[r->left.lane]);
     }
+    if (ckv_op_makes_items(r->kind)) cur[c->own] = c->own_end - 1;
     r->n = 0;
 }
 
@@ -82,7 +95,7 @@ static bool join(ckv_columns_out *c, uint32_t own, int64_t own_off, const ckv_co
     ckv_column_op *r = &c->run;
     if (r->n == 0 || r->kind != op->kind || c->own != own || UINT32_MAX - r->n < op->n)
         return false;
-    if (op->kind == CKV_OP_INSERT) {
+    if (op->kind == CKV_OP_INSERT || op->kind == CKV_OP_ELEMENTS) {
         if (c->own_end != own_off || op->left.lane != own || op->left.off != own_off - 1 ||
             !same_spot(r->right, op->right))
             return false;
@@ -107,18 +120,22 @@ static bool join(ckv_columns_out *c, uint32_t own, int64_t own_off, const ckv_co
 void ckv_columns_put(ckv_columns_out *c, uint32_t own, int64_t own_off, const ckv_column_op *op,
                      bool first)
 {
+    CKV_ASSERT(op->kind < CKV_OP_MARK);
     if (!join(c, own, own_off, op, first)) {
         flush(c);
         c->run = *op;
         c->own = own;
-        c->own_end = own_off + (op->kind == CKV_OP_INSERT || op->kind == CKV_OP_SET ? op->n : 0);
+        c->own_end = own_off + (ckv_op_makes_items(op->kind) ? op->n : 0);
         c->rev = false;
     }
     if (op->kind == CKV_OP_INSERT) ckv_buf_bytes(&c->col[TEXT], op->bytes, op->n_bytes);
-    if (op->kind == CKV_OP_SET || op->kind == CKV_OP_UNSET) {
+    if (op->kind == CKV_OP_SET || op->kind == CKV_OP_UNSET)
         ckv_buf_blob(&c->col[MAPS], op->bytes, op->n_bytes);
+    if (is_other(op->kind)) ckv_buf_u8(&c->col[MAPS], (uint8_t)op->kind);
+    if (op->kind == CKV_OP_COUNT)
+        ckv_buf_zigzag(&c->col[MAPS], op->amount);
+    else
         ckv_buf_bytes(&c->col[MAPS], op->value, op->value_bytes);
-    }
 }
 
 void ckv_columns_end_slice(ckv_columns_out *c) { flush(c); }
@@ -177,6 +194,36 @@ static bool get_off(ckv_rd *r, int64_t base, int64_t *off)
     return *off >= -1 && *off < MAX_OFF;
 }
 
+static bool get_holder(ckv_columns_in *c, uint32_t own, ckv_spot *s)
+{
+    const uint64_t lane = ckv_rd_varint(&c->col[HOLDERS]);
+    if (lane > c->cur.len - 1 || (lane && lane - 1 == own)) return false;
+    s->lane = lane ? (uint32_t)lane - 1 : own;
+    return get_off(&c->col[HOLDERS], c->cur.ptr[s->lane].v, &s->off);
+}
+
+/* Passes by n values, whatever their tags. */
+static bool get_values(ckv_columns_in *c, uint32_t n, ckv_column_op *op)
+{
+    ckv_rd *maps = &c->col[MAPS];
+    size_t skip;
+    op->value = maps->p;
+    for (; n && maps->status == CKV_OK; n--) {
+        ckv_rd_varint(maps);
+        ckv_rd_blob(maps, &skip);
+    }
+    op->value_bytes = (size_t)(maps->p - op->value);
+    return maps->status == CKV_OK;
+}
+
+static bool get_key(ckv_columns_in *c, ckv_column_op *op)
+{
+    size_t n_chars;
+    uint32_t max;
+    op->bytes = ckv_rd_blob(&c->col[MAPS], &op->n_bytes);
+    return op->bytes && ckv_utf8_valid(op->bytes, op->n_bytes, &n_chars, &max);
+}
+
 /* Reads the next run. */
 static bool next_run(ckv_columns_in *c, uint32_t own)
 {
@@ -184,31 +231,27 @@ static bool next_run(ckv_columns_in *c, uint32_t own)
     int64_t *cur = &c->cur.ptr[0].v;
     const uint8_t k = ckv_rd_u8(&c->col[KINDS]);
     const uint64_t n = ckv_rd_upto(&c->col[COUNTS], UINT32_MAX - 1);
-    const unsigned a = k >> 3 & 3, b = k >> 5 & 3;
-    size_t n_chars;
-    uint32_t max;
+    const unsigned code = k & 7, a = k >> 3 & 3, b = k >> 5 & 3;
     if (c->col[KINDS].status != CKV_OK || c->col[COUNTS].status != CKV_OK || n == 0) return false;
     *r =
-        (ckv_column_op){.kind = (ckv_op_kind)(k & 7), .n = (uint32_t)n, .holder = {CKV_NO_LANE, 0}};
+        (ckv_column_op){.kind = (ckv_op_kind)(code == CODE_OTHER ? ckv_rd_u8(&c->col[MAPS]) : code),
+                        .n = (uint32_t)n,
+                        .holder = {CKV_NO_LANE, 0}};
     c->rev = k >> 7;
     c->left_in_run = r->n;
+    if (is_other(r->kind) != (code == CODE_OTHER)) return false;
     if (!get_lane(c, a, own, &r->left) || !get_lane(c, b, own, &r->right)) return false;
-    if ((c->rev && r->kind != CKV_OP_DELETE) || (b && r->kind != CKV_OP_INSERT)) return false;
-    switch (k & 7) {
-    case CKV_OP_INSERT:
+    if ((c->rev && r->kind != CKV_OP_DELETE) || (b && !has_place(r->kind))) return false;
+    if (has_place(r->kind)) {
         if (a && !get_off(&c->col[LEFT], cur[r->left.lane], &r->left.off)) return false;
         if (b && !get_off(&c->col[RIGHT],
                           a && r->left.lane == r->right.lane ? r->left.off : cur[r->right.lane],
                           &r->right.off))
             return false;
-        if (!a && !b) {
-            const uint64_t lane = ckv_rd_varint(&c->col[HOLDERS]);
-            if (lane > c->cur.len - 1 || (lane && lane - 1 == own)) return false;
-            r->holder.lane = lane ? (uint32_t)lane - 1 : own;
-            if (!get_off(&c->col[HOLDERS], cur[r->holder.lane], &r->holder.off)) return false;
-        }
-        return true;
-    case CKV_OP_DELETE: {
+        if (r->kind == CKV_OP_MOVE) return r->n == 1 && get_holder(c, own, &r->holder);
+        return a || b || get_holder(c, own, &r->holder);
+    }
+    if (r->kind == CKV_OP_DELETE) {
         int64_t last;
         if (!a || !get_off(&c->col[TARGETS], cur[r->left.lane], &last) || last + 1 < (int64_t)r->n)
             return false;
@@ -216,21 +259,15 @@ static bool next_run(ckv_columns_in *c, uint32_t own)
         cur[r->left.lane] = r->left.off - 1;
         return true;
     }
-    case CKV_OP_SET:
-    case CKV_OP_UNSET:
-        r->bytes = ckv_rd_blob(&c->col[MAPS], &r->n_bytes);
-        if (!r->bytes || !ckv_utf8_valid(r->bytes, r->n_bytes, &n_chars, &max)) return false;
-        if (r->kind == CKV_OP_SET) {
-            size_t skip;
-            r->value = c->col[MAPS].p;
-            ckv_rd_varint(&c->col[MAPS]);
-            ckv_rd_blob(&c->col[MAPS], &skip);
-            r->value_bytes = (size_t)(c->col[MAPS].p - r->value);
-        }
-        return r->n == 1 && c->col[MAPS].status == CKV_OK &&
-               (!a || get_off(&c->col[TARGETS], cur[r->left.lane], &r->left.off));
-    default: return false;
+    if (r->n != 1 || (a && !get_off(&c->col[TARGETS], cur[r->left.lane], &r->left.off)))
+        return false;
+    if (code == CODE_OTHER && !a) return false;
+    if (r->kind == CKV_OP_COUNT) {
+        r->amount = ckv_rd_zigzag(&c->col[MAPS]);
+        return c->col[MAPS].status == CKV_OK;
     }
+    if (code != CODE_OTHER && !get_key(c, r)) return false;
+    return r->kind == CKV_OP_UNSET || get_values(c, 1, r);
 }
 
 /* Cuts the next operation of at most `most` from the open run. */
@@ -241,12 +278,17 @@ static bool cut(ckv_columns_in *c, uint32_t most, uint32_t own, int64_t *own_off
     *op = *r;
     op->n = n;
     c->left_in_run -= n;
+    if (done && has_place(r->kind)) {
+        op->left = (ckv_spot){own, *own_off - 1};
+        op->holder.lane = CKV_NO_LANE;
+    }
     if (r->kind == CKV_OP_INSERT) {
         ckv_rd *text = &c->col[TEXT];
         op->n_bytes = c->ascii ? n : ckv_utf8_span(text->p, ckv_rd_left(text), n);
-        if (done) op->left = (ckv_spot){own, *own_off - 1}, op->holder.lane = CKV_NO_LANE;
         op->bytes = ckv_rd_bytes(text, op->n_bytes);
         if (!op->bytes) return false;
+    } else if (r->kind == CKV_OP_ELEMENTS) {
+        if (!get_values(c, n, op)) return false;
     } else if (r->kind == CKV_OP_DELETE) {
         op->left.off = c->rev ? r->left.off + c->left_in_run : r->left.off + done;
     }
@@ -303,7 +345,7 @@ ckv_status ckv_columns_body(ckv_columns_in *c, const ckv_column_change *change,
         }
         if (!cut(c, left, change->own, &off, &op)) return CKV_ECORRUPT;
         left -= op.n;
-        if (op.kind == CKV_OP_INSERT || op.kind == CKV_OP_SET) {
+        if (ckv_op_makes_items(op.kind)) {
             off += op.n;
             if (c->left_in_run == 0) c->cur.ptr[change->own].v = off - 1;
         }
@@ -328,6 +370,7 @@ ckv_status ckv_columns_body(ckv_columns_in *c, const ckv_column_change *change,
                           .n = o->n,
                           .bytes = o->bytes,
                           .n_bytes = o->n_bytes,
+                          .amount = o->amount,
                           .value_bytes = o->value,
                           .n_value_bytes = o->value_bytes};
         if (!name(c, change, lanes, o->left, off, &op.left) ||
@@ -336,7 +379,7 @@ ckv_status ckv_columns_body(ckv_columns_in *c, const ckv_column_change *change,
             return CKV_ECORRUPT;
         }
         ckv_body_put(out, &op);
-        if (o->kind == CKV_OP_INSERT || o->kind == CKV_OP_SET) off += o->n;
+        if (ckv_op_makes_items(o->kind)) off += o->n;
     }
     *change->own_off = off;
     return out->status;

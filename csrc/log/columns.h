@@ -2,6 +2,7 @@
  *
  * References are (lane of the bundle, offset). The writer joins what goes on over changes into runs; the reader cuts runs back into
  * changes and writes their canonical bodies, which are then hashed and judged like any others. It knows nothing of the graph.
+ * MARK and RESTORE have no column form: their changes travel raw.
  */
 #ifndef CKV_LOG_COLUMNS_H
 #define CKV_LOG_COLUMNS_H
@@ -17,14 +18,17 @@ typedef struct ckv_spot { /* an item, by name */
     int64_t off;
 } ckv_spot;
 
+/* left: INSERT, ELEMENTS, MOVE; of the others the target: a DELETE's first item, the map, element, set or counter.
+ * holder: INSERT, ELEMENTS without left and right: the text or list; MOVE: the element. */
 typedef struct ckv_column_op {
     ckv_op_kind kind;
     uint32_t n;
-    ckv_spot left, right, holder; /* left: target of a DELETE (its first item), map of a SET */
-    const uint8_t *bytes;         /* text, key */
+    ckv_spot left, right, holder;
+    const uint8_t *bytes; /* text, key */
     size_t n_bytes;
-    const uint8_t *value; /* SET: encoded */
+    const uint8_t *value; /* SET, ASSIGN, ADD, DISCARD: encoded; ELEMENTS: n of them in a row */
     size_t value_bytes;
+    int64_t amount; /* COUNT */
 } ckv_column_op;
 CKV_VEC(ckv_column_ops, ckv_column_op);
 
@@ -47,7 +51,7 @@ typedef struct ckv_columns_out {
 CKV_NODISCARD ckv_status ckv_columns_out_init(ckv_columns_out *c, ckv_alloc a, ckv_buf *columns,
                                               size_t n_lanes);
 void ckv_columns_out_fini(ckv_columns_out *c);
-/* own_off: the offset of the next item of lane `own` before this operation. first: it begins its change. */
+/* No MARK, no RESTORE. own_off: the offset of the next item of lane `own` before this operation. first: it begins its change. */
 void ckv_columns_put(ckv_columns_out *c, uint32_t own, int64_t own_off, const ckv_column_op *op,
                      bool first);
 void ckv_columns_end_slice(

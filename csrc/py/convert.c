@@ -108,6 +108,55 @@ int ckpy_value_arg(PyObject *op, ckv_value *out)
     return 1;
 }
 
+/* op >> 64 and op & (2^64 - 1), for what does not fit 64 bits. */
+static int halves(PyObject *op, int64_t *high, uint64_t *low)
+{
+    PyObject *bits = PyLong_FromLong(64), *above = bits ? PyNumber_Rshift(op, bits) : NULL;
+    int overflow = 0, result = -1;
+    if (above) {
+        *high = PyLong_AsLongLongAndOverflow(above, &overflow);
+        *low = PyLong_AsUnsignedLongLongMask(op);
+        if (overflow)
+            PyErr_SetString(PyExc_OverflowError, "a count must fit 128 bits");
+        else if (!PyErr_Occurred())
+            result = 0;
+    }
+    Py_XDECREF(bits);
+    Py_XDECREF(above);
+    return result;
+}
+
+int ckpy_i128_arg(PyObject *op, ckv_i128 *out)
+{
+    int overflow = 0;
+    int64_t high;
+    uint64_t low;
+    const long long small = PyLong_AsLongLongAndOverflow(op, &overflow);
+    if (small == -1 && PyErr_Occurred()) return -1;
+    if (!overflow) {
+        *out = small;
+        return 0;
+    }
+    if (halves(op, &high, &low) < 0) return -1;
+    *out = (ckv_i128)high * ((ckv_i128)1 << 64) + (ckv_i128)low;
+    return 0;
+}
+
+PyObject *ckpy_i128(ckv_i128 v)
+{
+    const long long small = (long long)v;
+    if (small == v) return PyLong_FromLongLong(small);
+    PyObject *high = PyLong_FromLongLong((long long)(v >> 64)), *bits = PyLong_FromLong(64);
+    PyObject *low = PyLong_FromUnsignedLongLong((unsigned long long)v);
+    PyObject *above = high && bits ? PyNumber_Lshift(high, bits) : NULL;
+    PyObject *result = above && low ? PyNumber_Or(above, low) : NULL;
+    Py_XDECREF(high);
+    Py_XDECREF(bits);
+    Py_XDECREF(low);
+    Py_XDECREF(above);
+    return result;
+}
+
 int ckpy_check_surrogates(PyObject *s)
 {
     if (ckpy_ready(s) < 0) return -1;
@@ -157,7 +206,16 @@ PyObject *ckpy_value(const ckv_value *v)
         return PyUnicode_DecodeUTF8((const char *)v->ptr, (Py_ssize_t)v->n_bytes, NULL);
     case CKV_TAG_BYTES:
         return PyBytes_FromStringAndSize((const char *)v->ptr, (Py_ssize_t)v->n_bytes);
-    case CKV_TAG_TEXT: break;
+    case CKV_TAG_MAP:
+    case CKV_TAG_LIST:
+    case CKV_TAG_SET:
+    case CKV_TAG_COUNTER:
+    case CKV_TAG_TEXT:
+    case CKV_TAG_DEFAULT_MAP:
+    case CKV_TAG_DEFAULT_LIST:
+    case CKV_TAG_DEFAULT_SET:
+    case CKV_TAG_DEFAULT_COUNTER:
+    case CKV_TAG_DEFAULT_TEXT: break;
     }
     PyErr_Format(PyExc_SystemError, "value tag %d is no scalar", (int)v->tag);
     return NULL;

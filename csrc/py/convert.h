@@ -18,6 +18,9 @@ int ckpy_ids_arg(PyObject *op, ckv_id32 **ids, size_t *n);
 /* A position or count: any object with __index__; beyond Py_ssize_t: IndexError. */
 int ckpy_index_arg(PyObject *op, Py_ssize_t *out);
 
+/* An int of 128 bits at most. OverflowError. */
+int ckpy_i128_arg(PyObject *op, ckv_i128 *out);
+
 /* A scalar. 1: done, points into op; 0: op is no scalar; -1: an exception. */
 int ckpy_value_arg(PyObject *op, ckv_value *out);
 
@@ -40,6 +43,8 @@ static inline int ckpy_ready(PyObject *s)
 PyObject *ckpy_id(const ckv_id32 *id);
 PyObject *ckpy_id_tuple(const ckv_id32 *ids, size_t n);
 PyObject *ckpy_id_buf_tuple(const ckv_buf *ids);
+
+PyObject *ckpy_i128(ckv_i128 v);
 
 /* A scalar as a Python object that no garbage collector tracks, so it may be made under the lock. */
 PyObject *ckpy_value(const ckv_value *v);

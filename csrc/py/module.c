@@ -1,6 +1,7 @@
 /* module.c -- crdtkv._core: its state, its types, and the few functions that belong to no object. */
 #include "py/convert.h"
 #include "py/errors.h"
+#include "py/plain.h"
 
 #include <pthread.h>
 
@@ -38,13 +39,33 @@ static PyObject *doc_id_of(PyObject *module, PyObject *bundle)
     return s == CKV_OK ? ckpy_id(&id) : ckpy_raise_err(st, s, &err, "not a bundle");
 }
 
+static PyObject *check(PyObject *module, PyObject *value)
+{
+    return ckpy_flat_check(PyModule_GetState(module), value, NULL) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
 static PyObject *adopt(PyObject *module, PyObject *args)
 {
     ckpy_state *st = PyModule_GetState(module);
-    PyObject *refusal, *identity;
-    if (!PyArg_ParseTuple(args, "OO:_adopt", &refusal, &identity)) return NULL;
+    PyObject *refusal, *identity, *mapping, *missing;
+    PyTypeObject *map, *list, *set, *counter;
+    if (!PyArg_ParseTuple(args, "OOOOO!O!O!O!:_adopt", &refusal, &identity, &mapping, &missing,
+                          &PyType_Type, &map, &PyType_Type, &list, &PyType_Type, &set, &PyType_Type,
+                          &counter))
+        return NULL;
+    if (!PyType_IsSubtype(map, st->Map) || !PyType_IsSubtype(list, st->List) ||
+        !PyType_IsSubtype(set, st->Set) || !PyType_IsSubtype(counter, st->Counter)) {
+        PyErr_SetString(PyExc_TypeError, "_adopt wants subclasses of Map, List, Set and Counter");
+        return NULL;
+    }
     Py_XSETREF(st->Refusal, Py_NewRef(refusal));
     Py_XSETREF(st->FullIdentity, Py_NewRef(identity));
+    Py_XSETREF(st->Mapping, Py_NewRef(mapping));
+    Py_XSETREF(st->MISSING, Py_NewRef(missing));
+    Py_XSETREF(st->FullMap, (PyTypeObject *)Py_NewRef((PyObject *)map));
+    Py_XSETREF(st->FullList, (PyTypeObject *)Py_NewRef((PyObject *)list));
+    Py_XSETREF(st->FullSet, (PyTypeObject *)Py_NewRef((PyObject *)set));
+    Py_XSETREF(st->FullCounter, (PyTypeObject *)Py_NewRef((PyObject *)counter));
     Py_RETURN_NONE;
 }
 
@@ -63,9 +84,11 @@ static PyMethodDef methods[] = {
     {"verify_equivocation", verify_equivocation, METH_O, verify_doc},
     {"_doc_id_of", doc_id_of, METH_O,
      "_doc_id_of($module, bundle, /)\n--\n\nThe id of the document a bundle is of."},
+    {"_check", check, METH_O,
+     "_check($module, value, /)\n--\n\nRaises what storing the value would raise."},
     {"_adopt", adopt, METH_VARARGS,
-     "_adopt($module, refusal, identity, /)\n--\n\nTakes the Python classes that C makes objects "
-     "of."},
+     "_adopt($module, refusal, identity, mapping, missing, map, list, set, counter, /)\n--\n\n"
+     "Takes the Python classes that C makes objects of, or asks for."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -89,18 +112,27 @@ static int exec(PyObject *m)
     const struct {
         PyTypeObject **slot;
         PyType_Spec *spec;
-        const char *name; /* NULL: not to be seen */
+        const char *name;
+        PyTypeObject **base; /* NULL: object */
     } types[] = {
-        {&st->Identity, &ckpy_identity_spec, "Identity"},
-        {&st->Doc, &ckpy_doc_spec, "Doc"},
-        {&st->Text, &ckpy_text_spec, "Text"},
-        {&st->Change, &ckpy_change_spec, "Change"},
-        {&st->Block, &ckpy_block_spec, "Block"},
-        {&st->View, &ckpy_view_spec, "View"},
-        {&st->Report, &ckpy_report_spec, "Report"},
+        {&st->Identity, &ckpy_identity_spec, "Identity", NULL},
+        {&st->Doc, &ckpy_doc_spec, "Doc", NULL},
+        {&st->Handle, &ckpy_handle_spec, "Handle", NULL},
+        {&st->Map, &ckpy_map_spec, "Map", &st->Handle},
+        {&st->List, &ckpy_list_spec, "List", &st->Handle},
+        {&st->ListIter, &ckpy_list_iter_spec, "ListIter", NULL},
+        {&st->Set, &ckpy_set_spec, "Set", &st->Handle},
+        {&st->Counter, &ckpy_counter_spec, "Counter", &st->Handle},
+        {&st->Text, &ckpy_text_spec, "Text", &st->Handle},
+        {&st->Cursor, &ckpy_cursor_spec, "Cursor", NULL},
+        {&st->Change, &ckpy_change_spec, "Change", NULL},
+        {&st->Block, &ckpy_block_spec, "Block", NULL},
+        {&st->View, &ckpy_view_spec, "View", NULL},
+        {&st->Report, &ckpy_report_spec, "Report", NULL},
     };
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
-        *types[i].slot = (PyTypeObject *)PyType_FromModuleAndSpec(m, types[i].spec, NULL);
+        PyObject *base = types[i].base ? (PyObject *)*types[i].base : NULL;
+        *types[i].slot = (PyTypeObject *)PyType_FromModuleAndSpec(m, types[i].spec, base);
         if (!*types[i].slot ||
             PyModule_AddObjectRef(m, types[i].name, (PyObject *)*types[i].slot) < 0)
             return -1;
@@ -113,7 +145,14 @@ static int traverse(PyObject *m, visitproc visit, void *arg)
     ckpy_state *st = PyModule_GetState(m);
     Py_VISIT(st->Identity);
     Py_VISIT(st->Doc);
+    Py_VISIT(st->Handle);
+    Py_VISIT(st->Map);
+    Py_VISIT(st->List);
+    Py_VISIT(st->ListIter);
+    Py_VISIT(st->Set);
+    Py_VISIT(st->Counter);
     Py_VISIT(st->Text);
+    Py_VISIT(st->Cursor);
     Py_VISIT(st->Change);
     Py_VISIT(st->Block);
     Py_VISIT(st->View);
@@ -130,6 +169,12 @@ static int traverse(PyObject *m, visitproc visit, void *arg)
     Py_VISIT(st->SyncError);
     Py_VISIT(st->Refusal);
     Py_VISIT(st->FullIdentity);
+    Py_VISIT(st->Mapping);
+    Py_VISIT(st->MISSING);
+    Py_VISIT(st->FullMap);
+    Py_VISIT(st->FullList);
+    Py_VISIT(st->FullSet);
+    Py_VISIT(st->FullCounter);
     return 0;
 }
 
@@ -138,7 +183,14 @@ static int clear(PyObject *m)
     ckpy_state *st = PyModule_GetState(m);
     Py_CLEAR(st->Identity);
     Py_CLEAR(st->Doc);
+    Py_CLEAR(st->Handle);
+    Py_CLEAR(st->Map);
+    Py_CLEAR(st->List);
+    Py_CLEAR(st->ListIter);
+    Py_CLEAR(st->Set);
+    Py_CLEAR(st->Counter);
     Py_CLEAR(st->Text);
+    Py_CLEAR(st->Cursor);
     Py_CLEAR(st->Change);
     Py_CLEAR(st->Block);
     Py_CLEAR(st->View);
@@ -155,6 +207,12 @@ static int clear(PyObject *m)
     Py_CLEAR(st->SyncError);
     Py_CLEAR(st->Refusal);
     Py_CLEAR(st->FullIdentity);
+    Py_CLEAR(st->Mapping);
+    Py_CLEAR(st->MISSING);
+    Py_CLEAR(st->FullMap);
+    Py_CLEAR(st->FullList);
+    Py_CLEAR(st->FullSet);
+    Py_CLEAR(st->FullCounter);
     return 0;
 }
 

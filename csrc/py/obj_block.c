@@ -1,6 +1,7 @@
 /* obj_block.c -- Block: what doc.change() returns. A mark in the document, held by one thread from __enter__ to __exit__. */
 #include "py/convert.h"
 #include "py/errors.h"
+#include "py/handle.h"
 
 typedef enum phase { FRESH, OPEN, OVER } phase;
 
@@ -8,7 +9,7 @@ typedef struct ckpy_block {
     PyObject_HEAD ckpy_doc *doc; /* owned */
     PyObject *message, *origin;  /* owned */
     ckv_mark mark;
-    Py_ssize_t n_made; /* texts in doc->made when it began */
+    Py_ssize_t n_made; /* handles in doc->made when it began */
     unsigned depth;    /* of this block: 1 is the outermost */
     phase phase;
 } ckpy_block;
@@ -92,15 +93,15 @@ static PyObject *Block_enter(PyObject *op, PyObject *ignored)
     return Py_NewRef((PyObject *)d);
 }
 
-/* Texts that were attached in what is undone now keep what they hold, so that they can be stored again. */
+/* Handles that were attached in what is undone now keep what they hold, so that they can be stored again. */
 static int keep_contents(ckpy_block *self)
 {
     PyObject *made = self->doc->made;
     for (Py_ssize_t i = self->n_made; made && i < PyList_GET_SIZE(made); i++) {
-        ckpy_text *t = (ckpy_text *)PyList_GET_ITEM(made, i); /* the list is our thread's own */
-        PyObject *content = ckpy_text_last(t);
+        ckpy_handle *h = HANDLE(PyList_GET_ITEM(made, i)); /* the list is our thread's own */
+        PyObject *content = ckpy_handle_content(h, LAST, true);
         if (!content) return -1;
-        Py_XSETREF(t->plain, content);
+        Py_XSETREF(h->plain, content);
     }
     return made ? PyList_SetSlice(made, self->n_made, PyList_GET_SIZE(made), NULL) : 0;
 }
@@ -173,13 +174,13 @@ static PyObject *Block_exit(PyObject *op, PyObject *const *args, Py_ssize_t narg
     }
     pending error = take_error();
     if (undo && keep_contents(self) < 0)
-        PyErr_Clear(); /* out of memory: those texts end up empty */
+        PyErr_Clear(); /* out of memory: those handles end up empty */
 
     ckv_status s = CKV_OK;
     uint32_t change;
     ckpy_lock_get(&d->lock);
     if (!undo && outermost) {
-        s = ckpy_doc_close(d, ms, message, (size_t)n_bytes, &change);
+        s = ckpy_doc_close(d, ms, message, (size_t)n_bytes, self->origin, &change);
         if (s != CKV_OK) ckv_doc_rollback(d->core, self->mark);
     } else if (undo) {
         ckv_doc_rollback(d->core, self->mark);
@@ -191,7 +192,7 @@ static PyObject *Block_exit(PyObject *op, PyObject *const *args, Py_ssize_t narg
     if (put_error(error)) return NULL;
     if (s != CKV_OK)
         return ckpy_raise(d->state, s, "the change could not be closed, and was undone");
-    Py_RETURN_FALSE;
+    return ckpy_told(d, Py_NewRef(Py_False));
 }
 
 static PyObject *Block_repr(PyObject *op)

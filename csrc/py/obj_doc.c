@@ -1,5 +1,5 @@
-/* obj_doc.c -- Doc: life, the doors to it, and the exchange of changes. The root map is in obj_doc_map.c,
- * blocks in obj_block.c, manners in crdtkv/doc.py.
+/* obj_doc.c -- Doc: life, the doors to it, and the exchange of changes. The root map is in obj_map.c,
+ * blocks in obj_block.c, what observers hear in news.c, manners in crdtkv/doc.py.
  *
  * Who waits for whom: the lock is held for the length of one call. A change() block is held by a thread from
  * __enter__ to __exit__ without the lock, in `owner`; edits and closing calls of others wait for its end on `gate`.
@@ -72,6 +72,7 @@ static int Doc_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(DOC(op)->identity);
     Py_VISIT(DOC(op)->clock);
     Py_VISIT(DOC(op)->watchers);
+    Py_VISIT(DOC(op)->observers);
     Py_VISIT(DOC(op)->made);
     return 0; /* weak references of ours have no callbacks and hold nothing */
 }
@@ -81,6 +82,7 @@ static int Doc_clear(PyObject *op)
     /* The identity stays: it cannot be part of a cycle, and whoever still holds the document may ask for it. */
     Py_CLEAR(DOC(op)->clock);
     Py_CLEAR(DOC(op)->watchers);
+    Py_CLEAR(DOC(op)->observers);
     Py_CLEAR(DOC(op)->made);
     return 0;
 }
@@ -92,6 +94,7 @@ static void Doc_dealloc(PyObject *op)
     PyObject_GC_UnTrack(op);
     (void)Doc_clear(op);
     Py_CLEAR(self->identity);
+    ckpy_news_free(self->news);
     for (size_t i = 0; i < self->n_handles; i++) Py_XDECREF(self->handles[i]);
     PyMem_Free(self->handles);
     if (self->core) ckv_doc_free(self->core);
@@ -137,7 +140,7 @@ int ckpy_doc_now(ckpy_doc *d, int64_t *ms)
 }
 
 ckv_status ckpy_doc_close(ckpy_doc *d, int64_t ms, const char *message, size_t n_bytes,
-                          uint32_t *change)
+                          PyObject *origin, uint32_t *change)
 {
     ckv_status s;
     ckpy_doc_check_lane(d);
@@ -151,6 +154,7 @@ ckv_status ckpy_doc_close(ckpy_doc *d, int64_t ms, const char *message, size_t n
     if (s == CKV_OK) {
         d->room = CKPY_LONE_BYTES;
         d->attention &= ~CKPY_FULL;
+        if (d->watched) ckpy_doc_gather(d, origin);
     }
     return s;
 }
@@ -194,7 +198,7 @@ static int close_lone(ckpy_doc *d)
         ms = system_ms();
     }
     uint32_t change;
-    const ckv_status s = ckpy_doc_close(d, ms, NULL, 0, &change);
+    const ckv_status s = ckpy_doc_close(d, ms, NULL, 0, NULL, &change);
     if (s == CKV_OK) return 0;
     ckpy_lock_put(&d->lock);
     ckpy_raise(d->state, s, "the open change could not be closed");
@@ -232,8 +236,14 @@ int ckpy_doc_settle(ckpy_doc *d, const char *what)
             PyErr_Format(PyExc_RuntimeError, "%s is not possible inside a change() block", what);
             return -1;
         }
-        if (!ckv_doc_is_open(d->core)) return 0;
-        if (close_lone(d) < 0) return -1;
+        if (ckv_doc_is_open(d->core)) {
+            if (close_lone(d) < 0) return -1;
+            continue;
+        }
+        if (!(d->attention & CKPY_NEWS) || d->telling) return 0;
+        ckpy_lock_put(&d->lock);
+        if (ckpy_doc_tell(d) < 0) return -1;
+        ckpy_lock_get(&d->lock);
     }
 }
 
@@ -348,11 +358,11 @@ static PyObject *Doc_commit(PyObject *op, PyObject *const *args, Py_ssize_t narg
         ckpy_lock_get(&self->lock);
     }
     uint32_t change = CKV_NO_CHANGE;
-    const ckv_status s = ckpy_doc_close(self, ms, text, (size_t)n_bytes, &change);
+    const ckv_status s = ckpy_doc_close(self, ms, text, (size_t)n_bytes, NULL, &change);
     ckpy_lock_put(&self->lock);
     if (s != CKV_OK) return ckpy_raise(self->state, s, "the change could not be closed");
-    if (change == CKV_NO_CHANGE) Py_RETURN_NONE;
-    return ckpy_change_new(self, change);
+    return ckpy_told(self,
+                     change == CKV_NO_CHANGE ? Py_NewRef(Py_None) : ckpy_change_new(self, change));
 }
 
 static PyObject *Doc_change(PyObject *op, PyObject *args, PyObject *kw)
@@ -484,15 +494,21 @@ static PyObject *apply_bytes(ckpy_doc *self, const uint8_t *data, size_t n_bytes
     PyThreadState *ts = ckpy_lock_away(&self->lock);
     s = ckv_doc_apply(self->core, data, n_bytes, &report, &err);
     ckpy_lock_back(&self->lock, ts);
+    if (self->watched) ckpy_doc_gather(self, NULL);
     ckpy_lock_put(&self->lock);
     PyObject *result = s == CKV_OK
                            ? ckpy_report_new(self->state, &report)
                            : ckpy_raise_err(self->state, s, &err, "not a bundle of this document");
     ckv_report_fini(&report);
-    if (result && self->watchers) {
+    result = ckpy_told(self, result);
+    if (self->watchers && (result || s == CKV_OK)) {
+        PyObject *type, *value,
+            *trace; /* of observers that raised: nobody goes without news for that */
+        PyErr_Fetch(&type, &value, &trace);
         PyObject *told = PyObject_CallMethod((PyObject *)self, "_announce", NULL);
         if (!told) Py_CLEAR(result);
         Py_XDECREF(told);
+        if (type) PyErr_Restore(type, value, trace);
     }
     return result;
 }
@@ -736,14 +752,30 @@ PyDoc_STRVAR(stats_doc,
 PyDoc_STRVAR(
     get_doc,
     "get($self, key, default=None, /)\n--\n\nThe value of a key, `default` if it is not there.");
+PyDoc_STRVAR(pop_doc,
+             "pop($self, key, /, *default)\n--\n\n"
+             "Remove a key and return its content, plain; the default if it is not there.\n\n"
+             "KeyError without a default.");
+PyDoc_STRVAR(
+    setdefault_doc,
+    "setdefault($self, key, default=None, /)\n--\n\n"
+    "The value of a key, which is set to `default` if it is not there.\n\n"
+    "A container that several replicas make so at the same time is one container; what is in\n"
+    "`default` are ordinary edits of it, and add up.\n\n"
+    ">>> import crdtkv as ck\n"
+    ">>> doc = ck.Doc()\n"
+    ">>> doc.setdefault('todo', []).append('milk')\n"
+    ">>> doc.setdefault('todo', []).to_py()\n"
+    "['milk']");
 PyDoc_STRVAR(to_py_doc, "to_py($self, /)\n--\n\n"
-                        "The content as a plain dict, keys in order of their bytes; a Text becomes "
-                        "a str. Copies all.\n\n"
+                        "The content as a plain dict, keys in order of their bytes. Copies all.\n\n"
+                        "Maps become dicts, Lists lists, Sets sets, Texts str and Counters int.\n\n"
                         ">>> import crdtkv as ck\n"
                         ">>> doc = ck.Doc()\n"
                         ">>> doc['t'] = ck.Text('hello')\n"
+                        ">>> doc['items'] = [{'n': 1}]\n"
                         ">>> doc.to_py()\n"
-                        "{'t': 'hello'}");
+                        "{'items': [{'n': 1}], 't': 'hello'}");
 
 static PyMethodDef Doc_methods[] = {
     {"commit", (PyCFunction)(void (*)(void))Doc_commit, METH_FASTCALL | METH_KEYWORDS, commit_doc},
@@ -764,7 +796,30 @@ static PyMethodDef Doc_methods[] = {
     {"_proof", (PyCFunction)(void (*)(void))Doc_proof, METH_FASTCALL,
      "_proof($self, author, lane, seq, a, b, /)\n--\n\nThe proof of an equivocation."},
     {"_at", Doc_at, METH_O, "_at($self, heads, /)\n--\n\nThe view behind at()."},
+    {"_diff", (PyCFunction)(void (*)(void))ckpy_doc_diff, METH_FASTCALL,
+     "_diff($self, a, b, /)\n--\n\n(path, kind, position, old, new) of each step from view a to "
+     "view b."},
+    {"_watch", ckpy_doc_watch, METH_O,
+     "_watch($self, on, /)\n--\n\nShall changes leave news from now on?"},
+    {"_take_news", ckpy_doc_take_news, METH_NOARGS,
+     "_take_news($self, /)\n--\n\n(author, is_local, origin, changes, steps) of each event that is "
+     "to be told."},
+    {"_undo", (PyCFunction)(void (*)(void))ckpy_doc_undo, METH_FASTCALL,
+     "_undo($self, changes, scope, dry, /)\n--\n\nTake changes back in a new change; its number, "
+     "None without effect."},
+    {"_own_changes", ckpy_doc_own_changes, METH_O,
+     "_own_changes($self, first, /)\n--\n\n([(number, time)] made here, how many there are in all, "
+     "is one open)."},
+    {"_path_of", ckpy_doc_path_of, METH_O,
+     "_path_of($self, container, /)\n--\n\nWhere a container is now; None: nowhere."},
+    {"_conflicts", ckpy_doc_map_conflicts, METH_O,
+     "_conflicts($self, key, /)\n--\n\n(change id, index, value) of each, the shown one first."},
+    {"_history", ckpy_doc_map_history, METH_O,
+     "_history($self, key, /)\n--\n\n(is_set, value, author, change id, time), newest first."},
     {"get", (PyCFunction)(void (*)(void))ckpy_doc_map_get, METH_FASTCALL, get_doc},
+    {"pop", (PyCFunction)(void (*)(void))ckpy_doc_map_pop, METH_FASTCALL, pop_doc},
+    {"setdefault", (PyCFunction)(void (*)(void))ckpy_doc_map_setdefault, METH_FASTCALL,
+     setdefault_doc},
     {"to_py", ckpy_doc_map_to_py, METH_NOARGS, to_py_doc},
     {NULL, NULL, 0, NULL},
 };
@@ -791,6 +846,7 @@ static PyMemberDef Doc_members[] = {
     {"_clock", T_OBJECT, offsetof(ckpy_doc, clock), READONLY, "The clock it was given, or None."},
     {"_watchers", T_OBJECT, offsetof(ckpy_doc, watchers), 0,
      "Who is told of equivocations, or None."},
+    {"_observers", T_OBJECT, offsetof(ckpy_doc, observers), 0, "Who is told of changes, or None."},
     {NULL, 0, 0, 0, NULL},
 };
 

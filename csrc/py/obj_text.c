@@ -7,22 +7,15 @@
  * insert() is the hottest call of the library: no tuple, no copy, the characters go from the str straight to the core.
  */
 #include "py/convert.h"
+#include "py/cursor.h"
 #include "py/edits.h"
 #include "py/errors.h"
+#include "py/plain.h"
 #include "py/text_read.h"
-
-#include <structmember.h>
 
 #define TEXT(op) ((ckpy_text *)(op))
 
 /* ---- life */
-
-static ckpy_text *text_alloc(PyTypeObject *tp, PyObject *plain)
-{
-    ckpy_text *self = TEXT(tp->tp_alloc(tp, 0));
-    if (self) self->plain = Py_XNewRef(plain);
-    return self;
-}
 
 static PyObject *Text_new(PyTypeObject *tp, PyObject *args, PyObject *kw)
 {
@@ -40,155 +33,11 @@ static PyObject *Text_new(PyTypeObject *tp, PyObject *args, PyObject *kw)
         PyErr_Format(PyExc_TypeError, "Text() wants a str, not %.100s", Py_TYPE(content)->tp_name);
         return NULL;
     }
-    PyObject *self = NULL;
-    if (plain && ckpy_check_surrogates(plain) == 0) self = (PyObject *)text_alloc(tp, plain);
-    Py_XDECREF(plain);
-    return self;
-}
-
-static int Text_traverse(PyObject *op, visitproc visit, void *arg)
-{
-    Py_VISIT(Py_TYPE(op));
-    Py_VISIT(TEXT(op)->doc);
-    Py_VISIT(TEXT(op)->view);
-    return 0;
-}
-
-static void Text_dealloc(PyObject *op)
-{
-    PyTypeObject *tp = Py_TYPE(op);
-    ckpy_text *self = TEXT(op);
-    PyObject_GC_UnTrack(op);
-    if (self->weakrefs) PyObject_ClearWeakRefs(op);
-    Py_XDECREF(self->plain);
-    Py_XDECREF(self->view);
-    Py_XDECREF(
-        self->doc); /* no tp_clear: a text cannot close a cycle without its document, which can */
-    tp->tp_free(op);
-    Py_DECREF(tp);
-}
-
-/* ---- handles: one per container, for as long as somebody holds it */
-
-/* The living handle that a weak reference stands for, or NULL. */
-static PyObject *alive(PyObject *ref)
-{
-    PyObject *op;
-    if (!ref) return NULL;
-#if PY_VERSION_HEX >= 0x030D0000
-    if (PyWeakref_GetRef(ref, &op) < 0) PyErr_Clear();
-    return op;
-#else
-    op = PyWeakref_GetObject(ref);
-    return op == Py_None ? NULL : Py_NewRef(op);
-#endif
-}
-
-/* Makes t the handle unless there is one; returns the one there is. Steals nothing. */
-static PyObject *settle_handle(ckpy_doc *d, uint32_t container, PyObject *t)
-{
-    PyObject *ref = PyWeakref_NewRef(t, NULL), *old = NULL, *handle = NULL;
-    if (!ref) return NULL;
-    bool room = true;
-    CKPY_BEGIN_CRITICAL((PyObject *)d);
-    if (container >= d->n_handles) {
-        const size_t n = (size_t)container + container / 2 + 8;
-        PyObject **grown = PyMem_Realloc(d->handles, n * sizeof *grown);
-        if (grown) {
-            memset(grown + d->n_handles, 0, (n - d->n_handles) * sizeof *grown);
-            d->handles = grown;
-            d->n_handles = n;
-        } else {
-            room = false;
-        }
-    }
-    if (room) {
-        handle = alive(d->handles[container]);
-        if (!handle) {
-            old = d->handles[container];
-            d->handles[container] = Py_NewRef(ref);
-            handle = Py_NewRef(t);
-        }
-    }
-    CKPY_END_CRITICAL();
-    Py_XDECREF(old);
-    Py_DECREF(ref);
-    return handle ? handle : PyErr_NoMemory();
-}
-
-PyObject *ckpy_text_handle(ckpy_doc *d, uint32_t container)
-{
-    PyObject *handle = NULL;
-    CKPY_BEGIN_CRITICAL((PyObject *)d);
-    if (container < d->n_handles) handle = alive(d->handles[container]);
-    CKPY_END_CRITICAL();
-    if (handle) return handle;
-    ckpy_text *fresh = text_alloc(d->state->Text, NULL);
-    if (!fresh) return NULL;
-    fresh->doc = (ckpy_doc *)Py_NewRef((PyObject *)d);
-    fresh->container = container;
-    handle = settle_handle(d, container, (PyObject *)fresh);
-    Py_DECREF(fresh);
-    return handle;
-}
-
-int ckpy_text_attach(ckpy_text *t, ckpy_doc *d, uint32_t container)
-{
-    PyObject *plain = NULL;
-    bool mine = false;
-    CKPY_BEGIN_CRITICAL((PyObject *)t);
-    if (!t->doc) {
-        t->container = container;
-        t->doc = (ckpy_doc *)Py_NewRef((PyObject *)d);
-        plain = t->plain;
-        t->plain = NULL;
-        mine = true;
-    }
-    CKPY_END_CRITICAL();
-    Py_XDECREF(plain);
-    if (!mine)
-        return 0; /* another thread was faster; its content was copied, as for any attached one */
-    PyObject *handle = settle_handle(d, container, (PyObject *)t);
-    if (!handle) return -1;
-    Py_DECREF(handle);
-    if (d->owner != PyThread_get_thread_ident()) return 0;
-    /* A block may be undone: it must know which texts it made. */
-    if (!d->made && !(d->made = PyList_New(0))) return -1;
-    return PyList_Append(d->made, (PyObject *)t);
-}
-
-PyObject *ckpy_text_past(ckpy_state *st, ckpy_view *view, uint32_t container)
-{
-    ckpy_text *self = text_alloc(st->Text, NULL);
-    if (!self) return NULL;
-    self->frozen = true;
-    self->container = container;
-    self->view = Py_NewRef((PyObject *)view);
-    return (PyObject *)self;
+    if (plain && ckpy_check_surrogates(plain) < 0) Py_CLEAR(plain);
+    return ckpy_handle_new(tp, CKV_KIND_TEXT, plain);
 }
 
 /* ---- content */
-
-PyObject *ckpy_text_stale(ckpy_doc *d)
-{
-    return ckpy_raise(d->state, CKV_ESTALE, "this text was deleted, overwritten or undone");
-}
-
-/* The str of a text that is not attached. */
-PyObject *ckpy_text_plain(ckpy_text *t)
-{
-    PyObject *plain;
-    CKPY_BEGIN_CRITICAL((PyObject *)t);
-    plain = Py_XNewRef(t->plain);
-    CKPY_END_CRITICAL();
-    if (plain || !t->frozen) return plain ? plain : PyUnicode_New(0, 0);
-    plain = ckpy_view_text((ckpy_view *)t->view, t->container);
-    if (!plain) return NULL;
-    CKPY_BEGIN_CRITICAL((PyObject *)t);
-    if (!t->plain) t->plain = Py_NewRef(plain);
-    CKPY_END_CRITICAL();
-    return plain;
-}
 
 PyObject *ckpy_text_read(ckpy_doc *d, uint32_t container, size_t start, size_t n, ckv_status *s)
 {
@@ -210,18 +59,18 @@ PyObject *ckpy_text_read(ckpy_doc *d, uint32_t container, size_t start, size_t n
 static PyObject *read_all(ckpy_text *t, bool also_stale)
 {
     ckpy_doc *d = t->doc;
-    if (!d) return ckpy_text_plain(t);
+    if (!d) return ckpy_handle_local(t);
     PyObject *out = NULL;
     ckv_status s = CKV_ESTALE;
     ckpy_lock_get(&d->lock);
-    const bool live = ckv_doc_is_live(d->core, t->container);
+    const bool live = ckpy_is_live(t);
     if (live || (also_stale && !t->plain))
         out = ckpy_text_read(d, t->container, 0, ckv_text_len(d->core, t->container), &s);
     ckpy_lock_put(&d->lock);
     if (out) return out;
     if (!live && also_stale && t->plain) return Py_NewRef(t->plain);
     return live || also_stale ? ckpy_raise(d->state, s, "the text could not be read")
-                              : ckpy_text_stale(d);
+                              : ckpy_stale(t);
 }
 
 PyObject *ckpy_text_last(ckpy_text *t) { return read_all(t, true); }
@@ -229,22 +78,10 @@ PyObject *ckpy_text_str(ckpy_text *t) { return read_all(t, false); }
 
 /* ---- edits */
 
-static PyObject *raise_edit(ckpy_doc *d, ckv_status s)
+static PyObject *raise_edit(const ckpy_text *t, ckv_status s)
 {
-    switch (s) {
-    case CKV_ERANGE: return ckpy_raise(d->state, s, "position out of range");
-    case CKV_ESTALE: return ckpy_text_stale(d);
-    case CKV_ELIMIT: return ckpy_raise(d->state, s, "a change holds at most 16 MiB");
-    case CKV_EVALUE: return ckpy_raise(d->state, s, "lone surrogates cannot be stored");
-    case CKV_OK:
-    case CKV_ENOMEM:
-    case CKV_ECORRUPT:
-    case CKV_ESIGN:
-    case CKV_ENOENT:
-    case CKV_EVOID:
-    case CKV_ELATER: break;
-    }
-    return ckpy_raise(d->state, s, "the text could not be edited");
+    if (s == CKV_ERANGE) return ckpy_raise(t->doc->state, s, "position out of range");
+    return ckpy_handle_raise(t, s);
 }
 
 /* At most so many bytes of UTF-8 does a character of s have. */
@@ -287,7 +124,7 @@ ckv_status ckpy_text_write(ckpy_doc *d, uint32_t container, size_t pos, PyObject
         uint32_t change;
         if (ckv_doc_is_open(d->core)) {
             d->room = 0; /* large: off with the GIL */
-            CKV_TRY(ckpy_doc_close(d, ms, NULL, 0, &change));
+            CKV_TRY(ckpy_doc_close(d, ms, NULL, 0, NULL, &change));
         }
         CKV_TRY(write_some(d, container, pos + off, s, off, now));
     }
@@ -299,12 +136,6 @@ static int place(size_t len, Py_ssize_t *pos, Py_ssize_t n_del)
 {
     if (*pos < 0) *pos += (Py_ssize_t)len;
     return *pos < 0 || (size_t)*pos > len || (size_t)n_del > len - (size_t)*pos ? -1 : 0;
-}
-
-static PyObject *frozen_error(void)
-{
-    PyErr_SetString(PyExc_TypeError, "a text of the past is read-only");
-    return NULL;
 }
 
 /* What str[pos:pos + n_del] = s would give. */
@@ -323,7 +154,7 @@ static PyObject *plain_splice(PyObject *plain, Py_ssize_t pos, Py_ssize_t n_del,
 static int detached_splice(ckpy_text *t, Py_ssize_t pos, Py_ssize_t n_del, PyObject *s)
 {
     if (t->frozen) {
-        frozen_error();
+        ckpy_frozen(t);
         return -1;
     }
     if (s && ckpy_check_surrogates(s) < 0) return -1;
@@ -388,7 +219,7 @@ static int text_splice(ckpy_text *t, Py_ssize_t pos, Py_ssize_t n_del, PyObject 
     int again;
     do {
         again = 0;
-        if (!ckv_doc_is_live(d->core, t->container)) {
+        if (!ckpy_is_live(t)) {
             status = CKV_ESTALE;
             break;
         }
@@ -420,9 +251,9 @@ static int text_splice(ckpy_text *t, Py_ssize_t pos, Py_ssize_t n_del, PyObject 
         }
         if (status == CKV_ELIMIT && (again = ckpy_edit_make_room(d)) < 0) return -1;
     } while (again);
-    ckpy_edit_end(d, status == CKV_OK ? 32 + (splits ? 0 : 4 * n) : 0);
-    if (status == CKV_OK) return 0;
-    raise_edit(d, status);
+    const int told = ckpy_edit_end(d, status == CKV_OK ? 32 + (splits ? 0 : 4 * n) : 0);
+    if (status == CKV_OK) return told;
+    raise_edit(t, status);
     return -1;
 }
 
@@ -461,9 +292,9 @@ static PyObject *Text_insert(PyObject *op, PyObject *const *args, Py_ssize_t nar
             const ckv_status status =
                 ckv_text_insert(d->core, self->container, (size_t)pos, PyUnicode_DATA(s),
                                 (unsigned)PyUnicode_KIND(s), (size_t)n);
-            ckpy_edit_end(d, 16 + 4 * (size_t)n);
-            if (status == CKV_OK) Py_RETURN_NONE;
-            if (status != CKV_ELIMIT && status != CKV_ERANGE) return raise_edit(d, status);
+            const int told = ckpy_edit_end(d, 16 + 4 * (size_t)n);
+            if (status == CKV_OK) return told < 0 ? NULL : Py_NewRef(Py_None);
+            if (status != CKV_ELIMIT && status != CKV_ERANGE) return raise_edit(self, status);
         }
     }
     PyObject *content = content_arg(self, s, "insert");
@@ -619,7 +450,8 @@ static ckv_status apply_items(ckpy_text *t, PyObject *items, int64_t ms)
             if (d->room <
                 (ptrdiff_t)cost + 4096) { /* as lone edits do: close, and begin the next one */
                 ckv_doc_unmark(d->core, mark);
-                if (ckv_doc_is_open(d->core)) CKV_TRY(ckpy_doc_close(d, ms, NULL, 0, &change));
+                if (ckv_doc_is_open(d->core))
+                    CKV_TRY(ckpy_doc_close(d, ms, NULL, 0, NULL, &change));
                 CKV_TRY(ckv_doc_mark(d->core, &mark));
             }
         }
@@ -647,14 +479,14 @@ static ckv_status apply_items(ckpy_text *t, PyObject *items, int64_t ms)
 static PyObject *Text_splices(PyObject *op, PyObject *iterable)
 {
     ckpy_text *self = TEXT(op);
-    if (self->frozen) return frozen_error();
+    if (self->frozen) return ckpy_frozen(self);
     size_t bytes;
     PyObject *items = plain_items(self, iterable, &bytes);
     if (!items) return NULL;
     ckpy_doc *d = self->doc;
     PyObject *result = NULL;
     if (!d) {
-        PyObject *before = ckpy_text_plain(self), *s;
+        PyObject *before = ckpy_handle_local(self), *s;
         Py_ssize_t pos, n_del;
         bool ok = before && (all_fit(items, (size_t)PyUnicode_GET_LENGTH(before)) ||
                              (PyErr_SetString(PyExc_IndexError, "position out of range"), false));
@@ -668,14 +500,17 @@ static PyObject *Text_splices(PyObject *op, PyObject *iterable)
         int64_t ms = 0;
         if (ckpy_doc_now(d, &ms) == 0 && ckpy_edit_begin(d) == 0) {
             ckv_status s;
-            if (!ckv_doc_is_live(d->core, self->container))
+            if (!ckpy_is_live(self))
                 s = CKV_ESTALE;
             else if (!all_fit(items, ckv_text_len(d->core, self->container)))
                 s = CKV_ERANGE;
             else
                 s = apply_items(self, items, ms);
-            ckpy_edit_end(d, 0);
-            result = s == CKV_OK ? Py_NewRef(Py_None) : raise_edit(d, s);
+            const int told = ckpy_edit_end(d, 0);
+            if (s != CKV_OK)
+                raise_edit(self, s);
+            else if (told == 0)
+                result = Py_NewRef(Py_None);
         }
     }
     Py_DECREF(items);
@@ -695,6 +530,7 @@ static ckv_status next_change(ckpy_doc *d, int64_t ms, ckv_mark *mark)
     ckpy_doc_check_lane(d);
     ckv_doc_unmark(core, *mark);
     const ckv_status closed = ckv_doc_commit(core, ms, NULL, 0, &change);
+    if (closed == CKV_OK && d->watched) ckpy_doc_gather(d, NULL);
     CKV_TRY(ckv_doc_mark(core, mark));
     return closed;
 }
@@ -758,14 +594,14 @@ static PyObject *Text_update(PyObject *op, PyObject *arg)
 {
     ckpy_text *self = TEXT(op);
     ckpy_doc *d = self->doc;
-    if (self->frozen) return frozen_error();
+    if (self->frozen) return ckpy_frozen(self);
     PyObject *content = content_arg(self, arg, "update");
     if (!content) return NULL;
     int result = -1;
     if (ckpy_check_surrogates(content) < 0) {
         /* said */
     } else if (!d) {
-        PyObject *now = ckpy_text_plain(self);
+        PyObject *now = ckpy_handle_local(self);
         if (now) result = detached_splice(self, 0, PyUnicode_GET_LENGTH(now), content);
         Py_XDECREF(now);
     } else {
@@ -777,7 +613,7 @@ static PyObject *Text_update(PyObject *op, PyObject *arg)
             int again;
             do {
                 again = 0;
-                if (ckv_doc_is_live(d->core, self->container)) {
+                if (ckpy_is_live(self)) {
                     PyThreadState *ts = ckpy_lock_away(&d->lock);
                     s = diff_and_apply(self, chars, n, ms);
                     ckpy_lock_back(&d->lock, ts);
@@ -785,11 +621,11 @@ static PyObject *Text_update(PyObject *op, PyObject *arg)
                 if (s == CKV_ELIMIT) again = ckpy_edit_make_room(d);
             } while (again > 0);
             if (again == 0) {
-                ckpy_edit_end(d, s == CKV_OK ? 32 + 4 * n : 0);
-                if (s == CKV_OK)
-                    result = 0;
-                else
-                    raise_edit(d, s);
+                result = ckpy_edit_end(d, s == CKV_OK ? 32 + 4 * n : 0);
+                if (s != CKV_OK) {
+                    raise_edit(self, s);
+                    result = -1;
+                }
             }
         }
         PyMem_Free(chars);
@@ -831,7 +667,7 @@ static int set_content(ckpy_text *self, PyObject *key, PyObject *s)
 {
     size_t len;
     if (self->frozen) {
-        frozen_error();
+        ckpy_frozen(self);
         return -1;
     }
     if (ckpy_text_len(self, &len) < 0) return -1;
@@ -871,7 +707,7 @@ static PyObject *Text_inplace_concat(PyObject *op, PyObject *other)
     int result = -1;
     for (;;) {
         if (self->frozen) {
-            frozen_error();
+            ckpy_frozen(self);
             break;
         }
         if (ckpy_text_len(self, &len) < 0) break;
@@ -890,12 +726,8 @@ static PyObject *Text_blame(PyObject *op, PyObject *ignored)
 {
     (void)ignored;
     ckpy_text *self = TEXT(op);
-    ckpy_doc *d = self->doc;
-    if (self->frozen) {
-        PyErr_SetString(PyExc_TypeError,
-                        "blame() tells about the present, not about a text of the past");
-        return NULL;
-    }
+    ckpy_view *view = (ckpy_view *)self->view;
+    ckpy_doc *d = view ? view->doc : self->doc;
     if (!d) {
         PyErr_SetString(PyExc_TypeError, "a text that is not stored in a document has no history");
         return NULL;
@@ -904,8 +736,8 @@ static PyObject *Text_blame(PyObject *op, PyObject *ignored)
     ckv_buf runs = ckv_buf_init(ckv_alloc_libc);
     ckv_id32 *ids = NULL; /* author and change of each run */
     ckv_status s = CKV_ESTALE;
-    if (ckv_doc_is_live(d->core, self->container))
-        s = ckv_text_blame(d->core, self->container, &runs);
+    if (view || ckpy_is_live(self))
+        s = ckv_text_blame(d->core, view ? view->core : NULL, self->container, &runs);
     const ckv_blame_run *r = (const ckv_blame_run *)(const void *)runs.ptr;
     const size_t n = runs.len / sizeof *r;
     if (s == CKV_OK && !(ids = PyMem_RawMalloc((2 * n + 1) * sizeof *ids))) s = CKV_ENOMEM;
@@ -916,7 +748,8 @@ static PyObject *Text_blame(PyObject *op, PyObject *ignored)
         ids[2 * i + 1] = *info.id;
     }
     ckpy_lock_put(&d->lock);
-    PyObject *result = s == CKV_OK ? PyList_New((Py_ssize_t)n) : raise_edit(d, s);
+    PyObject *result =
+        s == CKV_OK ? PyList_New((Py_ssize_t)n) : ckpy_edit_raise(d, CKV_KIND_TEXT, s);
     for (size_t i = 0; result && i < n; i++) {
         PyObject *run =
             Py_BuildValue("(nny#y#)", (Py_ssize_t)r[i].start, (Py_ssize_t)r[i].end, ids[2 * i].b,
@@ -931,22 +764,141 @@ static PyObject *Text_blame(PyObject *op, PyObject *ignored)
     return result;
 }
 
-/* ---- copies */
+/* ---- marks */
 
-static PyObject *Text_copy(PyObject *op, PyObject *ignored)
+/* "none" .. "both" as CKV_EXPAND_*. */
+static int expand_arg(PyObject *op, unsigned *out)
 {
-    (void)ignored;
-    PyObject *content = ckpy_text_last(TEXT(op));
-    PyObject *copy = content ? (PyObject *)text_alloc(Py_TYPE(op), content) : NULL;
-    Py_XDECREF(content);
-    return copy;
+    static const char *const names[] = {"none", "before", "after", "both"};
+    for (unsigned i = 0; PyUnicode_Check(op) && i < 4; i++) {
+        if (PyUnicode_CompareWithASCIIString(op, names[i]) != 0) continue;
+        *out = i;
+        return 0;
+    }
+    PyErr_SetString(PyUnicode_Check(op) ? PyExc_ValueError : PyExc_TypeError,
+                    "expand is 'after', 'before', 'both' or 'none'");
+    return -1;
 }
 
-static PyObject *Text_reduce(PyObject *op, PyObject *ignored)
+/* [*start, *end) of len characters, both from the end if negative. */
+static ckv_status range_of(const ckpy_text *t, Py_ssize_t *start, Py_ssize_t *end)
+{
+    if (!ckpy_is_live(t)) return CKV_ESTALE;
+    const Py_ssize_t len = (Py_ssize_t)ckv_text_len(t->doc->core, t->container);
+    if (*start < 0) *start += len;
+    if (*end < 0) *end += len;
+    if (*start < 0 || *start > len || *end < 0 || *end > len) return CKV_ERANGE;
+    return *start < *end ? CKV_OK : CKV_EVALUE;
+}
+
+/* value NULL: takes the name away. */
+static int put_mark(ckpy_text *t, PyObject *from, PyObject *to, PyObject *name, unsigned expand,
+                    const ckv_value *value)
+{
+    ckpy_doc *d = t->doc;
+    Py_ssize_t i, j, n_bytes;
+    if (t->frozen) {
+        ckpy_frozen(t);
+        return -1;
+    }
+    if (!d) {
+        PyErr_SetString(PyExc_TypeError, "a text has marks once it is stored in a document");
+        return -1;
+    }
+    if (ckpy_index_arg(from, &i) < 0 || ckpy_index_arg(to, &j) < 0 ||
+        str_arg(name, "the name of a mark") < 0)
+        return -1;
+    const char *bytes = PyUnicode_AsUTF8AndSize(name, &n_bytes);
+    if (!bytes) return -1;
+    if (n_bytes == 0 || n_bytes > 4096) {
+        ckpy_raise(d->state, n_bytes ? CKV_ELIMIT : CKV_EVALUE,
+                   "the name of a mark has 1 byte to 4 KiB");
+        return -1;
+    }
+    ckv_status s;
+    int again;
+    if (ckpy_edit_begin(d) < 0) return -1;
+    do {
+        Py_ssize_t start = i, end = j;
+        s = range_of(t, &start, &end);
+        if (s == CKV_OK)
+            s = ckv_text_mark(d->core, t->container, (size_t)start, (size_t)end, expand, bytes,
+                              (size_t)n_bytes, value);
+        again = s == CKV_ELIMIT ? ckpy_edit_make_room(d) : 0;
+        if (again < 0) return -1;
+    } while (again);
+    const bool sized = value && (value->tag == CKV_TAG_STR || value->tag == CKV_TAG_BYTES);
+    const size_t grown = 64 + (size_t)n_bytes + (sized ? value->n_bytes : 16);
+    const int told = ckpy_edit_end(d, s == CKV_OK ? grown : 0);
+    if (s == CKV_OK) return told;
+    if (s == CKV_EVALUE)
+        ckpy_raise(d->state, s, "a mark begins before it ends");
+    else
+        raise_edit(t, s);
+    return -1;
+}
+
+static PyObject *Text_mark(PyObject *op, PyObject *args, PyObject *kw)
+{
+    static char *names[] = {"start", "end", "name", "value", "expand", NULL};
+    PyObject *start, *end, *name, *value, *how = NULL;
+    unsigned expand = CKV_EXPAND_AFTER;
+    ckv_value v;
+    if (!PyArg_ParseTupleAndKeywords(args, kw, "OOOO|O:mark", names, &start, &end, &name, &value,
+                                     &how) ||
+        (how && expand_arg(how, &expand) < 0))
+        return NULL;
+    const int scalar = ckpy_value_arg(value, &v);
+    if (scalar < 0) return NULL;
+    if (!scalar)
+        return PyErr_Format(PyExc_TypeError, "cannot store %.100s as the value of a mark",
+                            Py_TYPE(value)->tp_name);
+    return put_mark(TEXT(op), start, end, name, expand, &v) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *Text_unmark(PyObject *op, PyObject *args, PyObject *kw)
+{
+    static char *names[] = {"start", "end", "name", NULL};
+    PyObject *start, *end, *name;
+    if (!PyArg_ParseTupleAndKeywords(args, kw, "OOO:unmark", names, &start, &end, &name))
+        return NULL;
+    return put_mark(TEXT(op), start, end, name, CKV_EXPAND_AFTER, NULL) < 0 ? NULL
+                                                                            : Py_NewRef(Py_None);
+}
+
+/* [[str, dict]] as [(str, dict)] */
+static PyObject *as_tuples(PyObject *list)
+{
+    for (Py_ssize_t i = 0; list && i < PyList_GET_SIZE(list); i++) {
+        PyObject *tuple = PyList_AsTuple(PyList_GET_ITEM(list, i));
+        if (!tuple || PyList_SetItem(list, i, tuple) < 0) Py_CLEAR(list);
+    }
+    return list;
+}
+
+static PyObject *Text_spans(PyObject *op, PyObject *ignored)
 {
     (void)ignored;
-    PyObject *content = ckpy_text_last(TEXT(op));
-    return content ? Py_BuildValue("(O(N))", (PyObject *)Py_TYPE(op), content) : NULL;
+    ckpy_text *self = TEXT(op);
+    ckpy_view *view = (ckpy_view *)self->view;
+    ckpy_doc *d = view ? view->doc : self->doc;
+    if (!d) {
+        PyObject *plain = ckpy_handle_local(self);
+        if (!plain) return NULL;
+        if (PyUnicode_GET_LENGTH(plain)) return Py_BuildValue("[(N{})]", plain);
+        Py_DECREF(plain);
+        return PyList_New(0);
+    }
+    ckv_buf out = ckv_buf_init(ckv_alloc_libc);
+    ckv_status s = CKV_ESTALE;
+    ckpy_lock_get(&d->lock);
+    if (view || ckpy_is_live(self))
+        s = ckv_text_spans(d->core, view ? view->core : NULL, self->container, &out);
+    ckpy_lock_put(&d->lock);
+    PyObject *result = s == CKV_OK ? as_tuples(ckpy_plain_one(d->state, &out, false))
+                                   : ckpy_edit_raise(d, CKV_KIND_TEXT, s);
+    ckv_buf_fini(&out);
+    return result;
 }
 
 static PyObject *Text_repr(PyObject *op)
@@ -963,7 +915,7 @@ static PyObject *Text_repr(PyObject *op)
                       (unsigned long)self->container, id[0], id[1], id[2], id[3]);
         ckv_status s = CKV_ESTALE;
         ckpy_lock_get(&d->lock);
-        if (ckv_doc_is_live(d->core, self->container)) {
+        if (ckpy_is_live(self)) {
             len = ckv_text_len(d->core, self->container);
             head = ckpy_text_read(d, self->container, 0, len < SHOWN ? len : SHOWN, &s);
         }
@@ -971,7 +923,7 @@ static PyObject *Text_repr(PyObject *op)
         if (!head && s == CKV_ESTALE) return PyUnicode_FromFormat("<Text %s, deleted>", where);
         if (!head) return ckpy_raise(d->state, s, "the text could not be read");
     } else {
-        PyObject *plain = ckpy_text_plain(self);
+        PyObject *plain = ckpy_handle_local(self);
         if (!plain) return NULL;
         if (self->frozen) strcpy(where, "of the past");
         len = (size_t)PyUnicode_GET_LENGTH(plain);
@@ -1024,6 +976,27 @@ PyDoc_STRVAR(blame_doc,
              "open change." SETUP ">>> start, end, author, change = t.blame()[0]\n"
              ">>> start, end, author == doc.identity.public_key\n(0, 5, True)");
 
+PyDoc_STRVAR(cursor_doc,
+             "cursor($self, /, index, side='after')\n--\n\n"
+             "A Cursor that stays with the character at `index` ('before': with the one before "
+             "it)." SETUP ">>> place = t.cursor(5)\n>>> t.insert(0, 'oh, ')\n>>> place.index\n9");
+PyDoc_STRVAR(
+    mark_doc,
+    "mark($self, /, start, end, name, value, expand='after')\n--\n\n"
+    "Give the characters [start, end) a mark, such as 'bold': True; spans() shows it.\n\n"
+    "`expand` says where text that is typed at the rim is marked, too: 'after', 'before', 'both', "
+    "'none'.\n"
+    "ValueError unless start is before end; TypeError for a detached text." SETUP
+    ">>> t.mark(0, 2, 'bold', True)\n>>> t.spans()\n[('he', {'bold': True}), ('llo', {})]");
+PyDoc_STRVAR(unmark_doc,
+             "unmark($self, /, start, end, name)\n--\n\n"
+             "Take a mark away from the characters [start, end)." SETUP
+             ">>> t.mark(0, 5, 'bold', True)\n>>> t.unmark(1, 5, 'bold')\n>>> t.spans()\n"
+             "[('h', {'bold': True}), ('ello', {})]");
+PyDoc_STRVAR(spans_doc, "spans($self, /)\n--\n\n"
+                        "The text in stretches of equal marks: [(str, dict)]. Copies all." SETUP
+                        ">>> t.spans()\n[('hello', {})]");
+
 static PyMethodDef Text_methods[] = {
     {"insert", (PyCFunction)(void (*)(void))Text_insert, METH_FASTCALL, insert_doc},
     {"delete", (PyCFunction)(void (*)(void))Text_delete, METH_FASTCALL | METH_KEYWORDS, delete_doc},
@@ -1031,21 +1004,13 @@ static PyMethodDef Text_methods[] = {
     {"splices", Text_splices, METH_O, splices_doc},
     {"update", Text_update, METH_O, update_doc},
     {"blame", Text_blame, METH_NOARGS, blame_doc},
-    {"__copy__", Text_copy, METH_NOARGS,
-     "__copy__($self, /)\n--\n\nA detached text with the same content."},
-    {"__deepcopy__", Text_copy, METH_O,
-     "__deepcopy__($self, memo, /)\n--\n\nA detached text with the same content."},
-    {"__reduce__", Text_reduce, METH_NOARGS,
-     "__reduce__($self, /)\n--\n\nPickles as a detached text."},
+    {"cursor", (PyCFunction)(void (*)(void))ckpy_cursor_method, METH_FASTCALL | METH_KEYWORDS,
+     cursor_doc},
+    {"mark", (PyCFunction)(void (*)(void))Text_mark, METH_VARARGS | METH_KEYWORDS, mark_doc},
+    {"unmark", (PyCFunction)(void (*)(void))Text_unmark, METH_VARARGS | METH_KEYWORDS, unmark_doc},
+    {"spans", Text_spans, METH_NOARGS, spans_doc},
     CKPY_TEXT_READ_METHODS,
     {NULL, NULL, 0, NULL},
-};
-
-static PyMemberDef Text_members[] = {
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(ckpy_text, weakrefs), READONLY, NULL},
-    {"_container", T_UINT, offsetof(ckpy_text, container), READONLY,
-     "Its number in the document or view."},
-    {NULL, 0, 0, 0, NULL},
 };
 
 static PyType_Slot Text_slots[] = {
@@ -1063,15 +1028,15 @@ static PyType_Slot Text_slots[] = {
      ">>> str(doc['body']), len(doc['body']), doc['body'] == 'goodbye world'\n"
      "('goodbye world', 13, True)"},
     {Py_tp_new, Text_new},
-    {Py_tp_dealloc, Text_dealloc},
-    {Py_tp_traverse, Text_traverse},
+    {Py_tp_dealloc, ckpy_handle_dealloc},
+    {Py_tp_traverse, ckpy_handle_traverse},
+    {Py_tp_clear, ckpy_handle_clear},
     {Py_tp_repr, Text_repr},
     {Py_tp_str, ckpy_text_tp_str},
     {Py_tp_hash, PyObject_HashNotImplemented},
     {Py_tp_richcompare, ckpy_text_richcompare},
     {Py_tp_iter, ckpy_text_iter},
     {Py_tp_methods, Text_methods},
-    {Py_tp_members, Text_members},
     {Py_nb_add, ckpy_text_add},
     {Py_nb_inplace_add, Text_inplace_concat},
     {Py_sq_length, ckpy_text_length},

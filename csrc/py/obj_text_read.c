@@ -9,17 +9,17 @@ int ckpy_text_len(ckpy_text *t, size_t *len)
 {
     ckpy_doc *d = t->doc;
     if (!d) {
-        PyObject *plain = ckpy_text_plain(t);
+        PyObject *plain = ckpy_handle_local(t);
         if (!plain) return -1;
         *len = (size_t)PyUnicode_GET_LENGTH(plain);
         Py_DECREF(plain);
         return 0;
     }
     ckpy_lock_get(&d->lock);
-    const bool live = ckv_doc_is_live(d->core, t->container);
+    const bool live = ckpy_is_live(t);
     if (live) *len = ckv_text_len(d->core, t->container);
     ckpy_lock_put(&d->lock);
-    if (!live) ckpy_text_stale(d);
+    if (!live) ckpy_stale(t);
     return live ? 0 : -1;
 }
 
@@ -58,7 +58,7 @@ static PyObject *read_slice(ckpy_text *t, PyObject *key, shape what)
     ckv_status s = CKV_ESTALE;
     PyObject *part = NULL;
     ckpy_lock_get(&d->lock);
-    if (ckv_doc_is_live(d->core, t->container)) {
+    if (ckpy_is_live(t)) {
         const Py_ssize_t len = (Py_ssize_t)ckv_text_len(d->core, t->container);
         Py_ssize_t n = 1;
         if (what == SLICE)
@@ -71,8 +71,7 @@ static PyObject *read_slice(ckpy_text *t, PyObject *key, shape what)
     }
     ckpy_lock_put(&d->lock);
     if (part) return part;
-    return s == CKV_ESTALE ? ckpy_text_stale(d)
-                           : ckpy_raise(d->state, s, "text index out of range");
+    return s == CKV_ESTALE ? ckpy_stale(t) : ckpy_raise(d->state, s, "text index out of range");
 }
 
 PyObject *ckpy_text_subscript(PyObject *op, PyObject *key)

@@ -5,7 +5,9 @@
  *     plain reads    ckpy_lock_get   .. ckpy_lock_put
  *
  * A change() block belongs to its thread. The first two doors make other threads wait for its end; the third does not.
- * Texts, changes and views hold a strong reference to their document; the core's memory goes with the document alone.
+ * Handles, changes and views hold a strong reference to their document; the core's memory goes with the document alone.
+ *
+ * Whoever closes a change while somebody observes leaves what happened in `news` (news.c); it is told when the lock is gone.
  */
 #ifndef CKPY_STATE_H
 #define CKPY_STATE_H
@@ -19,10 +21,13 @@
 #include "replica/crdtkv.h"
 
 typedef struct ckpy_state {
-    PyTypeObject *Identity, *Doc, *Text, *Change, *Block, *View, *Report; /* owned, as all here */
+    PyTypeObject *Identity, *Doc, *Change, *Block, *View, *Report; /* owned, as all here */
+    PyTypeObject *Handle, *Map, *List, *Set, *Counter, *Text, *Cursor, *ListIter;
     PyObject *Error, *DecodeError, *SignatureError, *UnauthorizedError, *StaleHandleError,
         *ForkError, *LimitError, *StoreError, *ClockDriftError, *SyncError;
-    PyObject *Refusal, *FullIdentity; /* Python classes; crdtkv hands them in. NULL before */
+    /* Python classes and objects; crdtkv hands them in. NULL before */
+    PyObject *Refusal, *FullIdentity, *Mapping, *MISSING;
+    PyTypeObject *FullMap, *FullList, *FullSet, *FullCounter;
 } ckpy_state;
 
 extern struct PyModuleDef ckpy_def;
@@ -43,6 +48,7 @@ typedef struct ckpy_identity {
 #define CKPY_IN_BLOCK 1u /* a change() block is open */
 #define CKPY_HANDOFF  2u /* one has just ended and others have waited for that */
 #define CKPY_FULL     4u /* the open change may have reached CKPY_LONE_BYTES */
+#define CKPY_NEWS     8u /* there is something to tell observers */
 
 #define CKPY_LONE_BYTES ((ptrdiff_t)1 << 20) /* docs: lone edits close the open change at 1 MiB */
 #define CKPY_LONG       65536 /* bytes or characters from which work runs without the GIL */
@@ -59,27 +65,34 @@ typedef struct ckpy_doc {
     unsigned epoch;      /* counts blocks that ended with somebody waiting */
     unsigned generation; /* ckpy_generation when it was made, or last opened a lane after a fork */
     PyThread_type_lock gate; /* owned; held while a block is open, for others to wait on */
+    bool watched;            /* somebody observes: changes leave news */
+    bool telling;            /* a thread tells the news; it goes on until there is none */
+    struct ckpy_news *news;  /* owned: what is to be told, oldest first */
     PyObject *
-        made; /* owned list or NULL: texts that were attached in the open block. Its thread's own */
+        made; /* owned list or NULL: handles that were attached in the open block. Its thread's own */
     PyObject *
         *handles; /* owned weak references by container number, NULL: none. Guarded by the object */
     size_t n_handles;
-    ckpy_state *state;  /* borrowed: our type keeps the module */
-    PyObject *identity; /* owned */
-    PyObject *clock;    /* owned callable, NULL: the system's */
-    PyObject *watchers; /* owned, NULL: none; who is told of equivocations */
+    ckpy_state *state;   /* borrowed: our type keeps the module */
+    PyObject *identity;  /* owned */
+    PyObject *clock;     /* owned callable, NULL: the system's */
+    PyObject *watchers;  /* owned, NULL: none; who is told of equivocations */
+    PyObject *observers; /* owned, NULL: none; who is told of changes */
 } ckpy_doc;
 
-/* A text is attached (doc), of the past (frozen) or detached (neither). */
-typedef struct ckpy_text {
+/* Map, List, Set, Counter or Text: attached (doc), of the past (frozen) or detached (neither). */
+typedef struct ckpy_handle {
     PyObject_HEAD ckpy_doc *doc; /* owned, NULL: not attached. Set once */
     uint32_t container;          /* in doc, or in view */
+    uint8_t kind;                /* ckv_kind */
     bool frozen;
-    PyObject *plain; /* owned str: the content when not attached, the last one when rolled back */
-    PyObject
-        *view; /* owned, frozen only: where the content comes from; NULL once `plain` is there */
+    /* owned dict, list, set, int or str: the content when not attached (of a frozen one once it was asked for), the last one when rolled back */
+    PyObject *plain;
+    PyObject *view; /* owned, frozen only: where the content comes from */
     PyObject *weakrefs;
-} ckpy_text;
+} ckpy_handle;
+
+typedef ckpy_handle ckpy_text;
 
 typedef struct ckpy_change {
     PyObject_HEAD ckpy_doc *doc; /* owned */
@@ -91,8 +104,9 @@ typedef struct ckpy_view {
     ckv_view *core;              /* owned; guarded by doc's lock */
 } ckpy_view;
 
-extern PyType_Spec ckpy_identity_spec, ckpy_doc_spec, ckpy_text_spec, ckpy_change_spec,
-    ckpy_block_spec, ckpy_view_spec, ckpy_report_spec;
+extern PyType_Spec ckpy_identity_spec, ckpy_doc_spec, ckpy_handle_spec, ckpy_map_spec,
+    ckpy_list_spec, ckpy_list_iter_spec, ckpy_set_spec, ckpy_counter_spec, ckpy_text_spec,
+    ckpy_cursor_spec, ckpy_change_spec, ckpy_block_spec, ckpy_view_spec, ckpy_report_spec;
 
 /* ---- obj_doc.c: the doors */
 
@@ -105,12 +119,18 @@ static inline int ckpy_edit_begin(ckpy_doc *d)
     return d->attention == 0 ? 0 : ckpy_edit_begin_slow(d);
 }
 
-/* `bytes`: at most so much has the open change grown. */
-static inline void ckpy_edit_end(ckpy_doc *d, size_t bytes)
+/* Without the lock: tells observers what there is to tell, unless another call does so already. -1: their exceptions. */
+int ckpy_doc_tell(ckpy_doc *d);
+
+/* `bytes`: at most so much has the open change grown. Lets go of the lock. -1: the edit is made, but observers raised:
+ * a change before it was full and has been closed. */
+static inline int ckpy_edit_end(ckpy_doc *d, size_t bytes)
 {
     d->room -= (ptrdiff_t)bytes;
     if (d->room < 0) d->attention |= CKPY_FULL;
+    const unsigned attention = d->attention;
     ckpy_lock_put(&d->lock);
+    return attention & CKPY_NEWS ? ckpy_doc_tell(d) : 0;
 }
 
 /* Under the lock: is this edit a lone one, outside of any block? */
@@ -137,19 +157,43 @@ static inline void ckpy_doc_check_lane(ckpy_doc *d)
     d->generation = ckpy_generation;
 }
 
-/* Under the lock: closes the open change. */
+/* Under the lock: closes the open change. origin NULL: None. */
 ckv_status ckpy_doc_close(ckpy_doc *d, int64_t ms, const char *message, size_t n_bytes,
-                          uint32_t *change);
+                          PyObject *origin, uint32_t *change);
 
-/* ---- obj_doc_map.c */
+/* Under the lock, after changes were closed or applied: moves what observers are to be told to `news`. */
+void ckpy_doc_gather(ckpy_doc *d, PyObject *origin);
 
-PyObject *ckpy_doc_map_get(PyObject *op, PyObject *const *args, Py_ssize_t nargs);
+/* Tells the news after a call that has `result`, which it steals; NULL if observers raise. */
+PyObject *ckpy_told(ckpy_doc *d, PyObject *result);
+
+/* ---- obj_map.c: the root map, for obj_doc.c */
+
 Py_ssize_t ckpy_doc_map_length(PyObject *op);
 PyObject *ckpy_doc_map_subscript(PyObject *op, PyObject *key);
 int ckpy_doc_map_ass_subscript(PyObject *op, PyObject *key, PyObject *value);
 int ckpy_doc_map_contains(PyObject *op, PyObject *key);
 PyObject *ckpy_doc_map_iter(PyObject *op);
+PyObject *ckpy_doc_map_get(PyObject *op, PyObject *const *args, Py_ssize_t nargs);
+PyObject *ckpy_doc_map_pop(PyObject *op, PyObject *const *args, Py_ssize_t nargs);
+PyObject *ckpy_doc_map_setdefault(PyObject *op, PyObject *const *args, Py_ssize_t nargs);
 PyObject *ckpy_doc_map_to_py(PyObject *op, PyObject *ignored);
+PyObject *ckpy_doc_map_conflicts(PyObject *op, PyObject *key);
+PyObject *ckpy_doc_map_history(PyObject *op, PyObject *key);
+
+/* Under the lock, which is let go of: what the core found as [(change id, index, value)]. view NULL: now. */
+PyObject *ckpy_conflicts(ckpy_doc *d, ckpy_view *view, ckv_kind kind, ckv_status s,
+                         const ckv_buf *found);
+
+/* ---- news.c */
+
+void ckpy_news_free(struct ckpy_news *n);
+PyObject *ckpy_doc_take_news(PyObject *op, PyObject *ignored);
+PyObject *ckpy_doc_watch(PyObject *op, PyObject *on);
+PyObject *ckpy_doc_diff(PyObject *op, PyObject *const *args, Py_ssize_t nargs);
+PyObject *ckpy_doc_undo(PyObject *op, PyObject *const *args, Py_ssize_t nargs);
+PyObject *ckpy_doc_own_changes(PyObject *op, PyObject *first);
+PyObject *ckpy_doc_path_of(PyObject *op, PyObject *container);
 
 /* ---- obj_block.c */
 
@@ -161,15 +205,6 @@ PyObject *ckpy_change_new(ckpy_doc *d, uint32_t number);
 
 /* ---- obj_text.c */
 
-/* The handle of a container, the same one for as long as somebody holds it. */
-PyObject *ckpy_text_handle(ckpy_doc *d, uint32_t container);
-/* Makes a fresh text the handle of a container. */
-int ckpy_text_attach(ckpy_text *t, ckpy_doc *d, uint32_t container);
-PyObject *ckpy_text_past(ckpy_state *st, ckpy_view *view, uint32_t container);
-/* The content as a str, of a stale handle too. */
-PyObject *ckpy_text_last(ckpy_text *t);
-/* The content as a str; StaleHandleError. */
-PyObject *ckpy_text_str(ckpy_text *t);
 /* Under the lock: n characters from `start` on. NULL without an exception: *s says why. */
 PyObject *ckpy_text_read(ckpy_doc *d, uint32_t container, size_t start, size_t n, ckv_status *s);
 /* Under the lock of a lone edit or a block: inserts s at pos; a long one splits into changes if it is lone.
@@ -181,7 +216,6 @@ bool ckpy_text_splits(PyObject *s);
 /* ---- obj_view.c */
 
 PyObject *ckpy_view_new(ckpy_doc *d, PyObject *heads);
-PyObject *ckpy_view_text(ckpy_view *view, uint32_t container);
 
 /* ---- obj_report.c */
 

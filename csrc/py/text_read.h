@@ -2,10 +2,12 @@
 #ifndef CKPY_TEXT_READ_H
 #define CKPY_TEXT_READ_H
 
-#include "py/state.h"
+#include "py/handle.h"
 
-PyObject *ckpy_text_stale(ckpy_doc *d);
-PyObject *ckpy_text_plain(ckpy_text *t);
+/* The content as a str, of a stale one too. */
+PyObject *ckpy_text_last(ckpy_text *t);
+/* The content as a str; StaleHandleError. */
+PyObject *ckpy_text_str(ckpy_text *t);
 int ckpy_text_len(ckpy_text *t, size_t *len);
 
 PyObject *ckpy_text_tp_str(PyObject *op);

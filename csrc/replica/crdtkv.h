@@ -1,17 +1,26 @@
 /* crdtkv.h -- the whole library for those above it: the only header that py/ includes.
  *
  *     doc/doc.h       a replica of a document: containers, changes, blocks
- *     doc/text.h      editing and reading text
+ *     doc/map.h list.h set.h counter.h text.h    editing and reading containers
+ *     doc/plain.h     nested values in one go
  *     doc/exchange.h  bundles, waiting, equivocation
- *     doc/view.h      the past
+ *     doc/view.h patch.h    the past; differences and events
+ *     doc/undo.h cursor.h   comforts for editors
  *     crypto/keyring.h  identities and their files
  */
 #ifndef CKV_REPLICA_CRDTKV_H
 #define CKV_REPLICA_CRDTKV_H
 
-#include "doc/doc.h"
+#include "doc/counter.h"
+#include "doc/cursor.h"
 #include "doc/exchange.h"
+#include "doc/list.h"
+#include "doc/map.h"
+#include "doc/patch.h"
+#include "doc/plain.h"
+#include "doc/set.h"
 #include "doc/text.h"
+#include "doc/undo.h"
 #include "doc/view.h"
 
 /* Must be called once before anything else. False: libsodium does not work, or takes a mixed-order key for a good one. */

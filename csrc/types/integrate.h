@@ -17,7 +17,7 @@ typedef struct ckv_author_view {
     const ckv_past *past;
     uint32_t own_item; /* items from here on are this change's own */
     uint64_t clock;
-    const ckv_id32 *id;
+    const ckv_id32 *id; /* NULL: the open change, which comes after everything */
 } ckv_author_view;
 
 /* Whether the change could know item i: it is in its causal past or its own. */
@@ -25,6 +25,9 @@ static inline bool ckv_author_knows(const ckv_author_view *v, uint32_t item)
 {
     return item >= v->own_item || ckv_past_has_item(v->past, v->graph, item);
 }
+
+/* Whether an operation that the change makes now comes after the one at lv in the total order. */
+bool ckv_author_after(const ckv_author_view *v, uint32_t lv);
 
 /* Places items [item, item + n) behind the left origin, which is the item before the gap `left` (or the start), with this right
  * origin (CKV_NONE: the end). Both are known to the author. CKV_EVOID, *why says which: the right origin is of another

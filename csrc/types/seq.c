@@ -7,16 +7,18 @@ ckv_space ckv_space_init(ckv_alloc a, uint64_t secret)
 {
     return (ckv_space){.leaves = {.a = a},
                        .nodes = {.a = a},
-                       .deletes = {.a = a},
-                       .index = ckv_lvindex_init(a, (uint32_t)(secret >> 16))};
+                       .deletes = ckv_deletes_init(a, (uint32_t)(secret >> 8)),
+                       .index = ckv_lvindex_init(a, (uint32_t)(secret >> 16)),
+                       .crowds = ckv_crowds_init(a, (uint32_t)secret)};
 }
 
 void ckv_space_fini(ckv_space *x)
 {
     ckv_leaves_fini(&x->leaves);
     ckv_nodes_fini(&x->nodes);
-    ckv_deleteds_fini(&x->deletes);
+    ckv_deletes_fini(&x->deletes);
     ckv_lvindex_fini(&x->index);
+    ckv_crowds_fini(&x->crowds);
 }
 
 ckv_status ckv_seq_init(ckv_seq *s, ckv_space *x, uint32_t number)
@@ -35,7 +37,7 @@ ckv_status ckv_space_reserve(ckv_space *x, uint32_t items, size_t n_ops)
     /* An operation adds at most three spans, each of which may split a leaf and, height being below 16, a path of nodes. */
     CKV_TRY(ckv_leaves_reserve(&x->leaves, 3 * n_ops));
     CKV_TRY(ckv_nodes_reserve(&x->nodes, 3 * 16 + 3 * n_ops));
-    CKV_TRY(ckv_deleteds_reserve(&x->deletes, n_ops));
+    CKV_TRY(ckv_deletes_reserve(&x->deletes, n_ops));
     return ckv_lvindex_reserve(&x->index, items, 3 * n_ops);
 }
 
@@ -118,12 +120,12 @@ static void clean(ckv_space *x, ckv_node *n, uint32_t k)
 
 /* ---- splitting */
 
-static void leaf_widths(const ckv_leaf *l, uint32_t *vis, uint32_t *total)
+static void leaf_widths(const ckv_space *x, const ckv_leaf *l, uint32_t *vis, uint32_t *total)
 {
     *vis = *total = 0;
     for (uint32_t i = 0; i < l->n; i++) {
         *total += l->s[i].len;
-        if (l->s[i].del == 0) *vis += l->s[i].len;
+        if (ckv_span_visible(x, &l->s[i])) *vis += l->s[i].len;
     }
 }
 
@@ -213,7 +215,7 @@ static void split_leaf(ckv_space *x, ckv_seq *s, uint32_t *leaf, uint32_t *slot)
     const uint32_t a = *leaf, b = (uint32_t)x->leaves.len;
     ckv_leaf *l = leaf_at(x, a);
     uint32_t v, t, bv, bt;
-    leaf_widths(l, &v, &t);
+    leaf_widths(x, l, &v, &t);
     if (l->parent == CKV_NONE) grow_root(x, s, v, t);
     /* Appending at the end of the text leaves full leaves behind. */
     const uint32_t half = l->next == CKV_NONE && *slot == CKV_FAN ? CKV_FAN - 1 : CKV_FAN / 2;
@@ -227,8 +229,8 @@ static void split_leaf(ckv_space *x, ckv_seq *s, uint32_t *leaf, uint32_t *slot)
     if (l->next != CKV_NONE) leaf_at(x, l->next)->prev = b;
     l->next = b;
     for (uint32_t i = 0; i < m->n; i++) ckv_lvindex_set(&x->index, m->s[i].item, b);
-    leaf_widths(l, &v, &t);
-    leaf_widths(m, &bv, &bt);
+    leaf_widths(x, l, &v, &t);
+    leaf_widths(x, m, &bv, &bt);
     add_child(x, s, l->parent, a, v, t, b, bv, bt);
     if (*slot > half) *leaf = b, *slot -= half;
 }
@@ -259,7 +261,7 @@ ckv_gap ckv_seq_gap(const ckv_space *x, const ckv_seq *s, uint32_t pos)
     const ckv_leaf *l = leaf_at(x, at);
     for (uint32_t i = 0;; i++) {
         CKV_ASSERT(i < l->n);
-        if (l->s[i].del) continue;
+        if (!ckv_span_visible(x, &l->s[i])) continue;
         if (left <= l->s[i].len) return (ckv_gap){at, i, left};
         left -= l->s[i].len;
     }
@@ -312,8 +314,9 @@ uint32_t ckv_seq_pos(const ckv_space *x, ckv_gap gap)
 {
     if (ckv_gap_is_start(gap)) return 0;
     const ckv_leaf *l = leaf_at(x, gap.leaf);
-    uint32_t pos = l->s[gap.slot].del ? 0 : gap.off;
-    for (uint32_t i = 0; i < gap.slot; i++) pos += l->s[i].del ? 0 : l->s[i].len;
+    uint32_t pos = ckv_span_visible(x, &l->s[gap.slot]) ? gap.off : 0;
+    for (uint32_t i = 0; i < gap.slot; i++)
+        pos += ckv_span_visible(x, &l->s[i]) ? l->s[i].len : 0;
     uint32_t child = gap.leaf;
     for (uint32_t p = l->parent; p != CKV_NONE; child = p, p = node_at(x, p)->parent) {
         const ckv_node *n = node_at(x, p);
@@ -478,8 +481,8 @@ void ckv_seq_insert(ckv_space *x, ckv_seq *s, ckv_gap gap, uint32_t item, uint32
     ckv_seq_put(x, s, gap, (ckv_span){item, n, end_depth + 1, end_depth + 1, end_lo, 0});
 }
 
-uint32_t ckv_seq_delete(ckv_space *x, ckv_seq *s, ckv_gap gap, uint32_t n, uint32_t change,
-                        ckv_journal *j)
+/* Cuts so that a span begins with the item before `gap` and has at most n items. */
+static ckv_gap cut_out(ckv_space *x, ckv_seq *s, ckv_gap gap, uint32_t n)
 {
     uint32_t leaf = gap.leaf, slot = gap.slot;
     if (gap.off > 1) {
@@ -492,18 +495,40 @@ uint32_t ckv_seq_delete(ckv_space *x, ckv_seq *s, ckv_gap gap, uint32_t n, uint3
         ckv_seq_cut(x, s, &end);
         leaf = end.leaf, slot = end.slot;
     }
-    ckv_span *sp = ckv_space_span(x, leaf, slot);
+    return (ckv_gap){leaf, slot, ckv_space_span(x, leaf, slot)->len};
+}
+
+static uint32_t set_del(ckv_space *x, ckv_seq *s, ckv_gap gap, uint32_t del, ckv_journal *j)
+{
+    ckv_span *sp = ckv_space_span(x, gap.leaf, gap.slot);
+    const bool was = ckv_span_visible(x, sp), is = !ckv_del_hides(&x->deletes, del);
     ckv_journal_put(j, CKV_UNDO_DELETE, s->number, sp->item, sp->len, sp->del);
-    if (sp->del == 0) {
-        sp->del = change + 1;
-        bubble(x, s, leaf, 0u - sp->len, 0);
-    } else {
-        const ckv_deleted *last = ckv_deleteds_last(&x->deletes);
-        if (!last || last->rest != sp->del || last->change != change)
-            ckv_deleteds_put(&x->deletes, (ckv_deleted){sp->del, change});
-        sp->del = CKV_DEL_MANY | (uint32_t)(x->deletes.len - 1);
-    }
+    sp->del = del;
+    if (was != is) bubble(x, s, gap.leaf, is ? sp->len : 0u - sp->len, 0);
     return sp->len;
+}
+
+uint32_t ckv_seq_delete(ckv_space *x, ckv_seq *s, ckv_gap gap, uint32_t n, uint32_t change,
+                        ckv_journal *j)
+{
+    gap = cut_out(x, s, gap, n);
+    const uint32_t del = ckv_space_span(x, gap.leaf, gap.slot)->del;
+    return set_del(x, s, gap, ckv_del_add(&x->deletes, del, change), j);
+}
+
+uint32_t ckv_seq_restore(ckv_space *x, ckv_seq *s, ckv_gap gap, uint32_t n, uint32_t of,
+                         uint32_t change, ckv_journal *j)
+{
+    gap = cut_out(x, s, gap, n);
+    const uint32_t del = ckv_space_span(x, gap.leaf, gap.slot)->del;
+    return set_del(x, s, gap, ckv_del_restore(&x->deletes, del, of, change), j);
+}
+
+void ckv_seq_away(ckv_space *x, ckv_seq *s, ckv_gap gap, bool away, ckv_journal *j)
+{
+    gap = cut_out(x, s, gap, 1);
+    const uint32_t del = ckv_space_span(x, gap.leaf, gap.slot)->del & ~CKV_DEL_AWAY;
+    set_del(x, s, gap, away ? del | CKV_DEL_AWAY : del, j);
 }
 
 /* ---- undoing, backwards: everything later is gone already */
@@ -516,13 +541,13 @@ static void remove_span(ckv_space *x, ckv_seq *s, uint32_t leaf, uint32_t slot)
     memmove(l->s + slot, l->s + slot + 1, (l->n - slot - 1) * sizeof(ckv_span));
     l->n--;
     x->n_spans--;
-    bubble(x, s, leaf, sp.del ? 0 : 0u - sp.len, 0u - sp.len);
+    bubble(x, s, leaf, ckv_span_visible(x, &sp) ? 0u - sp.len : 0, 0u - sp.len);
 }
 
 void ckv_seq_undo(ckv_space *x, ckv_seq *s, const ckv_undo *u)
 {
     ckv_gap gap = CKV_GAP_START;
-    switch (u->kind) {
+    switch ((unsigned)u->kind) {
     case CKV_UNDO_INSERT:
         for (uint32_t item = u->a; item < u->a + u->b;) {
             CKV_MUST(ckv_space_locate(x, item, &gap));
@@ -555,21 +580,20 @@ void ckv_seq_undo(ckv_space *x, ckv_seq *s, const ckv_undo *u)
         for (uint32_t item = u->a; item < u->a + u->b;) {
             CKV_MUST(ckv_space_locate(x, item, &gap));
             ckv_span *sp = ckv_space_span(x, gap.leaf, gap.slot);
+            const bool was = ckv_span_visible(x, sp), is = !ckv_del_hides(&x->deletes, u->c);
             sp->del = u->c;
-            if (u->c == 0) bubble(x, s, gap.leaf, sp->len, 0);
+            if (was != is) bubble(x, s, gap.leaf, is ? sp->len : 0u - sp->len, 0);
             item += sp->len;
         }
         return;
-    case CKV_UNDO_MAP_ADD:
-    case CKV_UNDO_MAP_DROP:
-    case CKV_UNDO_CONTAINER: return;
+    default: return; /* not a sequence's */
     }
 }
 
 size_t ckv_space_bytes(const ckv_space *x)
 {
     return x->leaves.cap * sizeof(ckv_leaf) + x->nodes.cap * sizeof(ckv_node) +
-           x->deletes.cap * sizeof(ckv_deleted) + ckv_lvindex_bytes(&x->index);
+           x->deletes.entries.cap * sizeof(ckv_deleted) + x->deletes.by_item.cap * sizeof(ckv_hslot) + ckv_lvindex_bytes(&x->index) + ckv_crowds_bytes(&x->crowds);
 }
 
 /* ---- check */
@@ -582,7 +606,7 @@ static bool check_below(ckv_space *x, uint32_t at, uint32_t height, uint32_t par
         const ckv_leaf *l = leaf_at(x, at);
         *why = "seq I1: parent of a leaf";
         if (l->parent != parent) return false;
-        leaf_widths(l, vis, total);
+        leaf_widths(x, l, vis, total);
         leaf_minima(l, least);
         *why = "seq I3";
         for (uint32_t i = 0; i < l->n; i++) {

@@ -22,6 +22,8 @@
 
 #include "ds/lvindex.h"
 #include "graph/graph.h"
+#include "types/crowd.h"
+#include "types/deletes.h"
 #include "types/journal.h"
 
 #ifdef CKV_DEBUG
@@ -30,12 +32,11 @@
 #define CKV_FAN 32
 #endif
 
-#define CKV_INF      UINT32_MAX
-#define CKV_DEL_MANY 0x80000000u /* the rest is an index into ckv_space.deletes */
+#define CKV_INF UINT32_MAX
 
 typedef struct ckv_span {
     uint32_t item, len, depth, hi, lo;
-    uint32_t del; /* 0: visible; change + 1: deleted by it; CKV_DEL_MANY | i: by several */
+    uint32_t del; /* types/deletes.h; 0: visible */
 } ckv_span;
 
 typedef struct ckv_leaf {
@@ -54,21 +55,16 @@ typedef struct ckv_node {
     uint32_t least[3][CKV_FAN];
 } ckv_node;
 
-/* One more delete of something that `rest` deleted before. */
-typedef struct ckv_deleted {
-    uint32_t rest, change;
-} ckv_deleted;
-
 CKV_VEC(ckv_leaves, ckv_leaf);
 CKV_VEC(ckv_nodes, ckv_node);
-CKV_VEC(ckv_deleteds, ckv_deleted);
 
 /* Shared by all sequences of a document. */
 typedef struct ckv_space {
     ckv_leaves leaves;
     ckv_nodes nodes;
-    ckv_deleteds deletes;
+    ckv_deletes deletes;
     ckv_lvindex index;
+    ckv_crowds crowds; /* types/integrate */
     uint32_t n_spans;
 } ckv_space;
 
@@ -97,6 +93,10 @@ CKV_NODISCARD ckv_status ckv_space_reserve(ckv_space *x, uint32_t items, size_t 
 static inline ckv_span *ckv_space_span(const ckv_space *x, uint32_t leaf, uint32_t slot)
 {
     return &x->leaves.ptr[leaf].s[slot];
+}
+static inline bool ckv_span_visible(const ckv_space *x, const ckv_span *s)
+{
+    return !ckv_del_hides(&x->deletes, s->del);
 }
 
 /* ---- where */
@@ -134,20 +134,12 @@ void ckv_seq_insert(ckv_space *x, ckv_seq *s, ckv_gap gap, uint32_t item, uint32
 /* Deletes at most n items, beginning with the one before `gap` and all in its span; returns how many. */
 uint32_t ckv_seq_delete(ckv_space *x, ckv_seq *s, ckv_gap gap, uint32_t n, uint32_t change,
                         ckv_journal *j);
+/* The same way, `change` takes back that `of` deleted them. */
+uint32_t ckv_seq_restore(ckv_space *x, ckv_seq *s, ckv_gap gap, uint32_t n, uint32_t of,
+                         uint32_t change, ckv_journal *j);
+/* Marks the one item before `gap`, a slot of a list, as one that its element does or does not show at. */
+void ckv_seq_away(ckv_space *x, ckv_seq *s, ckv_gap gap, bool away, ckv_journal *j);
 void ckv_seq_undo(ckv_space *x, ckv_seq *s, const ckv_undo *u);
-
-/* The change that deleted, and the rest of them: while (del) { change = ckv_del_first(x, &del); ... } */
-static inline uint32_t ckv_del_next(const ckv_space *x, uint32_t *del)
-{
-    if (*del & CKV_DEL_MANY) {
-        const ckv_deleted *d = &x->deletes.ptr[*del & ~CKV_DEL_MANY];
-        *del = d->rest;
-        return d->change;
-    }
-    const uint32_t change = *del - 1;
-    *del = 0;
-    return change;
-}
 
 size_t ckv_space_bytes(const ckv_space *x);
 bool ckv_seq_check(ckv_space *x, const ckv_seq *s, const char **why);

@@ -209,6 +209,7 @@ static void tell(bool liars, uint32_t n_changes)
     for (uint32_t c = ckv_ids_n(&g.ids); c-- > 0;) { /* back to every savepoint */
         while (t.j.log.len > t.saved[c]) {
             const ckv_undo u = t.j.log.ptr[--t.j.log.len];
+            if (u.kind == CKV_UNDO_INSERT) ckv_crowds_undo(&t.x.crowds, &g, u.a);
             ckv_seq_undo(&t.x, &t.s, &u);
         }
         check(&t.x, &t.s, t.items[c]);

@@ -174,7 +174,7 @@ static void deletes_of_a_deleted_item_add_up(void)
     T_CHECK(ckv_space_locate(&x, 6, &gap));
     uint32_t del = ckv_space_span(&x, gap.leaf, gap.slot)->del, n = 0;
     bool seen[8] = {false};
-    for (; del; n++) seen[ckv_del_next(&x, &del)] = true;
+    for (ckv_del_step step; ckv_del_next(&x.deletes, &del, &step); n++) seen[step.change] = true;
     T_CHECK(n == 3 && seen[5] && seen[6] && seen[7]);
     ckv_space_fini(&x);
 }

@@ -11,6 +11,25 @@ static void put_ids(ckv_buf *out, const uint8_t *ids, uint32_t n)
     ckv_buf_bytes(out, ids, 32 * (size_t)n);
 }
 
+/* As many as the operation says, each written in one way only. */
+static void check_values(const ckv_body_op *op)
+{
+    ckv_buf again = ckv_buf_init(ckv_alloc_libc), member = ckv_buf_init(ckv_alloc_libc);
+    ckv_rd r = ckv_rd_init(op->value_bytes, op->n_value_bytes);
+    for (uint32_t i = 0; i < op->n; i++) {
+        ckv_value v;
+        ckv_value_read(&r, &v);
+        CKV_ASSERT(r.status == CKV_OK);
+        CKV_ASSERT(op->kind == CKV_OP_SET || !ckv_tag_is_default(v.tag));
+        ckv_value_write(&again, &v);
+        if (ckv_tag_is_scalar(v.tag)) ckv_value_member(&member, &v);
+    }
+    CKV_ASSERT(ckv_rd_done(&r) && again.len == op->n_value_bytes &&
+               memcmp(again.ptr, op->value_bytes, again.len) == 0);
+    ckv_buf_fini(&again);
+    ckv_buf_fini(&member);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
 {
     if (n_bytes == 0) return 0;
@@ -40,13 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
             CKV_ASSERT(ckv_utf8_valid(op.bytes, op.n_bytes, &n_chars, &max) && n_chars == op.n &&
                        max == op.max_char);
         }
-        if (op.kind == CKV_OP_SET) {
-            ckv_buf value = ckv_buf_init(ckv_alloc_libc);
-            ckv_value_write(&value, &op.value);
-            CKV_ASSERT(value.len == op.n_value_bytes &&
-                       memcmp(value.ptr, op.value_bytes, value.len) == 0);
-            ckv_buf_fini(&value);
-        }
+        if (op.value_bytes) check_values(&op);
         ckv_body_put(&out, &op);
     }
     CKV_ASSERT(b.n_items <= b.n_ops);

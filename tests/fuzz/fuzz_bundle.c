@@ -9,6 +9,7 @@
 #include "dag/bundle.h"
 #include "doc/admit.h"
 #include "doc/doc.h"
+#include "doc/plain.h"
 #include "doc/exchange.h"
 #include "doc/state.h"
 #include "doc/text.h"
@@ -77,24 +78,7 @@ static ckv_id32 root_of(ckv_doc *doc)
 /* What the keys of the root show, one after the other. */
 static void show(ckv_doc *doc, ckv_buf *out)
 {
-    for (size_t i = 0; i < ckv_map_len(doc, CKV_ROOT); i++) {
-        const char *key;
-        size_t key_bytes;
-        ckv_value v;
-        CKV_MUST(ckv_map_at(doc, CKV_ROOT, i, &key, &key_bytes, &v) == CKV_OK);
-        ckv_buf_blob(out, key, key_bytes);
-        if (v.tag != CKV_TAG_TEXT) {
-            ckv_value_write(out, &v);
-            continue;
-        }
-        const size_t n = ckv_text_len(doc, v.container);
-        ckv_buf_varint(out, n);
-        ckv_buf text = ckv_buf_init(ckv_alloc_libc);
-        CKV_MUST(ckv_buf_reserve(&text, 4 * n + 1) &&
-                 ckv_text_read(doc, v.container, 0, n, text.ptr, 4) == CKV_OK);
-        ckv_buf_bytes(out, text.ptr, 4 * n);
-        ckv_buf_fini(&text);
-    }
+    CKV_MUST(ckv_plain_write(doc, NULL, CKV_ROOT, out) == CKV_OK);
 }
 
 /* The same changes, sent on, make the same document. */

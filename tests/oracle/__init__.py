@@ -5,9 +5,11 @@
     columns.py  the column form of changes: read, and write
     bundle.py   bundles: read, and write (forged ones too)
     proof.py    proofs of equivocation: read, verify, write
-    fugue.py    the order of a text, by the tree of the FugueMax paper
-    graph.py    changes, what they made, and how a change names the items of its past
+    fugue.py    the order of a text or list, by the tree of the FugueMax paper
+    effects.py  what operations do: items, registers, containers, what is deleted
+    graph.py    changes, what they have done, and how a change names the items of its past
     judge.py    canonical form and rule 14
+    view.py     what a set of changes says
     model.py    Replica: what a set of changes means
     author.py   Author, Pen, Draft: write honest changes and odd ones, all from a seed
     lies.py     one lie for each rule, with its verdict

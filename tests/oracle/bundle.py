@@ -6,12 +6,13 @@ The reader checks what the page calls malformed, and nothing that concerns one c
 from __future__ import annotations
 
 import contextlib
+import itertools
 from dataclasses import dataclass, field, replace
 
 import xxhash
 import zstandard
 
-from .columns import ColumnChange, Columns, Run, Slice, read_change, write_columns
+from .columns import MAX_BASE, ColumnChange, Columns, Run, Slice, read_change, write_columns
 from .wire import (
     INLINE,
     MAX_SEQ,
@@ -172,7 +173,7 @@ def read_payload(doc_id: bytes, sections: dict[int, bytes], n_bytes: int) -> lis
     for _ in range(counted(reader)):
         start = _Start(lane_index(reader), reader.flag())
         if start.columns:
-            start.seq, start.base = reader.varint(), reader.varint()
+            start.seq, start.base = reader.varint(), read_base(reader)
             start.prev = reader.take(32) if start.seq else None
         at = -1
         for _ in range(reader.varint()):
@@ -186,7 +187,7 @@ def read_payload(doc_id: bytes, sections: dict[int, bytes], n_bytes: int) -> lis
         which, form, n = reader.varint(), reader.u8(), reader.varint()
         if which >= len(starts) or form > BEHIND_RAW or n == 0:
             raise Malformed("slice")
-        slices.append((which, form, n, reader.varint() if form == BEHIND_RAW else 0))
+        slices.append((which, form, n, read_base(reader) if form == BEHIND_RAW else 0))
     total = sum(n for _, _, n, _ in slices)
     if total > 1024 * sum(len(start.signed) for start in starts) + n_bytes // 16:
         raise Malformed("more changes than signatures can cover")
@@ -259,6 +260,13 @@ def read_lane(doc_id: bytes, reader: Reader) -> Lane:
     return Lane(form, stated or lane_id_of(doc_id, key, nonce), key, nonce)
 
 
+def read_base(reader: Reader) -> int:
+    base = reader.varint()
+    if base >= MAX_BASE:
+        raise Malformed("a base beyond all items")
+    return base
+
+
 def read_raw(lane: Lane, reader: Reader) -> Item:
     header, form = reader.blob(), reader.varint()
     if form > OMITTED:
@@ -295,6 +303,10 @@ def write_lane(lane: Lane) -> bytes:
     return bytes([lane.form]) + (lane.id if lane.form != OPENED else b"") + (opening if lane.form != REFERRED else b"")
 
 
+def write_raw(item: Item) -> bytes:
+    return blob(item.header) + varint(item.body_form) + (blob(item.body or b"") if item.body_form == APART else b"")
+
+
 def write_signed(chain: Chain) -> bytes:
     places = [k for k, item in enumerate(chain.items) if item.signature]
     gaps = [k - last - 1 for last, k in zip([-1, *places], places, strict=False)]
@@ -314,11 +326,7 @@ def write_bundle(
     at, raw = [0] * len(chains), b""
     for chain, n in slices:
         for item in chains[chain].items[at[chain] : at[chain] + n]:
-            raw += (
-                blob(item.header)
-                + varint(item.body_form)
-                + (blob(item.body or b"") if item.body_form == APART else b"")
-            )
+            raw += write_raw(item)
         at[chain] += n
     sections = {
         1: varint(len(chains)) + b"".join(write_lane(chain.lane) for chain in chains),
@@ -336,16 +344,26 @@ def write_column_bundle(
     chain: Chain,
     start: Slice,
     outside: list[tuple[int, bytes]],
-    changes: list[ColumnChange],
+    changes: list[ColumnChange | None],
 ) -> bytes:
-    """One chain in one slice of columns. `outside`: its parents in other lanes, numbered by the changes."""
-    begin = varint(start.seq) + varint(start.next_item) + (start.prev or b"")
+    """One chain, in which the changes that are None travel raw. `outside`: parents, as the changes number them."""
+    begin = b"\0" if changes[0] is None else b"\1" + varint(start.seq) + varint(start.next_item) + (start.prev or b"")
+    slices = b""
+    at = 0
+    for raw, group in itertools.groupby(changes, key=lambda change: change is None):
+        part = list(group)
+        form = RAW if raw else BEHIND_RAW if at else COLUMNS
+        slices += varint(0) + varint(form) + varint(len(part))
+        if part[0] is not None and form == BEHIND_RAW:
+            slices += varint(part[0].next_item)
+        at += len(part)
     sections = {
         1: varint(len(lanes)) + b"".join(write_lane(lane) for lane in lanes),
-        2: varint(1) + varint(start.own) + b"\1" + begin + write_signed(chain),
-        3: varint(0) + varint(0) + varint(len(chain.items)),
+        2: varint(1) + varint(start.own) + begin + write_signed(chain),
+        3: slices,
         4: varint(len(outside)) + b"".join(varint(lane) + id for lane, id in outside),
         9: b"".join(item.signature for item in chain.items if item.signature),
-        **write_columns(changes, len(lanes)),
+        10: b"".join(write_raw(item) for item, change in zip(chain.items, changes, strict=True) if change is None),
+        **write_columns([change for change in changes if change is not None], len(lanes)),
     }
     return frame_bundle(doc_id, write_sections(sections), None, 1)

@@ -26,66 +26,69 @@ class OpId(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Char:
-    """A code point. `left` None is the start, `right` None the end, `parent` None the root of the tree."""
+class Node:
+    """What stands in an order: a code point of a Text, or a slot of a List.
+
+    `left` None is the start, `right` None the end, `parent` None the root of the tree.
+    """
 
     id: ItemId
     op: OpId
-    text: ItemId  # the SET that made the Text it stands in
-    char: str
+    holder: ItemId  # the Text or List it stands in
+    what: str | ItemId  # the code point, or the element whose slot this is
     left: ItemId | None
     right: ItemId | None
     parent: ItemId | None
     side: str  # "L" or "R"
 
 
-def place(chars: Mapping[ItemId, Char], left: ItemId | None, right: ItemId | None) -> tuple[ItemId | None, str]:
+def place(nodes: Mapping[ItemId, Node], left: ItemId | None, right: ItemId | None) -> tuple[ItemId | None, str]:
     """Parent and side of an item with these origins."""
-    if right is not None and on_right_side(chars, right, left):
+    if right is not None and on_right_side(nodes, right, left):
         return right, "L"
     return left, "R"
 
 
-def on_right_side(chars: Mapping[ItemId, Char], item: ItemId, above: ItemId | None) -> bool:
+def on_right_side(nodes: Mapping[ItemId, Node], item: ItemId, above: ItemId | None) -> bool:
     """Is `item` a descendant of `above` on its right side? Every item is that of the start."""
     if above is None:
         return True
     while True:
-        char = chars[item]
-        if char.parent == above:
-            return char.side == "R"
-        if char.parent is None:
+        node = nodes[item]
+        if node.parent == above:
+            return node.side == "R"
+        if node.parent is None:
             return False
-        item = char.parent
+        item = node.parent
 
 
-def order(chars: Iterable[Char]) -> list[Char]:
-    """All items of one text, deleted ones too, from left to right. With an item come its origins."""
-    known = {char.id: char for char in chars}
-    children: dict[tuple[ItemId | None, str], list[Char]] = {}
-    for char in sorted(known.values(), key=lambda char: char.op):  # origins before what names them
-        siblings = children.setdefault((char.parent, char.side), [])
+def order(nodes: Iterable[Node]) -> list[Node]:
+    """All items of one text or list, deleted ones too, from left to right. With an item come its origins."""
+    known = {node.id: node for node in nodes}
+    children: dict[tuple[ItemId | None, str], list[Node]] = {}
+    for node in sorted(known.values(), key=lambda node: node.op):  # origins before what names them
+        siblings = children.setdefault((node.parent, node.side), [])
         k = 0
-        while k < len(siblings) and sibling_before(known, children, siblings[k], char):
+        while k < len(siblings) and sibling_before(known, children, siblings[k], node):
             k += 1
-        siblings.insert(k, char)
-    out: list[Char] = []
-    todo: list[tuple[Char, bool]] = [(char, False) for char in reversed(children.get((None, "R"), []))]
+        siblings.insert(k, node)
+    out: list[Node] = []
+    todo: list[tuple[Node, bool]] = [(node, False) for node in reversed(children.get((None, "R"), []))]
     while todo:
-        char, open = todo.pop()
+        node, open = todo.pop()
         if open:
-            out.append(char)
+            out.append(node)
             continue
-        todo += [(child, False) for child in reversed(children.get((char.id, "R"), []))]
-        todo.append((char, True))
-        todo += [(child, False) for child in reversed(children.get((char.id, "L"), []))]
+        todo += [(child, False) for child in reversed(children.get((node.id, "R"), []))]
+        todo.append((node, True))
+        todo += [(child, False) for child in reversed(children.get((node.id, "L"), []))]
     return out
 
 
-Children = Mapping[tuple[ItemId | None, str], list[Char]]
+Children = Mapping[tuple[ItemId | None, str], list[Node]]
 
 
-def sibling_before(known: Mapping[ItemId, Char], children: Children, a: Char, b: Char) -> bool:
+def sibling_before(known: Mapping[ItemId, Node], children: Children, a: Node, b: Node) -> bool:
     """Left siblings by id. Right siblings by descending position of their right origin, then by id."""
     if a.side == "L" or a.right == b.right:
         return a.op < b.op
@@ -94,7 +97,7 @@ def sibling_before(known: Mapping[ItemId, Char], children: Children, a: Char, b:
     return stands_before(known, children, b.right, a.right)
 
 
-def stands_before(known: Mapping[ItemId, Char], children: Children, a: ItemId, b: ItemId) -> bool:
+def stands_before(known: Mapping[ItemId, Node], children: Children, a: ItemId, b: ItemId) -> bool:
     """Does a stand left of b? Their ways down from the root part somewhere."""
     way_a, way_b = way_to(known, a), way_to(known, b)
     k = 0
@@ -111,7 +114,7 @@ def stands_before(known: Mapping[ItemId, Char], children: Children, a: ItemId, b
     return siblings.index(x) < siblings.index(y)
 
 
-def way_to(known: Mapping[ItemId, Char], item: ItemId | None) -> list[Char]:
+def way_to(known: Mapping[ItemId, Node], item: ItemId | None) -> list[Node]:
     out = []
     while item is not None:
         out.append(known[item])

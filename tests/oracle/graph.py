@@ -2,45 +2,14 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from .body import BYTES, FALSE, FLOAT, INT, NONE, TRUE, InChange, InLane, Own, Parent, Ref
+from .body import InChange, InLane, Own, Parent, Ref
 from .bundle import Lane
-from .fugue import Char, ItemId, OpId, order
-from .wire import Header, Reader, Void
-
-Value = None | bool | int | float | str | bytes
-
-
-@dataclass(frozen=True)
-class Slot:
-    """What a SET makes."""
-
-    id: ItemId
-    op: OpId
-    key: str
-    tag: int
-    value: bytes
-
-
-@dataclass
-class Effects:
-    """What the operations of one change, or of many, have made."""
-
-    chars: dict[ItemId, Char] = field(default_factory=dict)
-    slots: dict[ItemId, Slot] = field(default_factory=dict)
-    deletes: list[tuple[ItemId, bytes]] = field(default_factory=list)  # the item, the change that deletes it
-    unsets: list[tuple[str, OpId]] = field(default_factory=list)
-    made: list[ItemId] = field(default_factory=list)
-
-    def add(self, other: Effects) -> None:
-        self.chars |= other.chars
-        self.slots |= other.slots
-        self.deletes += other.deletes
-        self.unsets += other.unsets
-        self.made += other.made
+from .effects import Effects
+from .fugue import ItemId
+from .wire import Header, Void
 
 
 @dataclass
@@ -93,24 +62,6 @@ class Graph:
             if past is None or change.id in past:
                 out.add(change.effects)
         return out
-
-
-def visible(effects: Effects, container: ItemId) -> list[Char]:
-    """The characters of a Text that show."""
-    gone = {item for item, _ in effects.deletes}
-    chars = order(char for char in effects.chars.values() if char.text == container)
-    return [char for char in chars if char.id not in gone]
-
-
-def plain(slot: Slot) -> Value:
-    if slot.tag in (NONE, FALSE, TRUE):
-        return {NONE: None, FALSE: False, TRUE: True}[slot.tag]
-    if slot.tag == INT:
-        return Reader(slot.value).zigzag()
-    if slot.tag == FLOAT:
-        number: float = struct.unpack("<d", slot.value)[0]
-        return number
-    return slot.value if slot.tag == BYTES else slot.value.decode()
 
 
 class Naming:

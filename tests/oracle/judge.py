@@ -2,10 +2,43 @@
 
 from __future__ import annotations
 
-from .body import TEXT, Body, Delete, InChange, InLane, Insert, Own, Parent, Ref, Set, Unset, count, range_of
-from .fugue import Char, ItemId, OpId, place
-from .graph import Change, Effects, Graph, Naming, Slot
+from collections.abc import Iterator
+
+from .body import (
+    COUNTER,
+    LIST,
+    MAP,
+    SET,
+    TEXT,
+    Add,
+    Assign,
+    Body,
+    Count,
+    Delete,
+    Discard,
+    Elements,
+    InChange,
+    InLane,
+    Insert,
+    Mark,
+    Move,
+    Op,
+    Own,
+    Parent,
+    Ref,
+    Restore,
+    Set,
+    Unset,
+    count,
+    touch,
+)
+from .effects import Act, Effects, Register, member
+from .fugue import ItemId, order, place
+from .graph import Change, Graph, Naming
+from .view import places
 from .wire import Void
+
+MAX_DEPTH = 256
 
 
 class Judge:
@@ -14,29 +47,54 @@ class Judge:
     def __init__(self, graph: Graph, change: Change) -> None:
         self.change = change
         self.naming = Naming(graph, change.lane.id, change.header.prev, change.header.parents)
-        self.seen = graph.everything(self.naming.past)  # the past, and what this change has done so far
-        self.out = Effects()
-        self.index = 0
+        self.act = Act(graph.everything(self.naming.past), change.id, change.clock, self.naming.own)
+        self.seen = self.act.seen
 
     def effects(self, body: Body) -> Effects:
         if sum(count(op) for op in body.ops) != self.change.header.n_ops:
             raise Void("n_ops is not the sum of the counts")
-        refs = body.refs()
-        if {ref.lane for ref in refs if isinstance(ref, InLane)} != set(body.lanes):
+        if body.used_lanes() != set(body.lanes):
             raise Void("a lane in the table is not used")
-        if {ref.change for ref in refs if isinstance(ref, InChange)} != set(body.changes):
+        if body.used_changes() != set(body.changes):
             raise Void("a change in the table is not used")
-        before = None
+        before: Op | None = None
         for op in body.ops:
-            if isinstance(op, Insert):
-                self.insert(op, before)
-            elif isinstance(op, Delete):
-                self.delete(op, before)
-            else:
-                self.write(op)
-            self.index += count(op)
+            if touch(before, op):
+                raise Void("two ranges that are one")
+            self.one(op, before)
             before = op
-        return self.out
+        return self.act.out
+
+    def one(self, op: Op, before: Op | None) -> None:
+        act = self.act
+        if isinstance(op, (Insert, Elements)):
+            holder, left, right = self.stand(op, TEXT if isinstance(op, Insert) else LIST)
+            if type(op) is type(before) and op.left == Own(1) and self.seen.nodes[self.naming.own[-1]].right == right:
+                raise Void("two runs that are one")
+            if isinstance(op, Insert):
+                act.insert(holder, left, right, op.text)
+            else:
+                self.check_depth(holder, *(tag for tag, _ in op.values))
+                act.elements(holder, left, right, op.values)
+        elif isinstance(op, Move):
+            element = self.element(op.element)
+            act.move(element, *self.stand(op, LIST)[1:])
+        elif isinstance(op, (Set, Unset)):
+            register = Register(self.container(op.map, MAP) if op.map else None, op.key)
+            self.write(register, op) if isinstance(op, Set) else act.clear(register)
+        elif isinstance(op, (Add, Discard)):
+            register = member(self.container(op.set, SET), op.tag, op.value)
+            self.write(register, op) if isinstance(op, Add) else act.clear(register)
+        elif isinstance(op, Assign):
+            self.write(self.seen.values[self.element(op.element)].register, op)
+        elif isinstance(op, Count):
+            act.count(self.container(op.counter, COUNTER), op.amount)
+        elif isinstance(op, Mark):
+            self.mark(op)
+        elif isinstance(op, Delete):
+            self.delete(op)
+        else:
+            self.restore(op)
 
     def item(self, ref: Ref | None) -> ItemId | None:
         if ref is None:
@@ -46,65 +104,99 @@ class Judge:
             raise Void("there is an earlier form to name this item")
         return item
 
-    def next(self) -> tuple[ItemId, OpId]:
-        number = len(self.out.made)
-        return ItemId(self.change.id, number), OpId(self.change.clock, self.change.id, self.index)
+    def container(self, ref: Ref | None, tag: int) -> ItemId:
+        item = self.item(ref)
+        value = self.seen.values.get(item) if item else None
+        if value is None or value.container is None or self.seen.containers[value.container].tag != tag:
+            raise Void("no container of this kind")
+        return value.container
 
-    def make(self, item: Char | Slot) -> None:
-        for effects in self.seen, self.out:
-            if isinstance(item, Char):
-                effects.chars[item.id] = item
-            else:
-                effects.slots[item.id] = item
-            effects.made.append(item.id)
-        self.naming.own.append(item.id)
+    def element(self, ref: Ref | None) -> ItemId:
+        item = self.item(ref)
+        if item is None or not self.seen.is_element(item):
+            raise Void("this is no element")
+        if item in self.seen.deleted():
+            raise Void("the element is deleted")
+        return item
 
-    def insert(self, op: Insert, before: object) -> None:
-        left, right, container = self.item(op.left), self.item(op.right), self.item(op.container)
-        chars = self.seen.chars
-        if any(origin is not None and origin not in chars for origin in (left, right)):
-            raise Void("an origin that is no code point")
-        texts = {chars[origin].text for origin in (left, right) if origin is not None}
-        if len(texts) > 1:
-            raise Void("origins of two Texts")
-        text = texts.pop() if texts else container
-        if text is None or text not in self.seen.slots or self.seen.slots[text].tag != TEXT:
-            raise Void("no Text to stand in")
-        if isinstance(before, Insert) and op.left == Own(1) and self.seen.chars[self.naming.own[-1]].right == right:
-            raise Void("two runs that are one")
-        parent, side = place(chars, left, right)
-        if any(char.text == text and (char.parent, char.side) == (parent, side) for char in chars.values()):
+    def stand(self, op: Insert | Elements | Move, tag: int) -> tuple[ItemId, ItemId | None, ItemId | None]:
+        """The Text or List in which something is to stand, left and right of it what is to."""
+        nodes = self.seen.nodes
+        left, right = self.item(op.left), self.item(op.right)
+        origins = [origin for origin in (left, right) if origin is not None]
+        if any(origin not in nodes for origin in origins):
+            raise Void("an origin that stands nowhere")
+        holders = {nodes[origin].holder for origin in origins}
+        if isinstance(op, Move):
+            holders.add(nodes[self.element(op.element)].holder)
+        elif not origins:
+            holders.add(self.container(op.container, tag))
+        if len(holders) > 1:
+            raise Void("origins of two containers")
+        holder = holders.pop()
+        if self.seen.containers[holder].tag != tag:
+            raise Void("not in such a container")
+        parent, side = place(nodes, left, right)
+        if any(node.holder == holder and (node.parent, node.side) == (parent, side) for node in nodes.values()):
             raise Void("the place has a child")
-        for k, char in enumerate(op.text):
-            id, start = self.next()
-            self.make(Char(id, start._replace(at=self.index + k), text, char, left, right, parent, side))
-            left, parent, side = id, id, "R"
+        return holder, left, right
 
-    def delete(self, op: Delete, before: object) -> None:
-        if isinstance(before, Delete):
-            where, start, end = range_of(before)
-            where_now, start_now, end_now = range_of(op)
-            if where == where_now and (end == start_now or end_now == start):
-                raise Void("two ranges that are one")
-        gone = {item for item, _ in self.seen.deletes}
-        for k in range(op.n):
-            item = self.naming.resolve(step(op.first, k))
-            if item not in self.seen.chars:
-                raise Void("DELETE of what is no code point")
-            if item in gone:
+    def write(self, register: Register, op: Set | Assign | Add) -> None:
+        self.check_depth(register.holder, op.tag)
+        self.act.write(register, op.tag, op.value)
+
+    def check_depth(self, holder: ItemId | None, *tags: int) -> None:
+        if self.seen.depth(holder) == MAX_DEPTH and any(tag >= MAP for tag in tags):
+            raise Void("a container too deep")
+
+    def mark(self, op: Mark) -> None:
+        start, end = self.item(op.start), self.item(op.end)
+        anchors = [anchor for anchor in (start, end) if anchor is not None]
+        nodes = self.seen.nodes
+        if any(anchor not in nodes for anchor in anchors):
+            raise Void("a mark at what stands nowhere")
+        holders = {nodes[anchor].holder for anchor in anchors}
+        if not anchors:
+            holders.add(self.container(op.container, TEXT))
+        text = holders.pop()
+        if holders or self.seen.containers[text].tag != TEXT:
+            raise Void("a mark not in one Text")
+        in_order = [node.id for node in order(node for node in nodes.values() if node.holder == text)]
+        first, last = places(in_order, op.sides, start, end)
+        if first >= last:
+            raise Void("the start does not stand before the end")
+        self.act.mark(text, op.sides, start, end, op.name, op.value)
+
+    def delete(self, op: Delete) -> None:
+        deleted = self.seen.deleted()
+        for item in self.range(op):
+            if not self.can_be_deleted(item):
+                raise Void("DELETE of a slot")
+            if item in deleted:
                 raise Void("DELETE of what is deleted")
-            self.out.deletes.append((item, self.change.id))
-            self.seen.deletes.append((item, self.change.id))
-        self.item(op.first)
+            self.act.delete(item)
 
-    def write(self, op: Set | Unset) -> None:
-        if op.map is not None:
-            raise Void("this is no map")
-        id, at = self.next()
-        if isinstance(op, Set):
-            self.make(Slot(id, at, op.key, op.tag, op.value))
-        else:
-            self.out.unsets.append((op.key, at))
+    def can_be_deleted(self, item: ItemId) -> bool:
+        """All items but those of MOVEs."""
+        node = self.seen.nodes.get(item)
+        return node is None or isinstance(node.what, str) or node.what == item
+
+    def restore(self, op: Restore) -> None:
+        if op.change not in self.naming.past:
+            raise Void("RESTORE of a change that is not in the past")
+        for item in self.range(op):
+            deed = (item, op.change)
+            if deed not in self.seen.deletes and (op.n > 1 or deed not in self.seen.replaces):
+                raise Void("RESTORE of what this change did not delete")
+            if deed in self.seen.restores:
+                raise Void("RESTORE of what is restored")
+            self.act.restore(op.change, item)
+
+    def range(self, op: Delete | Restore) -> Iterator[ItemId]:
+        """The items that it names."""
+        self.item(op.first)
+        for k in range(op.n):
+            yield self.naming.resolve(step(op.first, k))
 
 
 def step(ref: Ref, k: int) -> Ref:

@@ -6,15 +6,18 @@ causal past: applied, void, later or refused. All else (heads, root, text, value
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Hashable
 from dataclasses import dataclass, field
+from typing import Any
 
 from .body import TEXT, parse_body
 from .bundle import APART, IN_HEADER, OMITTED, REFERRED, Chain, Item, Lane, read_bundle, write_bundle
-from .fugue import ItemId, OpId
-from .graph import Change, Graph, Slot, Value, plain, visible
+from .effects import Scalar, Value
+from .fugue import ItemId
+from .graph import Change, Graph
 from .judge import Judge
 from .proof import Proof, Side, write_proof
+from .view import Plain, View
 from .wire import (
     INLINE,
     Header,
@@ -285,32 +288,35 @@ class Replica(Graph):
 
     # What the changes say
 
+    def view(self, version: Collection[bytes] | None = None) -> View:
+        """The content as of these changes, ancestors among them (as of all)."""
+        return View(self.everything(version))
+
     def texts(self) -> list[ItemId]:
         """Every Text ever made, shown or not, by the order of operations."""
-        slots = [slot for slot in self.everything().slots.values() if slot.tag == TEXT]
-        return [slot.id for slot in sorted(slots, key=lambda slot: slot.op)]
+        return self.view().containers(TEXT)
 
-    def text(self, container: ItemId) -> str:
-        return "".join(char.char for char in visible(self.everything(), container))
+    def text(self, container: ItemId, version: Collection[bytes] | None = None) -> str:
+        return self.view(version).text(container)
 
-    def values(self, key: str) -> list[Slot]:
-        """What a key holds, in ascending order; the last is shown."""
-        now = self.everything()
-        slots = [slot for slot in now.slots.values() if slot.key == key]
-        ops = [slot.op for slot in slots] + [op for unset_key, op in now.unsets if unset_key == key]
-        alive = [slot for slot in slots if not any(self.knew(later, slot.op) for later in ops)]
-        return sorted(alive, key=lambda slot: slot.op)
+    def spans(self, container: ItemId, version: Collection[bytes] | None = None) -> list[tuple[str, dict[str, Scalar]]]:
+        return self.view(version).spans(container)
 
-    def knew(self, later: OpId, earlier: OpId) -> bool:
-        """Is `earlier` in the causal past of `later`, or before it in one change?"""
-        if later.change == earlier.change:
-            return earlier.at < later.at
-        return earlier.change in self.changes[later.change].past
+    def values(self, key: str) -> list[Value]:
+        """What a key of the root holds, in ascending order; the last is shown."""
+        return self.view().values(None, key)
 
-    def to_py(self) -> dict[str, Value]:
-        keys = {slot.key for slot in self.everything().slots.values()}
-        shown = {key: self.values(key)[-1] for key in sorted(keys, key=str.encode) if self.values(key)}
-        return {key: self.text(slot.id) if slot.tag == TEXT else plain(slot) for key, slot in shown.items()}
+    def registers(
+        self, container: ItemId | None = None, version: Collection[bytes] | None = None
+    ) -> dict[Hashable, list[Plain]]:
+        """All that each key, member or element of a container holds, in ascending order; the last is shown."""
+        view = self.view(version)
+        return {name: [view.plain(value) for value in held] for name, held in view.registers(container).items()}
+
+    def to_py(self, version: Collection[bytes] | None = None) -> dict[str, Any]:
+        content = self.view(version).to_py()
+        assert isinstance(content, dict)
+        return content
 
 
 def wrong_with(item: Item, header: Header) -> str:

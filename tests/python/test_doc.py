@@ -79,7 +79,7 @@ def test_too_large_an_int(value):
     assert doc == {}
 
 
-@pytest.mark.parametrize("value", [{}, [], (), set(), object(), 1j, bytearray(b"x"), ck.Doc, {"a": 1}])
+@pytest.mark.parametrize("value", [object(), 1j, bytearray(b"x"), ck.Doc, ck.Text, range(3), iter(()), {"a": 1j}])
 def test_value_of_another_type(value):
     doc = ck.Doc()
     with pytest.raises(TypeError):

@@ -120,9 +120,81 @@ def identity_story():
             wrong()
 
 
+def container_story():
+    doc = ck.Doc()
+    doc["m"] = {"l": [1, {"x": "ä"}, 3.5], "s": {1, b"y"}, "c": ck.Counter(2**66), "t": ck.Text("hello")}
+    m = doc["m"]
+    items, s, c = m["l"], m["s"], m["c"]
+    items.append([]), items.insert(0, "a"), items.extend([{}, 1]), items.move(0, 2), items.reverse(), items.pop(0)
+    items[1:3] = [{"k": 1}]
+    items[::2] = items[::2]
+    del items[::3]
+    items.sort(key=str)
+    list(items), items[0], items[-1:], items == [], items * 2, items + items, repr(items), items.conflicts(0)
+    s.add(2), s.discard(1), s.update("ab"), list(s), 1 in s, s | {5}, repr(s)
+    c += 5
+    int(c), c + 1, c == 7, repr(c), f"{c}"
+    m.pop("l"), m.setdefault("d", [1]), m.conflicts("d"), m.history("l"), list(m.items()), m.to_py(), m | {}, repr(m)
+    for one in (ck.Map({"a": [ck.Text("x")]}), ck.List([1, {}]), ck.Set([1]), ck.Counter(3)):
+        copy.copy(one), pickle.loads(pickle.dumps(one)), repr(one)
+        m["new"] = {"deep": [one, (one, 1)]}
+        copy.copy(one), pickle.dumps(one), one.to_py()
+    try:
+        with doc.change():
+            doc["u"] = [ck.Map(a=1)]
+            raise KeyError
+    except KeyError:
+        pass
+    cycle = ck.Map()
+    cycle_in = ck.List([cycle])
+    for wrong in (
+        lambda: doc.__setitem__("k", {"a": [1, {"b": 1j}]}),
+        lambda: doc.__setitem__("k", [2**80]),
+        lambda: items.append({"a": {5: 1}}),
+        lambda: cycle.__setitem__("x", cycle_in),
+        lambda: doc.__setitem__("k", cycle),
+        lambda: s.add([]),
+        lambda: m["nope"],
+    ):
+        with suppress(KeyError, TypeError, OverflowError, ck.LimitError, ck.StaleHandleError):
+            wrong()
+
+
+def event_story():
+    doc = ck.Doc()
+    seen = []
+    with doc.observe(seen.append), doc.observe(seen.append, ("m",)):
+        doc["m"] = {"l": [1, 2]}
+        doc.commit()
+        with doc["m"]["l"].observe(seen.append), doc.change(origin=object()):
+            doc["m"]["l"].move(0, 1)
+            doc["m"]["l"].append({"x": "y"})
+    doc.diff((), doc.heads)
+    stack = doc.undo_stack(doc["m"])
+    doc["m"]["l"].clear()
+    stack.undo(), stack.redo(), stack.can_undo, repr(stack)
+    doc["t"] = ck.Text("hello")
+    t = doc["t"]
+    t.mark(0, 2, "b", True), t.unmark(0, 1, "b"), t.spans()
+    place = t.cursor(2)
+    place.index, place.container, ck.Cursor.decode(place.encode(), doc) == place, repr(place), hash(place)
+    view = doc.at(doc.heads)
+    view["m"]["l"], view["t"].spans(), view["t"].blame(), view.to_py(), view.conflicts("m")
+
+
 @pytest.mark.parametrize(
     "story",
-    [doc_story, text_story, block_story, change_story, exchange_story, view_story, identity_story],
+    [
+        container_story,
+        event_story,
+        doc_story,
+        text_story,
+        block_story,
+        change_story,
+        exchange_story,
+        view_story,
+        identity_story,
+    ],
     ids=lambda story: story.__name__,
 )
 def test_blocks_do_not_drift(story):

@@ -24,7 +24,38 @@ SLOTS = {
     "__setitem__",
     "__delitem__",
 }
-SLOTS |= {"__add__", "__radd__", "__iadd__", "__lt__", "__le__", "__gt__", "__ge__", "__bool__"}
+SLOTS |= {
+    "__iter__",
+    "__next__",
+    "__lt__",
+    "__le__",
+    "__gt__",
+    "__ge__",
+    "__bool__",
+    "__int__",
+    "__index__",
+    "__float__",
+}
+SLOTS |= {f"__{name}__" for name in ("neg", "pos", "abs", "invert", "iadd", "isub")}
+SLOTS |= {
+    f"__{side}{name}__"
+    for side in ("", "r")
+    for name in [
+        "add",
+        "sub",
+        "mul",
+        "truediv",
+        "floordiv",
+        "mod",
+        "divmod",
+        "pow",
+        "lshift",
+        "rshift",
+        "and",
+        "or",
+        "xor",
+    ]
+}
 
 
 def functions(body):
@@ -43,6 +74,7 @@ def shape(args, skip_first):
     for i, (arg, default) in enumerate(zip(positional, defaults)):
         kind = "positional" if i < len(args.posonlyargs) else "either"
         out.append((arg.arg, kind, default))
+    out += [(args.vararg.arg, "rest", None)] if args.vararg else []
     out += [(a.arg, "keyword", d and ast.unparse(d)) for a, d in zip(args.kwonlyargs, args.kw_defaults)]
     return out[1:] if skip_first else out
 
@@ -52,6 +84,7 @@ def said(signature):
         inspect.Parameter.POSITIONAL_ONLY: "positional",
         inspect.Parameter.POSITIONAL_OR_KEYWORD: "either",
         inspect.Parameter.KEYWORD_ONLY: "keyword",
+        inspect.Parameter.VAR_POSITIONAL: "rest",
     }
     return [
         (p.name, kinds[p.kind], None if p.default is p.empty else repr(p.default))
@@ -87,6 +120,8 @@ def test_signature_of_a_function(name):
 def test_signature_of_a_class():
     assert str(inspect.signature(crdtkv.Doc)) == "(identity=None, *, id=None, clock=None)"
     assert str(inspect.signature(crdtkv.Text)) == "(text='', /)"
+    assert str(inspect.signature(_core.List)) == "(values=(), /)"
+    assert str(inspect.signature(crdtkv.Counter)) == "(n=0)"
 
 
 def test_all_is_in_the_stub_and_the_stub_is_all():

@@ -266,3 +266,34 @@ def test_merging_crosswise_goes_through():
     a.merge(b)
     b.merge(a)
     assert a == b and a.root == b.root and not a.equivocations()
+
+
+def test_one_list_of_many_threads():
+    doc = ck.Doc()
+    doc["l"], doc["c"], doc["s"], doc["m"] = [], ck.Counter(), set(), {}
+    n = 200
+
+    def work(i):
+        rng = random.Random(i)
+        for k in range(n):
+            doc["l"].append({"by": i, "k": k})
+            doc["c"] += 1
+            doc["s"].add((i * n + k) % 50)
+            doc["m"].setdefault(f"k{k % 7}", []).append(i)
+            what = rng.random()
+            if what < 0.1:
+                assert len(doc.to_py()["l"]) > 0 and sum(1 for _ in doc["l"]) > 0 and doc["l"][:5]
+            elif what < 0.15:
+                doc["l"].move(0, rng.randrange(5))
+            elif what < 0.2:
+                with doc.change():
+                    doc["l"].insert(0, [ck.Text("x")])
+                    doc["l"].pop(0)
+            elif what < 0.25:
+                assert doc.heads
+
+    run(*[lambda i=i: work(i) for i in range(6)])
+    assert len(doc["l"]) == 6 * n == doc["c"] and len(doc["s"]) == 50
+    assert sum(len(one) for one in doc["m"].values()) == 6 * n
+    twin = ck.Doc.load(doc.save())
+    assert twin == doc and twin.root == doc.root

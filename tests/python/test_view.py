@@ -211,3 +211,102 @@ def test_diff_of_random_histories():
     for _ in range(100):
         i, j = rng.randrange(len(versions)), rng.randrange(len(versions))
         assert play(contents[i], a.diff(versions[i], versions[j])) == contents[j]
+
+
+# ---- containers of the past
+
+
+def rich():
+    doc = ck.Doc()
+    doc["m"] = {"l": [1, {"x": 1}, 3], "s": {1, "a"}, "c": ck.Counter(5), "t": ck.Text("hello"), "deep": {"er": {}}}
+    doc["m"]["t"].mark(0, 2, "b", True)
+    then = doc.heads
+    plain = doc.to_py()
+    doc["m"]["l"].move(0, 2)
+    doc["m"]["l"][0]["x"] = 2
+    doc["m"]["s"] ^= {1, 2}
+    doc["m"]["c"] += 2**62
+    doc["m"]["t"].update("goodbye")
+    doc["m"]["deep"]["er"]["est"] = [{}]
+    del doc["m"]["l"][1]
+    doc["m"]["over"] = doc["m"]
+    doc.commit()
+    return doc, then, plain
+
+
+def test_containers_of_the_past_read_as_they_were():
+    doc, then, plain = rich()
+    view = doc.at(then)
+    m = view["m"]
+    assert view == plain == view.to_py() and m == plain["m"] and m.to_py() == plain["m"]
+    assert [type(m[key]) for key in m] == [ck.Counter, ck.Map, ck.List, ck.Set, ck.Text]
+    assert list(m) == ["c", "deep", "l", "s", "t"] and list(reversed(m)) == list(m)[::-1] and len(m) == 5
+    assert m["l"][1] == {"x": 1} and m["l"][-1] == 3 and m["l"][::2] == [1, 3] and m["l"].index(3) == 2 and 1 in m["l"]
+    assert m["s"] == {1, "a"} and 1 in m["s"] and 2 not in m["s"] and m["s"] | {9} == {1, "a", 9}
+    assert (
+        m["c"] == 5
+        and m["c"] + 1 == 6
+        and str(m["t"]) == "hello"
+        and m["t"].spans() == [("he", {"b": True}), ("llo", {})]
+    )
+    assert m["l"] is m["l"] and m["l"][1] is m["l"][1] and view["m"] is m
+    assert all("past" in repr(x) for x in (m, m["l"], m["s"], m["c"], m["t"]))
+    assert [row[:2] for row in m["t"].blame()] == [(0, 5)]
+    assert list(view.conflicts("m").values()) == [m] and list(m.conflicts("c").values()) == [5]
+    assert list(m["l"].conflicts(1).values()) == [{"x": 1}] and m.conflicts("nope") == {} == view.conflicts("nope")
+    assert view | {"m": 1} == {"m": 1} and m.get("nope") is None and "l" in m and m.copy() == m
+    assert doc.at(doc.heads) == doc and doc != view
+
+
+def test_containers_of_the_past_do_not_change():
+    doc, then, plain = rich()
+    m = doc.at(then)["m"]
+    for wrong in (
+        lambda: m.__setitem__("a", 1),
+        lambda: m.__delitem__("l"),
+        lambda: m.pop("l"),
+        lambda: m.update(a=1),
+        lambda: m.clear(),
+        lambda: m.setdefault("new", 1),
+        lambda: m.popitem(),
+        lambda: m["l"].append(1),
+        lambda: m["l"].insert(0, 1),
+        lambda: m["l"].pop(),
+        lambda: m["l"].extend([1]),
+        lambda: m["l"].move(0, 1),
+        lambda: m["l"].reverse(),
+        lambda: m["l"].__setitem__(0, 1),
+        lambda: m["l"].__delitem__(0),
+        lambda: m["l"].__iadd__([1]),
+        lambda: m["l"].sort(key=str),
+        lambda: m["s"].add(1),
+        lambda: m["s"].discard(1),
+        lambda: m["s"].update([1]),
+        lambda: m["s"].__ior__({1}),
+        lambda: m["s"].pop(),
+        lambda: m["c"].increment(),
+        lambda: m["c"].__iadd__(1),
+        lambda: m["t"].mark(0, 1, "b", 1),
+        lambda: m.history("l"),
+        lambda: m.observe(print),
+    ):
+        with pytest.raises(TypeError):
+            wrong()
+    assert m == plain["m"]
+    doc["copy"] = m
+    assert doc["copy"] == plain["m"] and type(doc["copy"]["c"]) is ck.Counter
+    twin = pickle.loads(pickle.dumps(m))
+    assert twin == m and type(twin) is ck.Map
+    twin["a"] = 1
+
+
+def test_diff_of_containers():
+    from crdtkv.patch import mirror
+
+    doc, then, plain = rich()
+    patches = doc.diff(then, doc.heads)
+    assert mirror(plain, patches) == doc.to_py() and mirror(doc.to_py(), doc.diff(doc.heads, then)) == plain
+    assert doc.diff(then, then) == [] and isinstance(patches, list)
+    assert {patch.kind for patch in patches} >= {"set", "move", "remove", "add", "discard", "count", "insert"}
+    with pytest.raises(KeyError):
+        doc.diff(then, [bytes(32)])

@@ -1,0 +1,116 @@
+"""Event: what changes did, told to those who observe a document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
+
+from crdtkv.patch import Patch, PatchList
+
+__all__ = ["Event", "Observer", "Subscription"]
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What a run of changes of one author did to what is observed.
+
+    `path` is what was observed, () for all; `patches` the net effect in order of application, with absolute paths;
+    `author` a public key; `origin` what change() was given; `is_local`: made by this very object; `changes` ids.
+
+    >>> import crdtkv as ck
+    >>> doc = ck.Doc()
+    >>> subscription = doc.observe(lambda event: print(event.origin, event.patches[0].new))
+    >>> with doc.change(origin="me"):
+    ...     doc["x"] = 1
+    me 1
+    """
+
+    path: Path
+    patches: list[Patch]
+    author: bytes
+    origin: Any
+    is_local: bool
+    changes: tuple[bytes, ...]
+
+
+class Subscription:
+    """A callback that is called until cancel(), or until the end of a `with` block."""
+
+    __slots__ = ("_cancel",)
+
+    def __init__(self, cancel: Callable[[], object]) -> None:
+        self._cancel: Callable[[], object] | None = cancel
+
+    def cancel(self) -> None:
+        """Call back no more. Twice is no error."""
+        cancel, self._cancel = self._cancel, None
+        if cancel is not None:
+            cancel()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.cancel()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observer:
+    """Who observes a path, or (with a container's number) a container wherever it is."""
+
+    callback: Callable[[Event], object]
+    path: Path
+    container: int | None
+
+    def part(self, patches: list[Patch], place: Path | None) -> tuple[Path, list[Patch]]:
+        """What of the patches is this observer's, and the path to say; `place` is where the container is now."""
+        if self.container is not None:
+            return (place, followed(patches, place)) if place is not None else ((), [])
+        if not self.path:
+            return (), patches
+        return self.path, [patch for patch in patches if is_below(patch, self.path)]
+
+
+def is_below(patch: Patch, path: Path) -> bool:
+    """Does the patch change what is at the path, or something in it?"""
+    if patch.path[: len(path)] == path:
+        return True
+    return patch.kind in ("set", "remove") and (*patch.path, patch.position) == path
+
+
+def followed(patches: list[Patch], place: Path) -> list[Patch]:
+    """The patches inside a container that is at `place` after all of them, wherever it was before."""
+    here: Path = place
+    found = PatchList()
+    for patch in reversed(patches):
+        depth = len(patch.path)
+        if patch.path[: len(here)] == here:
+            found.append(patch)
+        elif depth < len(here) and patch.path == here[:depth]:
+            step = step_before(here[depth], patch)
+            if step is None:
+                break  # it was made by this patch
+            here = (*here[:depth], step, *here[depth + 1 :])
+    found.reverse()
+    return found
+
+
+def step_before(step: str | int, patch: Patch) -> str | int | None:
+    """The key or index that a container had before a patch of what holds it; None: it was not there."""
+    at = patch.position
+    if patch.kind == "set":
+        return None if at == step else step
+    if isinstance(step, str) or not isinstance(at, int):
+        return step
+    if patch.kind == "insert":
+        n: int = len(patch.new)
+        return step if step < at else None if step < at + n else step - n
+    if patch.kind == "remove":
+        return step if step < at else step + len(patch.old)
+    if step == patch.new:  # move
+        return at
+    out = step - int(step > patch.new)
+    return out + int(out >= at)

@@ -1,0 +1,124 @@
+#include "types/deletes.h"
+
+ckv_deletes ckv_deletes_init(ckv_alloc a, uint32_t secret)
+{
+    return (ckv_deletes){.entries = {.a = a}, .by_item = ckv_hmap_init(a, secret)};
+}
+
+void ckv_deletes_fini(ckv_deletes *x)
+{
+    ckv_deleteds_fini(&x->entries);
+    ckv_hmap_fini(&x->by_item);
+}
+
+ckv_status ckv_deletes_reserve(ckv_deletes *x, size_t n)
+{
+    if (x->entries.len + n > CKV_DEL_NUMBER) return CKV_ELIMIT;
+    return ckv_deleteds_reserve(&x->entries, n);
+}
+
+bool ckv_del_next(const ckv_deletes *x, uint32_t *del, ckv_del_step *out)
+{
+    const uint32_t d = *del & ~CKV_DEL_AWAY;
+    if (d == 0) return false;
+    if (d & CKV_DEL_MANY) {
+        const ckv_deleted *e = &x->entries.ptr[d & CKV_DEL_NUMBER];
+        *out = (ckv_del_step){e->change, e->of};
+        *del = e->rest;
+    } else {
+        *out = (ckv_del_step){d - 1, CKV_NONE};
+        *del = 0;
+    }
+    return true;
+}
+
+static bool is_in(const ckv_past *at, const ckv_graph *g, uint32_t own, uint32_t change)
+{
+    return change == own || (change < ckv_ids_n(&g->ids) && ckv_past_has(at, g, change));
+}
+
+bool ckv_del_restored_at(const ckv_deletes *x, uint32_t del, uint32_t change, const ckv_past *at,
+                         const ckv_graph *g, uint32_t own)
+{
+    for (ckv_del_step s; ckv_del_next(x, &del, &s);) {
+        if (s.of == change && is_in(at, g, own, s.change)) return true;
+    }
+    return false;
+}
+
+bool ckv_del_restored(const ckv_deletes *x, uint32_t del, uint32_t change)
+{
+    for (ckv_del_step s; ckv_del_next(x, &del, &s);) {
+        if (s.of == change) return true;
+    }
+    return false;
+}
+
+bool ckv_del_by(const ckv_deletes *x, uint32_t del, uint32_t change)
+{
+    for (ckv_del_step s; ckv_del_next(x, &del, &s);) {
+        if (s.of == CKV_NONE && s.change == change) return true;
+    }
+    return false;
+}
+
+bool ckv_del_hides_at(const ckv_deletes *x, uint32_t del, const ckv_past *at, const ckv_graph *g,
+                      uint32_t own)
+{
+    const uint32_t all = del;
+    bool restores = false; /* what restores stands before what it restores: newest first */
+    for (ckv_del_step s; ckv_del_next(x, &del, &s);) {
+        if (s.of != CKV_NONE) {
+            restores = true;
+        } else if (is_in(at, g, own, s.change) &&
+                   !(restores && ckv_del_restored_at(x, all, s.change, at, g, own))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static uint32_t put(ckv_deletes *x, uint32_t rest, uint32_t change, uint32_t of, uint32_t open)
+{
+    ckv_deleteds_put(&x->entries, (ckv_deleted){rest, change, of, open});
+    return CKV_DEL_MANY | (uint32_t)(x->entries.len - 1);
+}
+
+uint32_t ckv_del_add(ckv_deletes *x, uint32_t del, uint32_t change)
+{
+    const uint32_t away = del & CKV_DEL_AWAY, d = del & ~CKV_DEL_AWAY;
+    if (d == 0) return away | (change + 1);
+    const ckv_deleted *last = ckv_deleteds_last(&x->entries);
+    if (last && last->rest == d && last->change == change && last->of == CKV_NONE)
+        return away | CKV_DEL_MANY | (uint32_t)(x->entries.len - 1); /* the span before it got it just now */
+    return away | put(x, d, change, CKV_NONE, ckv_del_open(x, d) + 1);
+}
+
+uint32_t ckv_del_restore(ckv_deletes *x, uint32_t del, uint32_t of, uint32_t change)
+{
+    const uint32_t away = del & CKV_DEL_AWAY, d = del & ~CKV_DEL_AWAY;
+    const ckv_deleted *last = ckv_deleteds_last(&x->entries);
+    if (last && last->rest == d && last->change == change && last->of == of)
+        return away | CKV_DEL_MANY | (uint32_t)(x->entries.len - 1);
+    const bool closes = ckv_del_by(x, d, of) && !ckv_del_restored(x, d, of);
+    return away | put(x, d, change, of, ckv_del_open(x, d) - closes);
+}
+
+void ckv_del_set(ckv_deletes *x, uint32_t item, uint32_t del)
+{
+    const uint32_t old = ckv_hmap_get(&x->by_item, item);
+    if (old != CKV_HMAP_NONE) ckv_hmap_remove(&x->by_item, item, old);
+    if (del) ckv_hmap_set(&x->by_item, item, del);
+}
+
+bool ckv_deletes_check(const ckv_deletes *x, const char **why)
+{
+    *why = "deletes I1";
+    for (size_t i = 0; i < x->entries.len; i++) {
+        uint32_t open = 0, all = CKV_DEL_MANY | (uint32_t)i, del = all;
+        for (ckv_del_step s; ckv_del_next(x, &del, &s);)
+            open += s.of == CKV_NONE && !ckv_del_restored(x, all, s.change);
+        if (open != x->entries.ptr[i].open) return false;
+    }
+    return ckv_hmap_check(&x->by_item, why);
+}

@@ -1,0 +1,468 @@
+#include "types/register.h"
+
+ckv_registers ckv_registers_init(ckv_alloc a, uint32_t secret)
+{
+    return (ckv_registers){.regs = {.a = a},
+                           .ops = {.a = a},
+                           .several = {.a = a},
+                           .spare = {.a = a},
+                           .later = {.a = a},
+                           .replacers = {.a = a},
+                           .replaced = {.a = a},
+                           .by_place = ckv_hmap_init(a, secret)};
+}
+
+void ckv_registers_fini(ckv_registers *x)
+{
+    for (size_t i = 0; i < x->several.len; i++) ckv_u32s_fini(&x->several.ptr[i]);
+    ckv_u32s_vec_fini(&x->several);
+    ckv_u32s_fini(&x->spare);
+    ckv_u32s_fini(&x->later);
+    ckv_u32s_fini(&x->replacers);
+    ckv_u32s_fini(&x->replaced);
+    ckv_register_vec_fini(&x->regs);
+    ckv_reg_ops_fini(&x->ops);
+    ckv_hmap_fini(&x->by_place);
+}
+
+static uint32_t place(uint32_t holder, uint32_t key)
+{
+    return key ^ (holder * 0x9e3779b1u);
+}
+
+uint32_t ckv_register_find(const ckv_registers *x, uint32_t holder, uint32_t key)
+{
+    size_t at = SIZE_MAX;
+    if (x->by_place.n == 0) return CKV_NONE;
+    for (uint32_t i; (i = ckv_hmap_probe(&x->by_place, place(holder, key), &at)) != CKV_HMAP_NONE;) {
+        if (x->regs.ptr[i].holder == holder && x->regs.ptr[i].key == key) return i;
+    }
+    return CKV_NONE;
+}
+
+ckv_status ckv_register_make(ckv_registers *x, uint32_t holder, uint32_t key, uint32_t first_lv,
+                             uint32_t *reg, bool *is_new)
+{
+    *reg = ckv_register_find(x, holder, key);
+    *is_new = *reg == CKV_NONE;
+    if (!*is_new) return CKV_OK;
+    if (x->regs.len >= CKV_REG_MANY) return CKV_ELIMIT;
+    CKV_TRY(ckv_hmap_reserve(&x->by_place, 1));
+    CKV_TRY(ckv_register_vec_reserve(&x->regs, 1));
+    *reg = (uint32_t)x->regs.len;
+    ckv_register_vec_put(&x->regs,
+                         (ckv_register){holder, key, CKV_NONE, first_lv, CKV_NONE});
+    ckv_hmap_add(&x->by_place, place(holder, key), *reg);
+    return CKV_OK;
+}
+
+void ckv_register_begin_again(ckv_registers *x, uint32_t list, uint32_t element, uint32_t lv)
+{
+    const uint32_t reg = ckv_register_find(x, list, element);
+    if (reg == CKV_NONE) return;
+    ckv_register *r = &x->regs.ptr[reg];
+    CKV_ASSERT(r->last == CKV_NONE);
+    if (r->live != CKV_NONE && r->live & CKV_REG_MANY) {
+        ckv_u32s *v = &x->several.ptr[r->live & ~CKV_REG_MANY];
+        v->ptr[0] = lv;
+        v->len = 1;
+    } else {
+        r->live = lv;
+    }
+}
+
+bool ckv_register_is_empty(const ckv_registers *x, uint32_t reg)
+{
+    size_t n;
+    ckv_register_values(x, reg, &n);
+    return n == 0;
+}
+
+bool ckv_register_has(const ckv_registers *x, uint32_t reg, uint32_t lv)
+{
+    size_t n;
+    const uint32_t *v = ckv_register_values(x, reg, &n);
+    for (size_t i = 0; i < n; i++) {
+        if (v[i] == lv) return true;
+    }
+    return false;
+}
+
+bool ckv_lv_before(const ckv_graph *g, uint32_t a, uint32_t b)
+{
+    const uint32_t closed = g->ids.n_lv;
+    if (a >= closed || b >= closed) return a < b;
+    return ckv_graph_order(g, ckv_ids_change_of_lv(&g->ids, a), a, ckv_ids_change_of_lv(&g->ids, b),
+                           b) < 0;
+}
+
+uint32_t ckv_register_shown(const ckv_registers *x, const ckv_graph *g, uint32_t reg)
+{
+    size_t n;
+    const uint32_t *v = ckv_register_values(x, reg, &n);
+    uint32_t best = CKV_NONE;
+    for (size_t i = 0; i < n; i++) {
+        if (best == CKV_NONE || ckv_lv_before(g, best, v[i])) best = v[i];
+    }
+    return best;
+}
+
+/* ---- change */
+
+ckv_status ckv_register_reserve(ckv_registers *x, uint32_t reg, ckv_journal *j)
+{
+    ckv_register *r = &x->regs.ptr[reg];
+    size_t n = r->live != CKV_NONE;
+    if (r->live != CKV_NONE && r->live & CKV_REG_MANY) {
+        ckv_u32s *v = &x->several.ptr[r->live & ~CKV_REG_MANY];
+        CKV_TRY(ckv_u32s_reserve(v, 1));
+        n = v->len;
+    } else if (n) {
+        CKV_TRY(ckv_u32s_reserve(&x->spare, 2));
+        CKV_TRY(ckv_u32s_vec_reserve(&x->several, 1));
+    }
+    CKV_TRY(ckv_reg_ops_reserve(&x->ops, 1));
+    return ckv_journal_reserve(j, n + 2);
+}
+
+static void take(ckv_registers *x, ckv_register *r, uint32_t lv)
+{
+    if (!(r->live & CKV_REG_MANY)) { /* CKV_NONE would have the bit, but holds no value to take */
+        CKV_ASSERT(r->live == lv);
+        r->live = CKV_NONE;
+        return;
+    }
+    ckv_u32s *v = &x->several.ptr[r->live & ~CKV_REG_MANY];
+    size_t i = 0;
+    while (v->ptr[i] != lv) i++;
+    v->ptr[i] = v->ptr[--v->len];
+}
+
+/* Room was reserved; or, when undoing, was there before. */
+static void give(ckv_registers *x, ckv_register *r, uint32_t lv)
+{
+    if (r->live == CKV_NONE) {
+        r->live = lv;
+        return;
+    }
+    if (!(r->live & CKV_REG_MANY)) {
+        ckv_u32s_put(&x->spare, r->live);
+        r->live = CKV_REG_MANY | (uint32_t)x->several.len;
+        ckv_u32s_vec_put(&x->several, x->spare);
+        x->spare = (ckv_u32s){.a = x->spare.a};
+    }
+    ckv_u32s_put(&x->several.ptr[r->live & ~CKV_REG_MANY], lv);
+}
+
+void ckv_register_drop(ckv_registers *x, uint32_t reg, uint32_t lv, ckv_journal *j)
+{
+    if (!ckv_register_has(x, reg, lv)) return;
+    ckv_journal_put(j, CKV_UNDO_REG_DROP, reg, lv, 0, 0);
+    x->epoch++;
+    take(x, &x->regs.ptr[reg], lv);
+}
+
+void ckv_register_back(ckv_registers *x, uint32_t reg, uint32_t lv, ckv_journal *j)
+{
+    if (ckv_register_has(x, reg, lv)) return;
+    ckv_journal_put(j, CKV_UNDO_REG_BACK, reg, lv, 0, 0);
+    x->epoch++;
+    give(x, &x->regs.ptr[reg], lv);
+}
+
+/* ---- who replaced what */
+
+/* What asking takes: pasts of operations, the last one kept. */
+typedef struct asking {
+    const ckv_graph *g;
+    const ckv_deletes *deletes;
+    const ckv_past *own_past; /* of the open change */
+    ckv_past *scratch;
+    uint32_t scratch_of;
+} asking;
+
+/* Is change a in the past of change b? b may be the open one. */
+static ckv_status is_before(asking *q, uint32_t a, uint32_t b, bool *out)
+{
+    const ckv_graph *g = q->g;
+    *out = a < b;
+    if (a >= b) return CKV_OK;
+    if (b >= ckv_ids_n(&g->ids)) {
+        *out = ckv_past_has(q->own_past, g, a);
+        return CKV_OK;
+    }
+    const ckv_stand sa = ckv_graph_stand(g, a), sb = ckv_graph_stand(g, b);
+    if (sa.branch == sb.branch) return CKV_OK; /* numbers ascend along a branch */
+    if (sa.clock >= sb.clock) {
+        *out = false;
+        return CKV_OK;
+    }
+    if (q->scratch_of != b) {
+        q->scratch_of = CKV_NONE;
+        ckv_past_reset(q->scratch);
+        CKV_TRY(ckv_past_add(q->scratch, g, b));
+        ckv_past_close(q->scratch, g);
+        q->scratch_of = b;
+    }
+    *out = ckv_past_has(q->scratch, g, a);
+    return CKV_OK;
+}
+
+/* Had somebody whom `by` knew taken back what `of` did to the item with this del? */
+static ckv_status restored_before(asking *q, uint32_t del, uint32_t of, uint32_t by, bool *out)
+{
+    *out = false;
+    for (ckv_del_step s; !*out && ckv_del_next(q->deletes, &del, &s);) {
+        if (s.of == of) CKV_TRY(is_before(q, s.change, by, out));
+    }
+    return CKV_OK;
+}
+
+/* Was the item hidden to the author of change `by`, by a DELETE or by one of the changes that replaced it? */
+static ckv_status hidden_before(asking *q, uint32_t del, const ckv_u32s *replacers, uint32_t by,
+                                bool *out)
+{
+    bool known, restored;
+    *out = false;
+    for (size_t i = 0; i < replacers->len; i++) {
+        CKV_TRY(is_before(q, replacers->ptr[i], by, &known));
+        if (!known) continue;
+        CKV_TRY(restored_before(q, del, replacers->ptr[i], by, &restored));
+        if ((*out = !restored)) return CKV_OK;
+    }
+    uint32_t chain = del;
+    for (ckv_del_step s; ckv_del_next(q->deletes, &chain, &s);) {
+        if (s.of != CKV_NONE) continue;
+        CKV_TRY(is_before(q, s.change, by, &known));
+        if (!known) continue;
+        CKV_TRY(restored_before(q, del, s.change, by, &restored));
+        if ((*out = !restored)) return CKV_OK;
+    }
+    return CKV_OK;
+}
+
+/* The changes that replaced the operation at lv: those whose authors knew it as a value, in order of arrival. What a change restores counts
+ * for those that build on it, not for its own operations. */
+static ckv_status find_replacers(ckv_registers *x, asking *q, uint32_t del, uint32_t reg,
+                                 uint32_t lv)
+{
+    const ckv_ids *ids = &q->g->ids;
+    ckv_u32s *later = &x->later, *out = &x->replacers;
+    later->len = out->len = 0;
+    for (uint32_t i = x->regs.ptr[reg].last; i != CKV_NONE && x->ops.ptr[i].lv2 / 2 > lv;
+         i = x->ops.ptr[i].before)
+        CKV_TRY(ckv_u32s_push(later, x->ops.ptr[i].lv2 / 2));
+    const uint32_t made = lv < ids->n_lv ? ckv_ids_change_of_lv(ids, lv) : ckv_ids_n(ids);
+    for (size_t i = later->len; i-- > 0;) {
+        const uint32_t by = later->ptr[i] < ids->n_lv ? ckv_ids_change_of_lv(ids, later->ptr[i])
+                                                      : ckv_ids_n(ids);
+        bool known = made == by, hidden;
+        if (out->len && out->ptr[out->len - 1] == by) continue;
+        if (!known) CKV_TRY(is_before(q, made, by, &known));
+        if (!known) continue;
+        CKV_TRY(hidden_before(q, del, out, by, &hidden));
+        if (!hidden) CKV_TRY(ckv_u32s_push(out, by));
+    }
+    return CKV_OK;
+}
+
+static asking asking_of(const ckv_graph *g, const ckv_deletes *deletes, const ckv_past *own_past,
+                        ckv_past *scratch)
+{
+    return (asking){g, deletes, own_past, scratch, CKV_NONE};
+}
+
+ckv_status ckv_register_replaced_by(ckv_registers *x, const ckv_graph *g,
+                                    const ckv_deletes *deletes, uint32_t del,
+                                    const ckv_past *own_past, ckv_past *scratch, uint32_t reg,
+                                    uint32_t lv, uint32_t change, bool *out)
+{
+    asking q = asking_of(g, deletes, own_past, scratch);
+    CKV_TRY(find_replacers(x, &q, del, reg, lv));
+    *out = false;
+    for (size_t i = 0; i < x->replacers.len; i++) *out |= x->replacers.ptr[i] == change;
+    return CKV_OK;
+}
+
+ckv_status ckv_register_replaced(ckv_registers *x, const ckv_graph *g, const ckv_deletes *deletes,
+                                 uint32_t del, const ckv_past *own_past, ckv_past *scratch,
+                                 uint32_t reg, uint32_t lv, bool *out)
+{
+    asking q = asking_of(g, deletes, own_past, scratch);
+    CKV_TRY(find_replacers(x, &q, del, reg, lv));
+    *out = false;
+    for (size_t i = 0; i < x->replacers.len; i++)
+        *out |= !ckv_del_restored(deletes, del, x->replacers.ptr[i]);
+    return CKV_OK;
+}
+
+ckv_status ckv_register_replaced_for(ckv_registers *x, const ckv_graph *g,
+                                     const ckv_deletes *deletes, uint32_t del, const ckv_past *at,
+                                     uint32_t own, ckv_past *scratch, uint32_t reg, uint32_t lv,
+                                     bool *out)
+{
+    const uint32_t n = ckv_ids_n(&g->ids);
+    asking q = asking_of(g, deletes, at, scratch);
+    CKV_TRY(find_replacers(x, &q, del, reg, lv));
+    *out = false;
+    for (size_t i = 0; i < x->replacers.len; i++) {
+        const uint32_t c = x->replacers.ptr[i];
+        const bool in = c >= n ? own != CKV_NONE : ckv_past_has(at, g, c);
+        *out |= in && !ckv_del_restored_at(deletes, del, c, at, g, own);
+    }
+    return CKV_OK;
+}
+
+/* ---- operations */
+
+/* Is its value surely no container? */
+static bool is_scalar(const ckv_registers *x, const ckv_oplog *log, uint32_t reg)
+{
+    const uint32_t run = ckv_register_run(x, reg);
+    return run != CKV_NONE && ckv_tag_is_scalar((ckv_tag)log->values.ptr[log->ops.ptr[run].b]);
+}
+
+/* Does the operation that comes now replace the value at lv? It does if its author knew it as a value. */
+static ckv_status replaces(ckv_registers *x, const ckv_author_view *v, const ckv_deletes *deletes,
+                           ckv_past *scratch, uint32_t reg, uint32_t lv, bool *out)
+{
+    const ckv_graph *g = v->graph;
+    *out = lv >= g->ids.n_lv || ckv_past_has(v->past, g, ckv_ids_change_of_lv(&g->ids, lv));
+    if (!*out || deletes->by_item.n == 0) return CKV_OK;
+    const ckv_op *op = &v->oplog->ops.ptr[ckv_oplog_at_lv(v->oplog, lv)];
+    const uint32_t del = ckv_del_of(deletes, op->item + (lv - op->lv));
+    if (del == 0) return CKV_OK; /* nobody has ever hidden it */
+    bool hidden;
+    asking q = asking_of(g, deletes, v->past, scratch);
+    CKV_TRY(find_replacers(x, &q, del, reg, lv));
+    CKV_TRY(hidden_before(&q, del, &x->replacers, ckv_ids_n(&g->ids), &hidden));
+    *out = !hidden;
+    return CKV_OK;
+}
+
+ckv_status ckv_register_know(ckv_registers *x, uint32_t reg, const ckv_author_view *v,
+                             const ckv_deletes *deletes, ckv_past *scratch)
+{
+    size_t n;
+    const uint32_t *values = ckv_register_values(x, reg, &n);
+    x->replaced.len = 0;
+    for (size_t i = 0; i < n; i++) {
+        bool known;
+        CKV_TRY(replaces(x, v, deletes, scratch, reg, values[i], &known));
+        if (known) CKV_TRY(ckv_u32s_push(&x->replaced, values[i]));
+    }
+    return CKV_OK;
+}
+
+void ckv_register_apply(ckv_registers *x, uint32_t reg, uint32_t lv, bool writes,
+                        const ckv_oplog *log, ckv_journal *j)
+{
+    ckv_register *r = &x->regs.ptr[reg];
+    for (size_t i = 0; i < x->replaced.len; i++) {
+        const uint32_t old = x->replaced.ptr[i];
+        ckv_journal_put(j, CKV_UNDO_REG_DROP, reg, old, 0, 0);
+        if (!is_scalar(x, log, reg)) x->epoch++;
+        take(x, r, old);
+    }
+    ckv_reg_ops_put(&x->ops, (ckv_reg_op){lv * 2 + writes, r->last, (uint32_t)(log->ops.len - 1)});
+    r->last = (uint32_t)(x->ops.len - 1);
+    if (writes) give(x, r, lv);
+    ckv_journal_put(j, CKV_UNDO_REG_ADD, reg, writes, 0, 0);
+}
+
+void ckv_register_undo(ckv_registers *x, const ckv_undo *u)
+{
+    ckv_register *r = &x->regs.ptr[u->who];
+    x->epoch++;
+    switch ((unsigned)u->kind) {
+    case CKV_UNDO_REG_ADD: {
+        const ckv_reg_op op = x->ops.ptr[--x->ops.len];
+        CKV_ASSERT(r->last == x->ops.len);
+        if (u->a) take(x, r, op.lv2 / 2);
+        r->last = op.before;
+        return;
+    }
+    case CKV_UNDO_REG_DROP: give(x, r, u->a); return;
+    case CKV_UNDO_REG_BACK: take(x, r, u->a); return;
+    default: return; /* not a register's */
+    }
+}
+
+/* ---- versions */
+
+/* One candidate at a version: a value unless deleted. `covered`: something newer in the version knew it. */
+static ckv_status consider(ckv_registers *x, const ckv_graph *g, const ckv_oplog *log,
+                           const ckv_deletes *deletes, const ckv_past *at, ckv_past *scratch,
+                           uint32_t reg, uint32_t lv, bool covered, bool is_element, ckv_u32s *out)
+{
+    const ckv_op *op = &log->ops.ptr[ckv_oplog_at_lv(log, lv)];
+    const uint32_t item = op->item + (lv - op->lv), del = ckv_del_of(deletes, item);
+    if (!is_element && ckv_del_hides_at(deletes, del, at, g, CKV_NONE)) return CKV_OK;
+    if (covered) {
+        bool replaced = true;
+        if (del)
+            CKV_TRY(ckv_register_replaced_for(x, g, deletes, del, at, CKV_NONE, scratch, reg, lv,
+                                              &replaced));
+        if (replaced) return CKV_OK;
+    }
+    return ckv_u32s_push(out, lv);
+}
+
+ckv_status ckv_register_values_at(ckv_registers *x, const ckv_graph *g, const ckv_oplog *log,
+                                  const ckv_deletes *deletes, const ckv_past *at, ckv_past *scratch,
+                                  uint32_t reg, uint32_t first_lv, ckv_u32s *out)
+{
+    ckv_u32s covered = {.a = out->a};
+    ckv_status s = CKV_OK;
+    ckv_past_reset(scratch);
+    /* From the newest back: scratch is the past of all that was seen, and what is in it was replaced. */
+    for (uint32_t i = x->regs.ptr[reg].last; i != CKV_NONE && s == CKV_OK;
+         i = x->ops.ptr[i].before) {
+        const uint32_t lv = x->ops.ptr[i].lv2 / 2;
+        if (lv >= g->ids.n_lv) continue;
+        const uint32_t c = ckv_ids_change_of_lv(&g->ids, lv);
+        if (!ckv_past_has(at, g, c)) continue;
+        const bool writes = x->ops.ptr[i].lv2 & 1, seen = ckv_past_has(scratch, g, c);
+        if (writes && seen && deletes->by_item.n) s = ckv_u32s_push(&covered, lv);
+        if (seen) continue;
+        if (writes)
+            s = consider(x, g, log, deletes, at, scratch, reg, lv, false, false, out);
+        if (s == CKV_OK) s = ckv_past_add(scratch, g, c);
+    }
+    if (s == CKV_OK && first_lv != CKV_NONE && first_lv < g->ids.n_lv) {
+        const uint32_t c = ckv_ids_change_of_lv(&g->ids, first_lv);
+        if (ckv_past_has(at, g, c))
+            s = consider(x, g, log, deletes, at, scratch, reg, first_lv,
+                         ckv_past_has(scratch, g, c), true, out);
+    }
+    for (size_t i = 0; i < covered.len && s == CKV_OK; i++)
+        s = consider(x, g, log, deletes, at, scratch, reg, covered.ptr[i], true, false, out);
+    ckv_u32s_fini(&covered);
+    return s;
+}
+
+size_t ckv_registers_bytes(const ckv_registers *x)
+{
+    size_t n = x->regs.cap * sizeof(ckv_register) + x->ops.cap * sizeof(ckv_reg_op) +
+               x->by_place.cap * sizeof(ckv_hslot) + x->several.cap * sizeof(ckv_u32s);
+    for (size_t i = 0; i < x->several.len; i++) n += x->several.ptr[i].cap * 4;
+    return n;
+}
+
+bool ckv_registers_check(const ckv_registers *x, const char **why)
+{
+    *why = "register I1";
+    for (uint32_t r = 0; r < x->regs.len; r++) {
+        size_t n;
+        const uint32_t *v = ckv_register_values(x, r, &n);
+        for (size_t i = 0; i < n; i++) {
+            uint32_t o = x->regs.ptr[r].last;
+            while (o != CKV_NONE && x->ops.ptr[o].lv2 != v[i] * 2 + 1) o = x->ops.ptr[o].before;
+            if (o == CKV_NONE && x->regs.ptr[r].last != CKV_NONE && n == 1 &&
+                v[i] > x->ops.ptr[x->regs.ptr[r].last].lv2 / 2)
+                return false; /* only an element's first value is outside of the chain, and it is the oldest */
+        }
+        if (ckv_register_find(x, x->regs.ptr[r].holder, x->regs.ptr[r].key) != r) return false;
+    }
+    return ckv_hmap_check(&x->by_place, why);
+}
