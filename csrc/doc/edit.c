@@ -1,6 +1,7 @@
 /* edit.c -- what every edit of a container begins with, and what every reader of registers shares. */
 #include "doc/apply.h"
 #include "doc/map.h"
+#include "ds/sort.h"
 
 ckv_status ckv_edit_begin(ckv_doc *doc, uint32_t container, size_t n_ops, size_t n_bytes)
 {
@@ -111,10 +112,16 @@ ckv_status ckv_doc_shown_element(ckv_doc *doc, const ckv_past *at, uint32_t list
     return ckv_doc_shown(doc, at, reg, lv);
 }
 
+static bool greater(void *ctx, uint32_t a, uint32_t b)
+{
+    return ckv_lv_before(ctx, b, a);
+}
+
 ckv_status ckv_doc_conflicts(ckv_doc *doc, const ckv_past *at, uint32_t reg, ckv_buf *out)
 {
     ckv_u32s lvs = {.a = doc->env.alloc};
     ckv_status s = ckv_doc_values(doc, at, reg, &lvs);
+    if (s == CKV_OK) s = ckv_sort(&lvs, greater, &doc->graph);
     for (size_t i = 0; s == CKV_OK && i < lvs.len; i++) {
         const uint32_t lv = lvs.ptr[i];
         const ckv_op *op = &doc->log.ops.ptr[ckv_oplog_at_lv(&doc->log, lv)];

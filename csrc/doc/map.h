@@ -33,7 +33,7 @@ typedef struct ckv_conflict { /* one of a register's values, by the operation th
     uint32_t change, index;   /* index: number of the item among those of its change */
     ckv_value value;
 } ckv_conflict;
-/* The values of a key, the shown one first. Wants the change closed. */
+/* The values of a key, the greatest operation (the shown one) first. Wants the change closed. */
 CKV_NODISCARD ckv_status ckv_map_conflicts(ckv_doc *doc, const ckv_view *at, uint32_t map,
                                            const char *key, size_t key_bytes,
                                            ckv_buf *out /* of ckv_conflict */);

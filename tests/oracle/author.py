@@ -51,7 +51,7 @@ from .bundle import Chain, Item, Lane, item_of, opened, write_bundle
 from .effects import Act, Register, member
 from .fugue import ItemId
 from .graph import Naming
-from .judge import step
+from .judge import deleted_by_name
 from .model import Replica
 from .view import View
 from .wire import Header, change_id_of, header_for, signed_message, zigzag
@@ -59,7 +59,6 @@ from .wire import Header, change_id_of, header_for, signed_message, zigzag
 DRAFT = b"\xff" * 32  # stands for the id of the change that is being written
 WORDS = ("a", "bc", "def", "é", "日本", "🙂", "x y")
 GROWING = ((False, False), (False, True), (True, False), (True, True))
-SPACER = "\0"  # a key that nobody uses
 
 Tagged = tuple[int, bytes]
 
@@ -100,8 +99,8 @@ class Draft:
         return self.view().elements(holder)
 
     def makers(self, container: ItemId) -> list[ItemId]:
-        """The items by which a container can be named: of a default container there may be many."""
-        return [value.id for value in self.seen.values.values() if value.container == container]
+        """The items that made a container, in the order of operations: of a default container there may be many."""
+        return [value.id for value in self.seen.makers(container)]
 
     # Honest edits
 
@@ -256,22 +255,15 @@ class Draft:
             a, b = self.ops[-2:]
             assert isinstance(a, (Delete, Restore)) and isinstance(b, (Delete, Restore))
             joined = replace(a if range_of(a)[1] < range_of(b)[1] else b, n=a.n + b.n)
-            if isinstance(joined, Restore) and not self.deleted_by_name(joined):
-                self.ops.insert(-1, Unset(None, SPACER))  # these must not touch, and must not be one
-                self.act.clear(Register(None, SPACER))
+            if isinstance(joined, Restore) and not deleted_by_name(self.naming, self.seen, joined):
                 return
             self.ops[-2:] = [joined]
-
-    def deleted_by_name(self, op: Restore) -> bool:
-        """Has a DELETE of that change named each of these?"""
-        items = [self.naming.resolve(step(op.first, k)) for k in range(op.n)]
-        return all((item, op.change) in self.seen.deletes for item in items)
 
     def name(self, item: ItemId | None) -> Ref | None:
         return None if item is None else self.naming.name(item)
 
     def of(self, container: ItemId | None) -> Ref | None:
-        """By the first item that made it."""
+        """By the first item that made it: the only one that names it."""
         return None if container is None else self.name(self.makers(container)[0])
 
     # Into bytes
@@ -384,6 +376,12 @@ class Author:
         choose = self.random
         elements = draft.elements(holder)
         what = choose.choice(["insert", "insert", "assign", "move", "move", "delete"])
+        if elements and choose.random() < 0.1:  # one of its values, which may be the last
+            held = draft.view().values(holder, choose.choice(elements))
+            assigned = [value.id for value in held if value.id not in draft.seen.nodes]
+            if assigned:
+                draft.delete_item(choose.choice(assigned))
+                return
         if not elements or what == "insert":
             values = [self.value(NEW) for _ in range(choose.randint(1, 3))]
             draft.elements_at(holder, choose.randint(0, len(elements)), *values)

@@ -35,7 +35,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Container:
-    """Named by the item that made it; a default container has a name made up by `default_name`."""
+    """Known here by the item that made it; a default container, which many may make, by what `default_name` makes up."""
 
     tag: int  # that of a new one
     depth: int
@@ -95,6 +95,11 @@ class Effects:
 
     def depth(self, holder: ItemId | None) -> int:
         return 0 if holder is None else self.containers[holder].depth
+
+    def makers(self, container: ItemId) -> list[Value]:
+        """The items that made it, in the order of operations. The first names it."""
+        made = [value for value in self.values.values() if value.container == container]
+        return sorted(made, key=lambda value: value.op)
 
     def of_register(self, register: Register) -> list[Value]:
         """Every item that ever was a value of it."""

@@ -59,11 +59,16 @@ class Judge:
             raise Void("a change in the table is not used")
         before: Op | None = None
         for op in body.ops:
-            if touch(before, op):
+            if touch(before, op) and self.could_be_one(before, op):
                 raise Void("two ranges that are one")
             self.one(op, before)
             before = op
         return self.act.out
+
+    def could_be_one(self, *ranges: Op | None) -> bool:
+        """DELETEs always; RESTOREs if DELETEs name all that they restore."""
+        restores = [op for op in ranges if isinstance(op, Restore)]
+        return all(deleted_by_name(self.naming, self.seen, op) for op in restores)
 
     def one(self, op: Op, before: Op | None) -> None:
         act = self.act
@@ -109,6 +114,8 @@ class Judge:
         value = self.seen.values.get(item) if item else None
         if value is None or value.container is None or self.seen.containers[value.container].tag != tag:
             raise Void("no container of this kind")
+        if item != self.seen.makers(value.container)[0].id:
+            raise Void("another item made this container first")
         return value.container
 
     def element(self, ref: Ref | None) -> ItemId:
@@ -195,8 +202,17 @@ class Judge:
     def range(self, op: Delete | Restore) -> Iterator[ItemId]:
         """The items that it names."""
         self.item(op.first)
-        for k in range(op.n):
-            yield self.naming.resolve(step(op.first, k))
+        yield from items_of(self.naming, op)
+
+
+def deleted_by_name(naming: Naming, seen: Effects, op: Restore) -> bool:
+    """Has a DELETE of that change named each of these?"""
+    return all((item, op.change) in seen.deletes for item in items_of(naming, op))
+
+
+def items_of(naming: Naming, op: Delete | Restore) -> Iterator[ItemId]:
+    for k in range(op.n):
+        yield naming.resolve(step(op.first, k))
 
 
 def step(ref: Ref, k: int) -> Ref:

@@ -364,10 +364,10 @@ def deep(draft: Draft, depth: int, last: int = MAP) -> ItemId:
 
 
 def by_other_item(draft: Draft) -> None:
-    """All who asked for the default under d at the same time have made it."""
-    for item in draft.makers(its(draft, "d")):
-        draft.ops.append(Set(ref(draft, item), "k", TRUE, b""))
-    assert len(draft.ops) == 2
+    """All who asked for the default under d at the same time have made it; the first of them names it."""
+    first, *_, last = draft.makers(its(draft, "d"))
+    assert first != last
+    draft.ops.append(Set(ref(draft, last), "k", TRUE, b""))
 
 
 def two_runs_of_elements(draft: Draft) -> None:
@@ -454,7 +454,10 @@ GRAPHS: dict[str, tuple[str, Callable[[Draft], object]]] = {
     "depth 256, and a scalar in it": (APPLIED, lambda d: d.set("x", TRUE, b"", deep(d, 256))),
     "depth 257, an element": (VOID, lambda d: d.elements_at(deep(d, 256, LIST), 0, (TRUE, b""), (SET, b""))),
     "depth 257, an assigned one": (VOID, lambda d: d.assign(d.elements_at(deep(d, 256, LIST), 0, (TRUE, b""))[0], MAP)),
-    "a default container by its other item": (APPLIED, lambda d: by_other_item(d)),
+    "a default container by its other item": (VOID, lambda d: by_other_item(d)),
+    "a default container by its first item": (APPLIED, lambda d: d.set("k", TRUE, b"", its(d, "d"))),
+    "a second default container": (APPLIED, lambda d: d.set("k", TRUE, b"", d.set("d", MAP + DEFAULT))),
+    "a default container of another kind": (APPLIED, lambda d: d.add(d.set("d", SET + DEFAULT), TRUE)),
     "container named by a value that is none": (VOID, lambda d: d.ops.append(Add(ref(d, value_of(d, "k")), TRUE, b""))),
     # Lists
     "two runs of elements that are one": (VOID, lambda d: two_runs_of_elements(d)),
@@ -512,7 +515,15 @@ GRAPHS: dict[str, tuple[str, Callable[[Draft], object]]] = {
         VOID,
         lambda d: d.ops.append(replace(restores(d, [replaced(d)])[0], n=2)),
     ),
-    "RESTORE of what is replaced, side by side": (VOID, lambda d: d.ops.extend(restores(d, all_replaced(d)))),
+    "RESTORE of what is replaced, side by side": (APPLIED, lambda d: d.ops.extend(restores(d, all_replaced(d)))),
+    "RESTORE of what is replaced, side by side, downwards": (
+        APPLIED,
+        lambda d: d.ops.extend(restores(d, all_replaced(d))[::-1]),
+    ),
+    "RESTORE of what is replaced, side by side, as one": (
+        VOID,
+        lambda d: d.ops.append(replace(restores(d, all_replaced(d))[0], n=2)),
+    ),
     "RESTORE of what is not deleted": (VOID, lambda d: d.restore_item(foreign(d).change, foreign(d))),
     "RESTORE of what another change deleted": (VOID, lambda d: d.restore_item(d.prev or b"", deleted(d))),
     "RESTORE of what is restored": (VOID, lambda d: d.restore_item(by(d, restored(d)), restored(d))),

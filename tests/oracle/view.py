@@ -67,11 +67,7 @@ class View:
         if self.effects.containers[holder].tag == TEXT:
             return [node for node in nodes if node.id not in self.deleted]
         last = {node.what: node for node in sorted(nodes, key=lambda node: node.op)}
-        return [
-            node
-            for node in nodes
-            if node is last[node.what] and node.what not in self.deleted and self.values(holder, node.what)
-        ]
+        return [node for node in nodes if node is last[node.what] and node.what not in self.deleted]
 
     def elements(self, holder: ItemId) -> list[ItemId]:
         return [node.what for node in self.shown(holder) if isinstance(node.what, ItemId)]
@@ -105,7 +101,7 @@ class View:
             return self.text(container)
         if tag == COUNTER:
             return sum(amount for counter, amount in self.effects.counts if counter == container)
-        shown = {name: self.plain(values[-1]) for name, values in self.registers(container).items()}
+        shown = {name: self.plain(held[-1]) if held else None for name, held in self.registers(container).items()}
         if tag == MAP:
             return {str(name): value for name, value in shown.items()}
         return list(shown.values()) if tag == LIST else set(shown.values())

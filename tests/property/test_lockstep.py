@@ -16,8 +16,9 @@ import pytest
 import zstandard
 
 import crdtkv as ck
+from crdtkv.patch import mirror
 from oracle.author import Author, Pen
-from oracle.body import parse_body
+from oracle.body import COUNTER, LIST, MAP, SET, TEXT, parse_body
 from oracle.bundle import (
     OMITTED,
     Chain,
@@ -30,10 +31,13 @@ from oracle.bundle import (
     write_bundle,
     write_sections,
 )
+from oracle.effects import Value
+from oracle.fugue import ItemId
 from oracle.lies import KINDS, stage, tell
 from oracle.model import APPLIED, VOID, Replica
 from oracle.proof import holds, read_proof
 from oracle.test_oracle import column_bundles, deliver, follow, world
+from oracle.view import View, shape
 from oracle.wire import Broken, Header, Malformed, Reader, Refused, parse_header
 
 SEEDS = int(os.environ.get("SEEDS", "400"))
@@ -46,12 +50,130 @@ MANY = range(1000, 1000 + SEEDS)
 
 def content(of: Replica | ck.Doc) -> str:
     """As text: there 1, 1.0 and True differ, -0.0 from 0.0 too, and NaN is NaN."""
-    return repr(of.to_py())
+    return shape(of.to_py())
 
 
 def mark(doc: ck.Doc) -> object:
     """All that a refused bundle must leave as it is."""
     return doc.root, doc.heads, content(doc), doc.waiting, doc.missing, doc.equivocations(), doc.stats()["later"]
+
+
+def deep(view: View, of: ck.Doc | ck.View) -> None:
+    """Each register with all that it holds, each Text with its formats."""
+    todo: list[tuple[ItemId | None, Any]] = [(None, of)]
+    for container, handle in todo:
+        tag = MAP if container is None else view.effects.containers[container].tag
+        assert type(handle) in (HANDLES[tag], ck.Doc, ck.View)
+        if tag == TEXT:
+            assert container is not None
+            spans = [(words, dict(sorted(format.items()))) for words, format in handle.spans()]
+            assert repr(spans) == repr(view.spans(container))
+            assert str(handle) == view.text(container)
+        if tag not in (MAP, LIST):
+            assert shape(handle.to_py()) == shape(view.to_py(container))
+            continue
+        registers = view.registers(container)
+        assert len(handle) == len(registers)
+        if tag == MAP:
+            assert list(handle) == list(registers)
+        for at, held in enumerate(registers.values()) if tag == LIST else registers.items():
+            once: dict[ItemId, Value] = {}
+            for value in reversed(held):
+                once.setdefault(value.container or value.id, value)  # a container that many made is one
+            theirs = {f"{value.id.change.hex()}:{value.id.number}": value for value in once.values()}
+            ours = handle.conflicts(at)
+            assert list(ours) == list(theirs)
+            for op, value in theirs.items():
+                if value.container:
+                    todo.append((value.container, ours[op]))
+                else:
+                    assert shape(ours[op]) == shape(view.plain(value))
+
+
+HANDLES = {MAP: ck.Map, LIST: ck.List, SET: ck.Set, COUNTER: ck.Counter, TEXT: ck.Text}
+
+
+def sorted_keys(plain: Any) -> Any:
+    """A mirror does not keep keys in order."""
+    if isinstance(plain, dict):
+        return {key: sorted_keys(plain[key]) for key in sorted(plain, key=str.encode)}
+    return [sorted_keys(inner) for inner in plain] if isinstance(plain, list) else plain
+
+
+def same_diff(doc: ck.Doc, a: list[bytes], b: list[bytes]) -> None:
+    """What it tells turns one version into the other, formats too."""
+    old, new, patches = doc.at(a), doc.at(b), doc.diff(a, b)
+    assert shape(sorted_keys(mirror(old.to_py(), patches))) == shape(new.to_py())
+    if [new.to_py()] == [old.to_py()] and not patches:
+        return
+    follow_letters(old, new, patches)
+
+
+class Letters:
+    """A Text: characters with their formats."""
+
+    def __init__(self, spans: Iterable[tuple[str, dict[str, Any]]]) -> None:
+        self.chars = [(char, dict(format)) for words, format in spans for char in words]
+
+    def __str__(self) -> str:
+        return "".join(char for char, _ in self.chars)
+
+    def follow(self, patch: ck.Patch) -> None:
+        at: Any = patch.position
+        if patch.kind == "insert":
+            self.chars[at:at] = [(char, {}) for char in patch.new]
+        elif patch.kind == "remove":
+            assert str(self)[at : at + len(patch.old)] == patch.old
+            del self.chars[at : at + len(patch.old)]
+        else:
+            for _, format in self.chars[at[0] : at[1]]:
+                for name in {*patch.old, *patch.new}:
+                    assert shape(format.pop(name, ())) == shape(patch.old.get(name, ()))
+                format.update(patch.new)
+
+
+def lettered(handle: Any) -> Any:
+    """Everything below a handle, with the formats of texts."""
+    if isinstance(handle, ck.Doc | ck.View | ck.Map):
+        return {key: lettered(handle[key]) for key in handle}
+    if isinstance(handle, ck.List):
+        return [lettered(inner) for inner in handle]
+    if isinstance(handle, ck.Text):
+        return Letters(handle.spans())
+    return handle.to_py() if isinstance(handle, ck.Set | ck.Counter) else handle
+
+
+def follow_letters(old: ck.View, new: ck.View, patches: Iterable[ck.Patch]) -> None:
+    content = lettered(old)
+    for patch in patches:
+        holder = content
+        for step in patch.path:
+            holder = holder[step]
+        if isinstance(holder, Letters):
+            holder.follow(patch)
+        elif patch.kind != "mark":  # in a new text, which is a str here
+            content = mirror(content, [patch])
+    alike(content, lettered(new))
+
+
+def alike(mine: Any, theirs: Any) -> None:
+    if isinstance(theirs, Letters):
+        if isinstance(mine, Letters):
+            assert str(mine) == str(theirs)
+            formats = [[shape(sorted_keys(format)) for _, format in text.chars] for text in (mine, theirs)]
+            assert formats[0] == formats[1]
+        else:
+            assert mine == str(theirs)
+    elif isinstance(theirs, dict):
+        assert set(mine) == set(theirs)
+        for key in theirs:
+            alike(mine[key], theirs[key])
+    elif isinstance(theirs, list):
+        assert len(mine) == len(theirs)
+        for a, b in zip(mine, theirs, strict=True):
+            alike(a, b)
+    else:
+        assert shape(mine) == shape(theirs)
 
 
 def same_version(replica: Replica, doc: ck.Doc) -> None:
@@ -62,6 +184,7 @@ def same_version(replica: Replica, doc: ck.Doc) -> None:
 def same(replica: Replica, doc: ck.Doc) -> None:
     same_version(replica, doc)
     assert content(doc) == content(replica)
+    deep(replica.view(), doc)
     changes = doc.changes()
     assert {change.id for change in changes} == set(replica.changes) and len(changes) == len(replica.changes)
     before: set[bytes] = set()
@@ -119,7 +242,11 @@ def same_exports(replica: Replica, doc: ck.Doc, choose: random.Random) -> None:
     assert set(reader.changes) == replica.past_of(heads)
     fork = doc.fork(heads=heads)
     same_version(reader, fork)
-    assert repr(doc.at(heads).to_py()) == content(fork) == content(reader)
+    assert shape(doc.at(heads).to_py()) == content(fork) == content(reader)
+    deep(reader.view(), doc.at(heads))
+    deep(reader.view(), fork)
+    for versions in (heads, list(doc.heads)), (list(doc.heads), heads), (heads, choose.sample(ids, min(2, len(ids)))):
+        same_diff(doc, *versions)
     reader.apply(rest)
     assert reader.root == replica.root
     fork.apply(rest)
