@@ -24,17 +24,23 @@
 
 static uint64_t s_nonces T_UNUSED; /* counted, so that a story is the same each time */
 
+static uint8_t s_whos[256];           /* each is its own number's place */
+static bool s_one_lane_each T_UNUSED; /* then the same nonce again for the same replica */
+
 static inline void s_count_up(void *ctx, uint8_t *out, size_t n)
 {
-    (void)ctx;
     memset(out, 0, n);
+    if (s_one_lane_each) {
+        out[0] = (uint8_t)((uint8_t *)ctx - s_whos);
+        return;
+    }
     s_nonces++;
     memcpy(out, &s_nonces, n < 8 ? n : 8);
 }
 
 static inline ckv_status s_new(ckv_doc **doc, ckv_alloc a, uint8_t who)
 {
-    const ckv_env env = {.alloc = a, .random = s_count_up};
+    const ckv_env env = {.alloc = a, .random = s_count_up, .random_ctx = &s_whos[who]};
     uint8_t seed[32] = {0};
     ckv_id32 id;
     ckv_identity identity;
@@ -951,13 +957,21 @@ static inline ckv_status s_edit_text(ckv_doc *doc, uint32_t c)
     }
 }
 
-/* One edit of a random container that is there. */
+/* A random container that is there, by its rank among them: how many were made and rolled back makes no difference. */
+static inline uint32_t s_any(ckv_doc *doc)
+{
+    uint32_t n = 0;
+    for (uint32_t c = 0; c < ckv_doc_n_containers(doc); c++) n += ckv_doc_is_live(doc, c);
+    uint32_t rank = t_one_in(8) ? 0 : (uint32_t)t_below(n);
+    for (uint32_t c = 0;; c++) {
+        if (ckv_doc_is_live(doc, c) && rank-- == 0) return c;
+    }
+}
+
+/* One edit of a random container. */
 static inline ckv_status s_edit(ckv_doc *doc)
 {
-    const uint32_t n = ckv_doc_n_containers(doc);
-    uint32_t c = t_one_in(8) ? CKV_ROOT : (uint32_t)t_below(n);
-    for (int i = 0; i < 20 && !ckv_doc_is_live(doc, c); i++) c = (uint32_t)t_below(n);
-    if (!ckv_doc_is_live(doc, c)) c = CKV_ROOT;
+    const uint32_t c = s_any(doc);
     switch (ckv_doc_kind(doc, c)) {
     case CKV_KIND_MAP: return s_edit_map(doc, c);
     case CKV_KIND_LIST: return s_edit_list(doc, c);

@@ -1,6 +1,8 @@
 /* Replicas that edit everything at random, fork, merge, go back and undo: all come to the same document. */
 #include "story.h"
 
+#include "dag/bundle.h"
+
 static void plain(ckv_doc *doc, const ckv_view *at, ckv_buf *out)
 {
     ckv_buf_clear(out);
@@ -188,6 +190,26 @@ static void lie(ckv_doc *liar, const ckv_doc *honest)
     T_EQ(ckv_doc_go_on_with_lane(liar, &lane), forked ? CKV_ENOENT : CKV_OK);
 }
 
+/* CKV_DUMP=directory: keeps what they wrote, as seeds for fuzz_bundle, which takes bare payloads. */
+static void dump(ckv_doc *doc, uint64_t seed)
+{
+    const char *dir = getenv("CKV_DUMP");
+    char path[512];
+    if (!dir) return;
+    ckv_buf bundle = ckv_buf_init(ckv_alloc_libc);
+    T_EQ(ckv_doc_export(doc, NULL, 0, NULL, 0, &bundle), CKV_OK);
+    snprintf(path, sizeof path, "%s/replicas_%" PRIu64, dir, seed);
+    ckv_bundle open;
+    ckv_err err;
+    T_EQ(ckv_bundle_open(&open, ckv_alloc_libc, bundle.ptr, bundle.len, &err), CKV_OK);
+    const ckv_buf *seed_bytes = open.payload.len ? &open.payload : &bundle;
+    FILE *file = fopen(path, "wb");
+    T_CHECK(file && fwrite(seed_bytes->ptr, 1, seed_bytes->len, file) == seed_bytes->len);
+    fclose(file);
+    ckv_bundle_fini(&open);
+    ckv_buf_fini(&bundle);
+}
+
 static void let_them_write(uint64_t seed, unsigned steps, bool with_liar)
 {
     t_seed(seed);
@@ -239,6 +261,7 @@ static void let_them_write(uint64_t seed, unsigned steps, bool with_liar)
         diff_random_versions(docs[i]);
     }
     same_bundles_again(docs[0]);
+    dump(docs[0], seed);
     for (size_t i = 0; i < n_docs; i++) {
         s_arena_free(&mirrors[i].a);
         ckv_doc_free(docs[i]);
@@ -251,14 +274,20 @@ static unsigned times(unsigned n)
     return word ? (unsigned)strtoul(word, NULL, 0) : n;
 }
 
+static unsigned steps(void)
+{
+    const char *word = getenv("CKV_STEPS");
+    return word ? (unsigned)strtoul(word, NULL, 0) : 200;
+}
+
 static void honest_replicas_agree(void)
 {
-    for (unsigned seed = 1; seed <= times(20); seed++) let_them_write(seed, 200, false);
+    for (unsigned seed = 1; seed <= times(20); seed++) let_them_write(seed, steps(), false);
 }
 
 static void a_liar_does_not_divide_them(void)
 {
-    for (unsigned seed = 1; seed <= times(10); seed++) let_them_write(1000 + seed, 200, true);
+    for (unsigned seed = 1; seed <= times(10); seed++) let_them_write(1000 + seed, steps(), true);
 }
 
 int main(void)

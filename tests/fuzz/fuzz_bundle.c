@@ -15,9 +15,14 @@
 #include "doc/text.h"
 #include "log/columns.h"
 
-static bool believes(const ckv_signature *s) { return s->b[0] != 0xee; }
+/* One that begins with 0xee may be honest: of a lane of this document's own identity, signed on export. */
+static bool believes(const ckv_signature *s, const ckv_id32 *author, const ckv_id32 *doc,
+                     const ckv_id32 *lane, uint32_t seq, const ckv_id32 *id)
+{
+    return s->b[0] != 0xee || ckv_verify_change(s, author, doc, lane, seq, id);
+}
 
-#define ckv_verify_change(s, author, doc, lane, seq, id) ((void)(author), believes(s))
+#define ckv_verify_change believes
 #define ckv_doc_apply                                    fuzz_apply
 #define ckv_report_init                                  fuzz_report_init
 #define ckv_report_fini                                  fuzz_report_fini
