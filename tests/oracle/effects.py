@@ -161,7 +161,11 @@ class Act:
         self.do(Effects(replaces=self.replacing(register)))
 
     def replacing(self, register: Register) -> Pairs:
-        return {(value.id, self.change) for value in self.seen.of_register(register)}
+        """What is a value to this operation. What the change itself restores is none."""
+        seen, restores = self.seen, self.seen.restores - self.out.restores
+        hidden = {item for item, _ in seen.replaces - restores}
+        hidden |= {item for item, _ in seen.deletes - restores if not seen.is_element(item)}
+        return {(value.id, self.change) for value in seen.of_register(register) if value.id not in hidden}
 
     def value(self, register: Register, tag: int, value: bytes) -> Effects:
         """The next item as a value, with the container that it makes."""
