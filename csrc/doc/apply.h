@@ -19,7 +19,7 @@ static inline size_t ckv_value_size(const ckv_value *v)
 {
     return 12 + (v->tag == CKV_TAG_STR || v->tag == CKV_TAG_BYTES ? v->n_bytes : 0);
 }
-/* Own deletes join those of this change that came after the last mark. */
+/* Own deletes join those of this change that came after the last savepoint. */
 static inline uint32_t ckv_edit_since(const ckv_doc *doc)
 {
     return doc->joins_since > doc->graph.ids.n_lv ? doc->joins_since : doc->graph.ids.n_lv;

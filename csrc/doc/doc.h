@@ -64,15 +64,15 @@ size_t ckv_doc_open_bytes(
 CKV_NODISCARD ckv_status ckv_doc_commit(ckv_doc *doc, int64_t time_ms, const char *message,
                                         size_t message_bytes, uint32_t *change);
 
-/* Blocks: mark, edit, then either go on or go back. Only the innermost mark may be rolled back, marks nest like brackets. */
-typedef struct ckv_mark { /* opaque */
+/* Blocks: a savepoint, edits, then either release it or roll back to it. Only the innermost may be rolled back, savepoints nest like brackets. */
+typedef struct ckv_savepoint { /* opaque */
     size_t journal;
     uint32_t n_lv, n_items;
     size_t open_bytes;
-} ckv_mark;
-CKV_NODISCARD ckv_status ckv_doc_mark(ckv_doc *doc, ckv_mark *mark);
-void ckv_doc_rollback(ckv_doc *doc, ckv_mark mark); /* ends the mark */
-void ckv_doc_unmark(ckv_doc *doc, ckv_mark mark);   /* keeps the edits */
+} ckv_savepoint;
+CKV_NODISCARD ckv_status ckv_doc_savepoint(ckv_doc *doc, ckv_savepoint *savepoint);
+void ckv_doc_rollback(ckv_doc *doc, ckv_savepoint savepoint); /* ends it */
+void ckv_doc_release(ckv_doc *doc, ckv_savepoint savepoint);  /* keeps the edits */
 
 typedef struct ckv_change_info {
     const ckv_id32 *id, *author, *lane, *prev; /* prev: NULL for seq 0 */

@@ -132,17 +132,17 @@ static ckv_status delete_range(ckv_doc *doc, uint32_t list, size_t pos, size_t n
 ckv_status ckv_list_delete(ckv_doc *doc, uint32_t list, size_t pos, size_t n)
 {
     const size_t len = ckv_list_len(doc, list);
-    ckv_mark mark;
+    ckv_savepoint savepoint;
     if (pos > len || n > len - pos) return CKV_ERANGE;
     CKV_TRY(ckv_edit_begin(doc, list, n, 24));
     if (n == 0) return CKV_OK;
     if (n == 1 && doc->moves.v.len == 0) return delete_range(doc, list, pos, n); /* one step, or none */
-    CKV_TRY(ckv_doc_mark(doc, &mark));
+    CKV_TRY(ckv_doc_savepoint(doc, &savepoint));
     const ckv_status s = delete_range(doc, list, pos, n);
     if (s == CKV_OK)
-        ckv_doc_unmark(doc, mark);
+        ckv_doc_release(doc, savepoint);
     else
-        ckv_doc_rollback(doc, mark);
+        ckv_doc_rollback(doc, savepoint);
     return s;
 }
 

@@ -482,7 +482,7 @@ static ckv_status fill_all(reading *in)
 }
 
 static ckv_status reading_begin(reading *in, ckv_doc *doc, const uint8_t *plain, size_t n_bytes,
-                                ckv_buf *made, ckv_mark *mark)
+                                ckv_buf *made, ckv_savepoint *savepoint)
 {
     const ckv_alloc a = doc->env.alloc;
     *in = (reading){.doc = doc,
@@ -493,17 +493,17 @@ static ckv_status reading_begin(reading *in, ckv_doc *doc, const uint8_t *plain,
                     .row = {.a = a},
                     .rows = {.a = a},
                     .made = made};
-    CKV_TRY(ckv_doc_mark(doc, mark));
+    CKV_TRY(ckv_doc_savepoint(doc, savepoint));
     return CKV_OK;
 }
 
 /* Ends it: all of it stands, or nothing. */
-static ckv_status settle(reading *in, ckv_mark mark, ckv_status s)
+static ckv_status settle(reading *in, ckv_savepoint savepoint, ckv_status s)
 {
     if (s == CKV_OK)
-        ckv_doc_unmark(in->doc, mark);
+        ckv_doc_release(in->doc, savepoint);
     else
-        ckv_doc_rollback(in->doc, mark);
+        ckv_doc_rollback(in->doc, savepoint);
     nodes_fini(&in->nodes);
     keys_at_fini(&in->keys);
     fillings_fini(&in->stack);
@@ -516,10 +516,10 @@ static ckv_status set(ckv_doc *doc, uint32_t map, const char *key, size_t key_by
                       const uint8_t *plain, size_t n_bytes, bool is_default, ckv_buf *made)
 {
     reading in;
-    ckv_mark mark;
+    ckv_savepoint savepoint;
     ckv_value v = {0};
     uint32_t container;
-    CKV_TRY(reading_begin(&in, doc, plain, n_bytes, made, &mark));
+    CKV_TRY(reading_begin(&in, doc, plain, n_bytes, made, &savepoint));
     ckv_status s = scan(&in);
     if (s == CKV_OK) s = get_value(&in.r, &v);
     const bool scalar = ckv_tag_is_scalar(v.tag);
@@ -528,7 +528,7 @@ static ckv_status set(ckv_doc *doc, uint32_t map, const char *key, size_t key_by
     if (s == CKV_OK) s = ckv_map_set(doc, map, key, key_bytes, &v, &container);
     if (s == CKV_OK && !scalar) s = fill(&in, 0, container);
     if (s == CKV_OK) s = fill_all(&in);
-    return settle(&in, mark, s);
+    return settle(&in, savepoint, s);
 }
 
 ckv_status ckv_plain_set(ckv_doc *doc, uint32_t map, const char *key, size_t key_bytes,
@@ -547,22 +547,22 @@ ckv_status ckv_plain_insert(ckv_doc *doc, uint32_t list, size_t pos, const uint8
                             size_t n_bytes, size_t n, ckv_buf *made)
 {
     reading in;
-    ckv_mark mark;
-    CKV_TRY(reading_begin(&in, doc, plain, n_bytes, made, &mark));
+    ckv_savepoint savepoint;
+    CKV_TRY(reading_begin(&in, doc, plain, n_bytes, made, &savepoint));
     ckv_status s = scan(&in);
     if (s == CKV_OK) s = fill_row(&in, in.r, list, pos, n, 0);
     if (s == CKV_OK) s = fill_all(&in);
-    return settle(&in, mark, s);
+    return settle(&in, savepoint, s);
 }
 
 ckv_status ckv_plain_assign(ckv_doc *doc, uint32_t list, size_t pos, const uint8_t *plain,
                             size_t n_bytes, ckv_buf *made)
 {
     reading in;
-    ckv_mark mark;
+    ckv_savepoint savepoint;
     ckv_value v = {0};
     uint32_t container;
-    CKV_TRY(reading_begin(&in, doc, plain, n_bytes, made, &mark));
+    CKV_TRY(reading_begin(&in, doc, plain, n_bytes, made, &savepoint));
     ckv_status s = scan(&in);
     if (s == CKV_OK) s = get_value(&in.r, &v);
     const bool scalar = ckv_tag_is_scalar(v.tag);
@@ -570,5 +570,5 @@ ckv_status ckv_plain_assign(ckv_doc *doc, uint32_t list, size_t pos, const uint8
     if (s == CKV_OK) s = ckv_list_set(doc, list, pos, &v, &container);
     if (s == CKV_OK && !scalar) s = fill(&in, 0, container);
     if (s == CKV_OK) s = fill_all(&in);
-    return settle(&in, mark, s);
+    return settle(&in, savepoint, s);
 }

@@ -99,7 +99,7 @@ struct ckv_doc {
     ckv_pending pending;
     size_t open_bytes; /* about the size of the open body */
     uint32_t
-        joins_since; /* runs that began before this lv are of an earlier change, or behind a mark */
+        joins_since; /* runs that began before this lv are of an earlier change, or before a savepoint */
     uint32_t unsigned_changes; /* of the own lane since its last signature */
     size_t unsigned_bytes;
     uint64_t n_verified;

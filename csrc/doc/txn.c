@@ -1,4 +1,4 @@
-/* txn.c -- the open change: lone edits gather in it until it is closed, hashed and, in time, signed. Blocks mark it and may roll it back.
+/* txn.c -- the open change: lone edits gather in it until it is closed, hashed and, in time, signed. Blocks set savepoints in it and may roll it back.
  *
  * A change builds on everything that is here: its own lane's tip, and at most 32 other heads. Where there are more, knots, changes
  * without operations, join 32 each before it (docs/adr/0001-identity-is-the-hash.md).
@@ -184,13 +184,13 @@ bool ckv_doc_is_own(const ckv_doc *doc, uint32_t change)
 
 /* ---- blocks */
 
-ckv_status ckv_doc_mark(ckv_doc *doc, ckv_mark *mark)
+ckv_status ckv_doc_savepoint(ckv_doc *doc, ckv_savepoint *savepoint)
 {
     CKV_TRY(ckv_doc_flush(doc));
     if (doc->journal.on == 0) doc->journal.log.len = 0;
     doc->journal.on++;
     doc->joins_since = doc->log.n_lv;
-    *mark = (ckv_mark){doc->journal.log.len, doc->log.n_lv, doc->log.n_items, doc->open_bytes};
+    *savepoint = (ckv_savepoint){doc->journal.log.len, doc->log.n_lv, doc->log.n_items, doc->open_bytes};
     return CKV_OK;
 }
 
@@ -229,18 +229,18 @@ void ckv_doc_undo_to(ckv_doc *doc, size_t journal)
     }
 }
 
-void ckv_doc_rollback(ckv_doc *doc, ckv_mark mark)
+void ckv_doc_rollback(ckv_doc *doc, ckv_savepoint savepoint)
 {
     doc->pending = (ckv_pending){0};
-    ckv_doc_undo_to(doc, mark.journal);
-    ckv_oplog_truncate(&doc->log, mark.n_lv, mark.n_items);
-    doc->open_bytes = mark.open_bytes;
-    doc->joins_since = mark.n_lv;
+    ckv_doc_undo_to(doc, savepoint.journal);
+    ckv_oplog_truncate(&doc->log, savepoint.n_lv, savepoint.n_items);
+    doc->open_bytes = savepoint.open_bytes;
+    doc->joins_since = savepoint.n_lv;
     doc->journal.on--;
 }
 
-void ckv_doc_unmark(ckv_doc *doc, ckv_mark mark)
+void ckv_doc_release(ckv_doc *doc, ckv_savepoint savepoint)
 {
-    (void)mark;
+    (void)savepoint;
     doc->journal.on--;
 }

@@ -285,14 +285,14 @@ ckv_status ckv_doc_undo(ckv_doc *doc, const uint32_t *changes, size_t n, const u
                  .regs = ckv_hmap_init(a, 1),
                  .values = {.a = a},
                  .before = ckv_past_init(a)};
-    ckv_mark mark;
-    CKV_TRY(ckv_doc_mark(doc, &mark));
+    ckv_savepoint savepoint;
+    CKV_TRY(ckv_doc_savepoint(doc, &savepoint));
     ckv_status s = CKV_OK;
     for (size_t i = n; i-- > 0 && s == CKV_OK;) s = undo_change(&u, changes[i]);
     if (s == CKV_OK)
-        ckv_doc_unmark(doc, mark);
+        ckv_doc_release(doc, savepoint);
     else
-        ckv_doc_rollback(doc, mark);
+        ckv_doc_rollback(doc, savepoint);
     *did = s == CKV_OK && u.did;
     ckv_hmap_fini(&u.regs);
     ckv_u32s_fini(&u.values);

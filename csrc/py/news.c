@@ -354,15 +354,15 @@ PyObject *ckpy_doc_undo(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
     if (dry < 0 || numbers_arg(args[0], &changes) < 0 || numbers_arg(args[1], &scope) < 0 ||
         (!dry && ckpy_doc_now(d, &ms) < 0) || ckpy_doc_settle(d, "undo") < 0)
         goto done;
-    ckv_mark mark;
-    ckv_status s = ckv_doc_mark(d->core, &mark);
+    ckv_savepoint savepoint;
+    ckv_status s = ckv_doc_savepoint(d->core, &savepoint);
     if (s == CKV_OK) {
         s = ckv_doc_undo(d->core, (const uint32_t *)(const void *)changes.ptr, changes.len / 4,
                          (const uint32_t *)(const void *)scope.ptr, scope.len / 4, &did);
         if (s == CKV_OK && did && !dry)
-            ckv_doc_unmark(d->core, mark);
+            ckv_doc_release(d->core, savepoint);
         else
-            ckv_doc_rollback(d->core, mark);
+            ckv_doc_rollback(d->core, savepoint);
     }
     if (s == CKV_OK && did && !dry) s = ckpy_doc_close(d, ms, NULL, 0, NULL, &change);
     ckpy_lock_put(&d->lock);

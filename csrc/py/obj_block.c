@@ -1,4 +1,4 @@
-/* obj_block.c -- Block: what doc.change() returns. A mark in the document, held by one thread from __enter__ to __exit__. */
+/* obj_block.c -- Block: what doc.change() returns. A savepoint in the document, held by one thread from __enter__ to __exit__. */
 #include "py/convert.h"
 #include "py/errors.h"
 #include "py/handle.h"
@@ -8,7 +8,7 @@ typedef enum phase { FRESH, OPEN, OVER } phase;
 typedef struct ckpy_block {
     PyObject_HEAD ckpy_doc *doc; /* owned */
     PyObject *message, *origin;  /* owned */
-    ckv_mark mark;
+    ckv_savepoint savepoint;
     Py_ssize_t n_made; /* handles in doc->made when it began */
     unsigned depth;    /* of this block: 1 is the outermost */
     phase phase;
@@ -75,7 +75,7 @@ static PyObject *Block_enter(PyObject *op, PyObject *ignored)
         if (ckpy_doc_settle(d, "change") < 0)
             return NULL; /* lone edits from before are a change of their own */
     }
-    const ckv_status s = ckv_doc_mark(d->core, &self->mark);
+    const ckv_status s = ckv_doc_savepoint(d->core, &self->savepoint);
     if (s == CKV_OK) {
         if (d->owner != me) {
             PyThread_acquire_lock(
@@ -181,11 +181,11 @@ static PyObject *Block_exit(PyObject *op, PyObject *const *args, Py_ssize_t narg
     ckpy_lock_get(&d->lock);
     if (!undo && outermost) {
         s = ckpy_doc_close(d, ms, message, (size_t)n_bytes, self->origin, &change);
-        if (s != CKV_OK) ckv_doc_rollback(d->core, self->mark);
+        if (s != CKV_OK) ckv_doc_rollback(d->core, self->savepoint);
     } else if (undo) {
-        ckv_doc_rollback(d->core, self->mark);
+        ckv_doc_rollback(d->core, self->savepoint);
     }
-    if (s == CKV_OK && !undo) ckv_doc_unmark(d->core, self->mark);
+    if (s == CKV_OK && !undo) ckv_doc_release(d->core, self->savepoint);
     end(self);
     ckpy_lock_put(&d->lock);
     if (outermost) Py_CLEAR(d->made);

@@ -150,16 +150,16 @@ typedef struct spot {
 static ckv_status splice(ckv_doc *core, uint32_t c, size_t start, size_t n_del, const ckpy_flat *f,
                          ckv_buf *made)
 {
-    ckv_mark mark;
+    ckv_savepoint savepoint;
     if (n_del == 0 && f->n_values == 0) return CKV_OK;
-    CKV_TRY(ckv_doc_mark(core, &mark));
+    CKV_TRY(ckv_doc_savepoint(core, &savepoint));
     ckv_status s = n_del ? ckv_list_delete(core, c, start, n_del) : CKV_OK;
     if (s == CKV_OK && f->n_values)
         s = ckv_plain_insert(core, c, start, f->bytes.ptr, f->bytes.len, f->n_values, made);
     if (s == CKV_OK)
-        ckv_doc_unmark(core, mark);
+        ckv_doc_release(core, savepoint);
     else
-        ckv_doc_rollback(core, mark);
+        ckv_doc_rollback(core, savepoint);
     return s;
 }
 
@@ -313,8 +313,8 @@ static ckv_status do_steps(ckpy_handle *h, steps *w)
         PySlice_AdjustIndices((Py_ssize_t)ckv_list_len(core, h->container), &start, &stop, w->step);
     w->found = n;
     if (w->flats && n != w->n) return CKV_EVALUE;
-    ckv_mark mark;
-    CKV_TRY(ckv_doc_mark(core, &mark));
+    ckv_savepoint savepoint;
+    CKV_TRY(ckv_doc_savepoint(core, &savepoint));
     ckv_status s = CKV_OK;
     for (Py_ssize_t k = 0; s == CKV_OK && k < n; k++) {
         const Py_ssize_t which = w->flats || w->step < 0 ? k : n - 1 - k; /* delete from the end */
@@ -328,9 +328,9 @@ static ckv_status do_steps(ckpy_handle *h, steps *w)
         }
     }
     if (s == CKV_OK)
-        ckv_doc_unmark(core, mark);
+        ckv_doc_release(core, savepoint);
     else
-        ckv_doc_rollback(core, mark);
+        ckv_doc_rollback(core, savepoint);
     return s;
 }
 
@@ -576,16 +576,16 @@ static ckv_status move(ckpy_handle *h, Py_ssize_t i, Py_ssize_t j)
 
 static ckv_status move_all(ckpy_handle *h, const Py_ssize_t *pairs, size_t n)
 {
-    ckv_mark mark;
+    ckv_savepoint savepoint;
     if (!ckpy_is_live(h)) return CKV_ESTALE;
     if (n == 1) return move(h, pairs[0], pairs[1]);
-    CKV_TRY(ckv_doc_mark(h->doc->core, &mark));
+    CKV_TRY(ckv_doc_savepoint(h->doc->core, &savepoint));
     ckv_status s = CKV_OK;
     for (size_t k = 0; s == CKV_OK && k < n; k++) s = move(h, pairs[2 * k], pairs[2 * k + 1]);
     if (s == CKV_OK)
-        ckv_doc_unmark(h->doc->core, mark);
+        ckv_doc_release(h->doc->core, savepoint);
     else
-        ckv_doc_rollback(h->doc->core, mark);
+        ckv_doc_rollback(h->doc->core, savepoint);
     return s;
 }
 

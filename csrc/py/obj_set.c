@@ -141,17 +141,17 @@ static ckv_status edit_all(ckpy_handle *h, edit do_one, const ckv_value *v, size
     ckv_doc *core = h->doc->core;
     if (!ckpy_is_live(h)) return CKV_ESTALE;
     if (n == 1) return do_one(core, h->container, v);
-    ckv_mark mark;
-    CKV_TRY(ckv_doc_mark(core, &mark));
+    ckv_savepoint savepoint;
+    CKV_TRY(ckv_doc_savepoint(core, &savepoint));
     ckv_status s = CKV_OK;
     for (size_t i = 0; s == CKV_OK && i < n; i++) {
         s = do_one(core, h->container, &v[i]);
         if (s == CKV_ENOENT && lax) s = CKV_OK;
     }
     if (s == CKV_OK)
-        ckv_doc_unmark(core, mark);
+        ckv_doc_release(core, savepoint);
     else
-        ckv_doc_rollback(core, mark);
+        ckv_doc_rollback(core, savepoint);
     return s;
 }
 

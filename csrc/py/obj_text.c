@@ -229,17 +229,17 @@ static int text_splice(ckpy_text *t, Py_ssize_t pos, Py_ssize_t n_del, PyObject 
             break;
         }
         if (n && n_del) { /* both or none; a splitting paste is none or some of it */
-            ckv_mark mark;
-            status = ckv_doc_mark(d->core, &mark);
+            ckv_savepoint savepoint;
+            status = ckv_doc_savepoint(d->core, &savepoint);
             if (status != CKV_OK) break;
             const bool whole = !splits || !ckpy_is_lone(d);
             status = ckv_text_delete(d->core, t->container, (size_t)at, (size_t)n_del);
             if (status == CKV_OK && whole)
                 status = ckpy_text_write(d, t->container, (size_t)at, s, ms);
             if (status == CKV_OK)
-                ckv_doc_unmark(d->core, mark);
+                ckv_doc_release(d->core, savepoint);
             else
-                ckv_doc_rollback(d->core, mark);
+                ckv_doc_rollback(d->core, savepoint);
             if (status == CKV_OK && !whole)
                 status = ckpy_text_write(d, t->container, (size_t)at, s, ms);
         } else if (n) {
@@ -435,9 +435,9 @@ static ckv_status apply_items(ckpy_text *t, PyObject *items, int64_t ms)
 {
     ckpy_doc *d = t->doc;
     const bool lone = ckpy_is_lone(d);
-    ckv_mark mark;
+    ckv_savepoint savepoint;
     uint32_t change;
-    CKV_TRY(ckv_doc_mark(d->core, &mark));
+    CKV_TRY(ckv_doc_savepoint(d->core, &savepoint));
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(items); i++) {
         Py_ssize_t pos, n_del;
         PyObject *s;
@@ -449,30 +449,30 @@ static ckv_status apply_items(ckpy_text *t, PyObject *items, int64_t ms)
                 CKPY_LONE_BYTES - (ptrdiff_t)ckv_doc_open_bytes(d->core); /* our estimate is high */
             if (d->room <
                 (ptrdiff_t)cost + 4096) { /* as lone edits do: close, and begin the next one */
-                ckv_doc_unmark(d->core, mark);
+                ckv_doc_release(d->core, savepoint);
                 if (ckv_doc_is_open(d->core))
                     CKV_TRY(ckpy_doc_close(d, ms, NULL, 0, NULL, &change));
-                CKV_TRY(ckv_doc_mark(d->core, &mark));
+                CKV_TRY(ckv_doc_savepoint(d->core, &savepoint));
             }
         }
         if (pos < 0) pos += (Py_ssize_t)ckv_text_len(d->core, t->container);
         if (n_del) status = ckv_text_delete(d->core, t->container, (size_t)pos, (size_t)n_del);
         if (status == CKV_OK && lone && ckpy_text_splits(s)) {
-            ckv_doc_unmark(d->core, mark);
+            ckv_doc_release(d->core, savepoint);
             status = ckpy_text_write(d, t->container, (size_t)pos, s, ms);
             if (status != CKV_OK) return status;
-            CKV_TRY(ckv_doc_mark(d->core, &mark));
+            CKV_TRY(ckv_doc_savepoint(d->core, &savepoint));
         } else if (status == CKV_OK && n) {
             status = ckv_text_insert(d->core, t->container, (size_t)pos, PyUnicode_DATA(s),
                                      (unsigned)PyUnicode_KIND(s), n);
         }
         if (status != CKV_OK) {
-            ckv_doc_rollback(d->core, mark);
+            ckv_doc_rollback(d->core, savepoint);
             return status;
         }
         d->room -= (ptrdiff_t)cost;
     }
-    ckv_doc_unmark(d->core, mark);
+    ckv_doc_release(d->core, savepoint);
     return CKV_OK;
 }
 
@@ -523,21 +523,21 @@ static PyObject *Text_splices(PyObject *op, PyObject *iterable)
 #define LONE_WIDE (((size_t)CKPY_LONE_BYTES - 4096) / 4)
 
 /* Closes the open change of lone edits between two parts of an edit. */
-static ckv_status next_change(ckpy_doc *d, int64_t ms, ckv_mark *mark)
+static ckv_status next_change(ckpy_doc *d, int64_t ms, ckv_savepoint *savepoint)
 {
     ckv_doc *core = d->core;
     uint32_t change;
     ckpy_doc_check_lane(d);
-    ckv_doc_unmark(core, *mark);
+    ckv_doc_release(core, *mark);
     const ckv_status closed = ckv_doc_commit(core, ms, NULL, 0, &change);
     if (closed == CKV_OK && d->watched) ckpy_doc_gather(d, NULL);
-    CKV_TRY(ckv_doc_mark(core, mark));
+    CKV_TRY(ckv_doc_savepoint(core, mark));
     return closed;
 }
 
 /* One edit; what is too much for a change is done in parts, each a change of its own, if the edit is a lone one. */
 static ckv_status apply_edit(ckpy_text *t, const ckpy_edit *e, const uint32_t *new, bool lone,
-                             int64_t ms, ckv_mark *mark)
+                             int64_t ms, ckv_savepoint *savepoint)
 {
     ckv_doc *core = t->doc->core;
     const bool split_del = lone && e->n_del > LONE_DELETED,
@@ -568,10 +568,10 @@ static ckv_status diff_and_apply(ckpy_text *t, const uint32_t *new, size_t n, in
     uint32_t *old = PyMem_RawMalloc((n_old + 1) * sizeof *old);
     if (!old) return CKV_ENOMEM;
     ckv_buf edits = ckv_buf_init(ckv_alloc_libc);
-    ckv_mark mark;
+    ckv_savepoint savepoint;
     ckv_status s = n_old ? ckv_text_read(d->core, t->container, 0, n_old, old, 4) : CKV_OK;
     if (s == CKV_OK) s = ckpy_edits(ckv_alloc_libc, old, n_old, new, n, &edits);
-    if (s == CKV_OK) s = ckv_doc_mark(d->core, &mark);
+    if (s == CKV_OK) s = ckv_doc_savepoint(d->core, &savepoint);
     if (s == CKV_OK) {
         const ckpy_edit *e = (const ckpy_edit *)(const void *)edits.ptr;
         /* From the end, so that what is done does not move what is to do. */
@@ -581,9 +581,9 @@ static ckv_status diff_and_apply(ckpy_text *t, const uint32_t *new, size_t n, in
             if (s == CKV_OK) s = apply_edit(t, &e[i], new, lone, ms, &mark);
         }
         if (s == CKV_OK)
-            ckv_doc_unmark(d->core, mark);
+            ckv_doc_release(d->core, savepoint);
         else
-            ckv_doc_rollback(d->core, mark);
+            ckv_doc_rollback(d->core, savepoint);
     }
     ckv_buf_fini(&edits);
     PyMem_RawFree(old);

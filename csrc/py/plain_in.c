@@ -564,15 +564,15 @@ static ckv_status try_once(ckpy_flat *f, ckpy_doc *d, ckpy_put put, void *ctx, i
         return s;
     }
     const bool whole = !ckpy_is_lone(d);
-    ckv_mark mark;
-    CKV_TRY(ckv_doc_mark(d->core, &mark));
+    ckv_savepoint savepoint;
+    CKV_TRY(ckv_doc_savepoint(d->core, &savepoint));
     ckv_status s = put(d->core, f, ctx, made);
     const uint32_t text = made->len ? *(const uint32_t *)(const void *)made->ptr : 0;
     if (s == CKV_OK && whole) s = ckpy_text_write(d, text, 0, f->long_text, ms);
     if (s == CKV_OK)
-        ckv_doc_unmark(d->core, mark);
+        ckv_doc_release(d->core, savepoint);
     else
-        ckv_doc_rollback(d->core, mark);
+        ckv_doc_rollback(d->core, savepoint);
     if (s == CKV_OK && !whole) s = ckpy_text_write(d, text, 0, f->long_text, ms);
     return s;
 }

@@ -322,14 +322,14 @@ static ckv_status go_back(ckv_doc *doc)
     CKV_TRY(type(doc, t, 2, "open"));
     CKV_TRY(ckv_doc_flush(doc));
     take_picture(doc, &before);
-    ckv_mark outside, inside;
-    CKV_TRY(ckv_doc_mark(doc, &outside));
+    ckv_savepoint outside, inside;
+    CKV_TRY(ckv_doc_savepoint(doc, &outside));
     ckv_status s = type(doc, t, 3, "in a block");
     if (s == CKV_OK) s = ckv_text_delete(doc, t, 1, 6);
     if (s == CKV_OK) s = make_text(doc, "u", &u);
     if (s == CKV_OK) s = type(doc, u, 0, "new");
     if (s == CKV_OK) s = ckv_map_set(doc, CKV_ROOT, "k", 1, &five, &none);
-    if (s == CKV_OK) s = ckv_doc_mark(doc, &inside);
+    if (s == CKV_OK) s = ckv_doc_savepoint(doc, &inside);
     if (s == CKV_OK) {
         take_picture(doc, &inner);
         s = ckv_text_delete(doc, t, 0, 5);
@@ -344,10 +344,10 @@ static ckv_status go_back(ckv_doc *doc)
     check(doc);
     same_picture(doc, &before);
     CKV_TRY(s);
-    CKV_TRY(ckv_doc_mark(doc, &outside));
+    CKV_TRY(ckv_doc_savepoint(doc, &outside));
     s = type(doc, t, 0, "kept");
     if (s == CKV_OK) s = ckv_doc_flush(doc);
-    ckv_doc_unmark(doc, outside);
+    ckv_doc_release(doc, outside);
     CKV_TRY(s);
     return commit(doc);
 }
@@ -587,9 +587,9 @@ static void random_editors_agree(void)
             ckv_doc *doc = docs[t_below(4)];
             T_CHECK(text_under(doc, "t", &t));
             const size_t len = ckv_text_len(doc, t), at = t_below(len + 1);
-            ckv_mark mark;
+            ckv_savepoint savepoint;
             const bool block = t_one_in(8);
-            if (block) T_EQ(ckv_doc_mark(doc, &mark), CKV_OK);
+            if (block) T_EQ(ckv_doc_savepoint(doc, &savepoint), CKV_OK);
             if (t_one_in(3))
                 T_EQ(ckv_text_delete(doc, t, at, t_below((len - at < 9 ? len - at : 9) + 1)),
                      CKV_OK);
@@ -600,9 +600,9 @@ static void random_editors_agree(void)
                 T_EQ(ckv_map_set(doc, CKV_ROOT, t_one_in(2) ? "k" : "l", 1, &v, &none), CKV_OK);
             }
             if (block && t_one_in(2))
-                ckv_doc_rollback(doc, mark);
+                ckv_doc_rollback(doc, savepoint);
             else if (block)
-                ckv_doc_unmark(doc, mark);
+                ckv_doc_release(doc, savepoint);
             check(doc);
             if (t_one_in(3)) T_EQ(commit(doc), CKV_OK);
             if (t_one_in(6)) {

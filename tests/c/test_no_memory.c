@@ -131,12 +131,12 @@ static ckv_status read_step(ckv_doc *doc, ckv_doc *other)
 /* A block that goes back, whatever came of its edits. */
 static ckv_status block_step(ckv_doc *doc, ckv_doc *other)
 {
-    ckv_mark mark;
+    ckv_savepoint savepoint;
     (void)other;
-    CKV_TRY(ckv_doc_mark(doc, &mark));
+    CKV_TRY(ckv_doc_savepoint(doc, &savepoint));
     ckv_status s = CKV_OK;
     for (uint64_t n = 1 + t_below(5); n && s == CKV_OK; n--) s = s_edit(doc);
-    ckv_doc_rollback(doc, mark);
+    ckv_doc_rollback(doc, savepoint);
     return s;
 }
 

@@ -43,14 +43,14 @@ static void same_document(ckv_doc *x, ckv_doc *y)
 static void block_that_goes_back(ckv_doc *doc, int depth)
 {
     ckv_buf before = ckv_buf_init(ckv_alloc_libc);
-    ckv_mark mark;
-    T_EQ(ckv_doc_mark(doc, &mark), CKV_OK);
+    ckv_savepoint savepoint;
+    T_EQ(ckv_doc_savepoint(doc, &savepoint), CKV_OK);
     plain(doc, NULL, &before);
     for (uint64_t n = 1 + t_below(12); n; n--) {
         T_EQ(s_edit(doc), CKV_OK);
         if (depth < 2 && t_one_in(5)) block_that_goes_back(doc, depth + 1);
     }
-    ckv_doc_rollback(doc, mark);
+    ckv_doc_rollback(doc, savepoint);
     s_check(doc);
     same_plain(doc, &before);
     ckv_buf_fini(&before);
