@@ -528,10 +528,10 @@ static ckv_status next_change(ckpy_doc *d, int64_t ms, ckv_savepoint *savepoint)
     ckv_doc *core = d->core;
     uint32_t change;
     ckpy_doc_check_lane(d);
-    ckv_doc_release(core, *mark);
+    ckv_doc_release(core, *savepoint);
     const ckv_status closed = ckv_doc_commit(core, ms, NULL, 0, &change);
     if (closed == CKV_OK && d->watched) ckpy_doc_gather(d, NULL);
-    CKV_TRY(ckv_doc_savepoint(core, mark));
+    CKV_TRY(ckv_doc_savepoint(core, savepoint));
     return closed;
 }
 
@@ -544,14 +544,14 @@ static ckv_status apply_edit(ckpy_text *t, const ckpy_edit *e, const uint32_t *n
                split_ins = lone && e->n_ins > LONE_WIDE;
     for (size_t left = e->n_del; left;) {
         const size_t n = split_del && left > LONE_DELETED ? LONE_DELETED : left;
-        if (split_del) CKV_TRY(next_change(t->doc, ms, mark));
+        if (split_del) CKV_TRY(next_change(t->doc, ms, savepoint));
         CKV_TRY(ckv_text_delete(core, t->container, e->old_pos, n));
         left -= n;
     }
-    if (split_del) CKV_TRY(next_change(t->doc, ms, mark));
+    if (split_del) CKV_TRY(next_change(t->doc, ms, savepoint));
     for (size_t off = 0; off < e->n_ins;) {
         const size_t left = e->n_ins - off, n = split_ins && left > LONE_WIDE ? LONE_WIDE : left;
-        if (split_ins) CKV_TRY(next_change(t->doc, ms, mark));
+        if (split_ins) CKV_TRY(next_change(t->doc, ms, savepoint));
         CKV_TRY(
             ckv_text_insert(core, t->container, e->old_pos + off, new + e->new_pos + off, 4, n));
         off += n;
@@ -577,8 +577,8 @@ static ckv_status diff_and_apply(ckpy_text *t, const uint32_t *new, size_t n, in
         /* From the end, so that what is done does not move what is to do. */
         for (size_t i = edits.len / sizeof *e; s == CKV_OK && i-- > 0;) {
             if (lone && ckv_doc_open_bytes(d->core) > CKPY_LONE_BYTES)
-                s = next_change(d, ms, &mark);
-            if (s == CKV_OK) s = apply_edit(t, &e[i], new, lone, ms, &mark);
+                s = next_change(d, ms, &savepoint);
+            if (s == CKV_OK) s = apply_edit(t, &e[i], new, lone, ms, &savepoint);
         }
         if (s == CKV_OK)
             ckv_doc_release(d->core, savepoint);
