@@ -5,7 +5,7 @@
 static uint32_t find(const ckv_doc *doc, uint32_t map, const char *key, size_t key_bytes)
 {
     const uint32_t k = ckv_keys_find(&doc->tree.keys, key, key_bytes);
-    return k == CKV_NONE ? CKV_NONE : ckv_register_find(&doc->tree.registers, map, k);
+    return k == CKV_NONE ? CKV_NONE : ckv_tree_find(&doc->tree, map, k);
 }
 
 /* ---- reading */

@@ -20,7 +20,7 @@ static uint32_t find(ckv_doc *doc, uint32_t set, const ckv_value *member)
 {
     if (member_key(doc, member) != CKV_OK) return CKV_NONE;
     const uint32_t k = ckv_keys_find(&doc->tree.keys, doc->body.ptr, doc->body.len);
-    return k == CKV_NONE ? CKV_NONE : ckv_register_find(&doc->tree.registers, set, k);
+    return k == CKV_NONE ? CKV_NONE : ckv_tree_find(&doc->tree, set, k);
 }
 
 bool ckv_set_has(ckv_doc *doc, uint32_t set, const ckv_value *member)

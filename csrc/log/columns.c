@@ -329,57 +329,94 @@ static bool name(const ckv_columns_in *c, const ckv_column_change *change, const
     return true;
 }
 
+/* Appends an operation, its references named. off: the own lane's next item. */
+static bool put_op(const ckv_columns_in *c, const ckv_column_change *change, const ckv_id32 *lanes,
+                   const ckv_column_op *o, int64_t off, ckv_buf *out)
+{
+    ckv_body_op op = {.kind = o->kind,
+                      .n = o->n,
+                      .bytes = o->bytes,
+                      .n_bytes = o->n_bytes,
+                      .amount = o->amount,
+                      .value_bytes = o->value,
+                      .n_value_bytes = o->value_bytes};
+    if (!name(c, change, lanes, o->left, off, &op.left) ||
+        !name(c, change, lanes, o->right, off, &op.right) ||
+        !name(c, change, lanes, o->holder, off, &op.holder))
+        return false;
+    ckv_body_put(out, &op);
+    return true;
+}
+
+/* The next operation, at most `left` single ones. off: the own lane's next item, moved on. */
+static bool next_op(ckv_columns_in *c, const ckv_column_change *change, uint32_t left, int64_t *off,
+                    ckv_column_op *op)
+{
+    if (c->left_in_run == 0) {
+        if (!next_run(c, change->own)) return false;
+        const ckv_column_op *r = &c->run;
+        if (r->kind == CKV_OP_DELETE && r->left.lane == change->own && r->left.off + r->n > *off)
+            return false; /* not made yet */
+    }
+    if (!cut(c, left, change->own, off, op)) return false;
+    if (ckv_op_makes_items(op->kind)) {
+        *off += op->n;
+        if (c->left_in_run == 0) c->cur.ptr[change->own].v = *off - 1;
+    }
+    return true;
+}
+
+/* Puts a head with a table in the place of the one at [start, ops) without, before the operations that stand there. */
+static ckv_status put_table(ckv_columns_in *c, const ckv_body_head *plain, size_t start, size_t ops,
+                            ckv_buf *out)
+{
+    ckv_body_head head = *plain;
+    c->table.len = 32 * ckv_id32_sort_unique(c->table.ptr, c->table.len / 32);
+    head.lanes = (const ckv_id32 *)(const void *)c->table.ptr;
+    head.n_lanes = (uint32_t)(c->table.len / 32);
+    const size_t old_end = out->len;
+    ckv_body_begin(out, &head); /* behind everything, to be turned to the front */
+    if (out->status != CKV_OK) return out->status;
+    const size_t n_head = out->len - old_end, n_ops = old_end - ops;
+    if (!ckv_buf_reserve(out, n_head)) return out->status;
+    memcpy(out->ptr + out->len, out->ptr + old_end, n_head);
+    memmove(out->ptr + start + n_head, out->ptr + ops, n_ops);
+    memcpy(out->ptr + start, out->ptr + out->len, n_head);
+    out->len = start + n_head + n_ops;
+    return CKV_OK;
+}
+
 ckv_status ckv_columns_body(ckv_columns_in *c, const ckv_column_change *change,
                             const ckv_id32 *lanes, ckv_buf *out)
 {
-    int64_t off = *change->own_off;
-    c->ops.len = 0;
+    int64_t off = *change->own_off, from = off;
+    const size_t start = out->len;
+    c->ops.len = 0; /* operations from the first on that needs the table, which is known when all are read */
     ckv_buf_clear(&c->table);
+    ckv_body_begin(out, &change->head);
+    const size_t ops = out->len;
     for (uint32_t left = change->n_ops; left;) {
         ckv_column_op op;
-        if (c->left_in_run == 0) {
-            if (!next_run(c, change->own)) return CKV_ECORRUPT;
-            const ckv_column_op *r = &c->run;
-            if (r->kind == CKV_OP_DELETE && r->left.lane == change->own && r->left.off + r->n > off)
-                return CKV_ECORRUPT; /* not made yet */
-        }
-        if (!cut(c, left, change->own, &off, &op)) return CKV_ECORRUPT;
+        const int64_t before = off;
+        if (!next_op(c, change, left, &off, &op)) return CKV_ECORRUPT;
         left -= op.n;
-        if (ckv_op_makes_items(op.kind)) {
-            off += op.n;
-            if (c->left_in_run == 0) c->cur.ptr[change->own].v = off - 1;
-        }
-        CKV_TRY(ckv_column_ops_push(&c->ops, op));
         const ckv_spot spots[3] = {op.left, op.right, op.holder};
         for (int i = 0; i < 3; i++) {
             if (needs_table(change, spots[i])) ckv_buf_bytes(&c->table, &lanes[spots[i].lane], 32);
         }
-    }
-    if (c->table.status != CKV_OK) return c->table.status;
-    ckv_body_head head = change->head;
-    if (c->table.len) {
-        c->table.len = 32 * ckv_id32_sort_unique(c->table.ptr, c->table.len / 32);
-        head.lanes = (const ckv_id32 *)(const void *)c->table.ptr;
-        head.n_lanes = (uint32_t)(c->table.len / 32);
-    }
-    ckv_body_begin(out, &head);
-    off = *change->own_off;
-    for (size_t i = 0; i < c->ops.len; i++) {
-        const ckv_column_op *o = &c->ops.ptr[i];
-        ckv_body_op op = {.kind = o->kind,
-                          .n = o->n,
-                          .bytes = o->bytes,
-                          .n_bytes = o->n_bytes,
-                          .amount = o->amount,
-                          .value_bytes = o->value,
-                          .n_value_bytes = o->value_bytes};
-        if (!name(c, change, lanes, o->left, off, &op.left) ||
-            !name(c, change, lanes, o->right, off, &op.right) ||
-            !name(c, change, lanes, o->holder, off, &op.holder)) {
+        if (c->table.len) {
+            if (c->ops.len == 0) from = before;
+            CKV_TRY(ckv_column_ops_push(&c->ops, op));
+        } else if (!put_op(c, change, lanes, &op, before, out)) {
             return CKV_ECORRUPT;
         }
-        ckv_body_put(out, &op);
-        if (ckv_op_makes_items(o->kind)) off += o->n;
+    }
+    if (c->table.status != CKV_OK) return c->table.status;
+    if (c->table.len) CKV_TRY(put_table(c, &change->head, start, ops, out));
+    for (size_t i = 0; i < c->ops.len; i++) {
+        const ckv_column_op *o = &c->ops.ptr[i];
+        if (!put_op(c, change, lanes, o, from, out)) return CKV_ECORRUPT;
+        if (ckv_op_makes_items(o->kind)) from += o->n;
     }
     *change->own_off = off;
     return out->status;

@@ -90,24 +90,33 @@ bool ckv_tree_is_live(ckv_tree *t, const ckv_space *space, const ckv_oplog *log,
 
 /* ---- registers */
 
+uint32_t ckv_tree_find(const ckv_tree *t, uint32_t holder, uint32_t key)
+{
+    if (t->v.ptr[holder].kind != CKV_TAG_LIST) {
+        const uint32_t first = t->keys.keys.ptr[key].reg;
+        if (first == CKV_HMAP_NONE || t->registers.regs.ptr[first].holder == holder) return first;
+    }
+    return ckv_register_find(&t->registers, holder, key);
+}
+
 ckv_status ckv_tree_register(ckv_tree *t, const ckv_oplog *log, uint32_t holder, uint32_t key,
                              uint32_t *reg)
 {
     bool is_new;
     ckv_container *c = &t->v.ptr[holder];
-    uint32_t first_lv = CKV_NONE;
-    if (c->kind == CKV_TAG_LIST) {
-        *reg = ckv_register_find(&t->registers, holder, key);
-        if (*reg != CKV_NONE) return CKV_OK;
-        first_lv = ckv_oplog_lv_of(log, key);
+    const bool is_list = c->kind == CKV_TAG_LIST;
+    *reg = ckv_tree_find(t, holder, key);
+    if (*reg != CKV_NONE) return CKV_OK;
+    if (is_list || t->keys.keys.ptr[key].reg != CKV_HMAP_NONE) {
+        const uint32_t first_lv = is_list ? ckv_oplog_lv_of(log, key) : CKV_NONE;
+        CKV_TRY(ckv_register_make(&t->registers, holder, key, first_lv, reg, &is_new));
+    } else {
+        CKV_TRY(ckv_register_make_apart(&t->registers, holder, key, reg));
+        t->keys.keys.ptr[key].reg = *reg;
     }
-    CKV_TRY(ckv_register_make(&t->registers, holder, key, first_lv, reg, &is_new));
-    if (is_new) {
-        t->registers.regs.ptr[*reg].next = c->first_reg;
-        c->first_reg = *reg;
-        if (c->kind == CKV_TAG_LIST && key >= t->registers.elements)
-            t->registers.elements = key + 1;
-    }
+    t->registers.regs.ptr[*reg].next = c->first_reg;
+    c->first_reg = *reg;
+    if (is_list && key >= t->registers.elements) t->registers.elements = key + 1;
     return CKV_OK;
 }
 

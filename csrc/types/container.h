@@ -78,7 +78,9 @@ const ckv_u32s *ckv_tree_makers(const ckv_tree *t, uint32_t container);
 /* Can it be reached from the root by values of registers, shown or not? */
 bool ckv_tree_is_live(ckv_tree *t, const ckv_space *space, const ckv_oplog *log, uint32_t container);
 
-/* The register of a key, member or element, made if need be. */
+/* The register of a key, member or element; CKV_NONE. */
+uint32_t ckv_tree_find(const ckv_tree *t, uint32_t holder, uint32_t key);
+/* The same, made if need be. */
 CKV_NODISCARD ckv_status ckv_tree_register(ckv_tree *t, const ckv_oplog *log, uint32_t holder,
                                            uint32_t key, uint32_t *reg);
 /* Registers of a Map or Set that have a value, by the bytes of their keys; valid until the next change. */

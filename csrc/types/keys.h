@@ -12,6 +12,7 @@
 typedef struct ckv_key {
     uint32_t off, n_bytes;
     uint64_t prefix; /* the first eight bytes, greatest first: most comparisons end there */
+    uint32_t reg;    /* the first register that has it, CKV_HMAP_NONE: most keys have no other */
 } ckv_key;
 CKV_VEC(ckv_key_vec, ckv_key);
 

@@ -56,6 +56,14 @@ ckv_status ckv_register_make(ckv_registers *x, uint32_t holder, uint32_t key, ui
     return CKV_OK;
 }
 
+ckv_status ckv_register_make_apart(ckv_registers *x, uint32_t holder, uint32_t key, uint32_t *reg)
+{
+    if (x->regs.len >= CKV_REG_MANY) return CKV_ELIMIT;
+    *reg = (uint32_t)x->regs.len;
+    return ckv_register_vec_push(&x->regs,
+                                 (ckv_register){holder, key, CKV_NONE, CKV_NONE, CKV_NONE});
+}
+
 void ckv_register_begin_again(ckv_registers *x, uint32_t list, uint32_t element, uint32_t lv)
 {
     const uint32_t reg = ckv_register_find(x, list, element);
@@ -462,7 +470,8 @@ bool ckv_registers_check(const ckv_registers *x, const char **why)
                 v[i] > x->ops.ptr[x->regs.ptr[r].last].lv2 / 2)
                 return false; /* only an element's first value is outside of the chain, and it is the oldest */
         }
-        if (ckv_register_find(x, x->regs.ptr[r].holder, x->regs.ptr[r].key) != r) return false;
+        const uint32_t found = ckv_register_find(x, x->regs.ptr[r].holder, x->regs.ptr[r].key);
+        if (found != r && found != CKV_NONE) return false;
     }
     return ckv_hmap_check(&x->by_place, why);
 }

@@ -58,6 +58,10 @@ CKV_NODISCARD ckv_status ckv_register_make(ckv_registers *x, uint32_t holder, ui
 /* A new element has a number that an older one had, which was rolled back, and its register, if there is one: the operation at lv is its first value. */
 void ckv_register_begin_again(ckv_registers *x, uint32_t list, uint32_t element, uint32_t lv);
 
+/* One that find does not know: the caller keeps its number by the key (types/container). */
+CKV_NODISCARD ckv_status ckv_register_make_apart(ckv_registers *x, uint32_t holder, uint32_t key,
+                                                 uint32_t *reg);
+
 /* The values: operations by lv, in no order; valid until the next change. */
 static inline const uint32_t *ckv_register_values(const ckv_registers *x, uint32_t reg, size_t *n)
 {
