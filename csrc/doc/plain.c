@@ -512,6 +512,15 @@ static ckv_status settle(reading *in, ckv_savepoint savepoint, ckv_status s)
     return s;
 }
 
+/* The one value that a stream is to hold. */
+static ckv_status read_one(reading *in, ckv_value *v)
+{
+    CKV_TRY(scan(in));
+    CKV_TRY(get_value(&in->r, v));
+    const uint8_t *end = ckv_tag_is_scalar(v->tag) ? in->r.p : in->nodes.ptr[0].end;
+    return end == in->r.end ? CKV_OK : CKV_ECORRUPT;
+}
+
 static ckv_status set(ckv_doc *doc, uint32_t map, const char *key, size_t key_bytes,
                       const uint8_t *plain, size_t n_bytes, bool is_default, ckv_buf *made)
 {
@@ -520,10 +529,8 @@ static ckv_status set(ckv_doc *doc, uint32_t map, const char *key, size_t key_by
     ckv_value v = {0};
     uint32_t container;
     CKV_TRY(reading_begin(&in, doc, plain, n_bytes, made, &savepoint));
-    ckv_status s = scan(&in);
-    if (s == CKV_OK) s = get_value(&in.r, &v);
+    ckv_status s = read_one(&in, &v);
     const bool scalar = ckv_tag_is_scalar(v.tag);
-    if (s == CKV_OK && (scalar ? in.r.p : in.nodes.ptr[0].end) != in.r.end) s = CKV_ECORRUPT;
     if (is_default && !scalar) v.tag = (ckv_tag)(v.tag + 8);
     if (s == CKV_OK) s = ckv_map_set(doc, map, key, key_bytes, &v, &container);
     if (s == CKV_OK && !scalar) s = fill(&in, 0, container);
@@ -563,10 +570,8 @@ ckv_status ckv_plain_assign(ckv_doc *doc, uint32_t list, size_t pos, const uint8
     ckv_value v = {0};
     uint32_t container;
     CKV_TRY(reading_begin(&in, doc, plain, n_bytes, made, &savepoint));
-    ckv_status s = scan(&in);
-    if (s == CKV_OK) s = get_value(&in.r, &v);
+    ckv_status s = read_one(&in, &v);
     const bool scalar = ckv_tag_is_scalar(v.tag);
-    if (s == CKV_OK && (scalar ? in.r.p : in.nodes.ptr[0].end) != in.r.end) s = CKV_ECORRUPT;
     if (s == CKV_OK) s = ckv_list_set(doc, list, pos, &v, &container);
     if (s == CKV_OK && !scalar) s = fill(&in, 0, container);
     if (s == CKV_OK) s = fill_all(&in);
