@@ -43,9 +43,11 @@ static void same_document(ckv_doc *x, ckv_doc *y)
 static void block_that_goes_back(ckv_doc *doc, int depth)
 {
     ckv_buf before = ckv_buf_init(ckv_alloc_libc);
+    s_arena a = {0};
     ckv_savepoint savepoint;
     T_EQ(ckv_doc_savepoint(doc, &savepoint), CKV_OK);
     plain(doc, NULL, &before);
+    const s_node *loaded = s_load(&a, doc, NULL);
     for (uint64_t n = 1 + t_below(12); n; n--) {
         T_EQ(s_edit(doc), CKV_OK);
         if (depth < 2 && t_one_in(5)) block_that_goes_back(doc, depth + 1);
@@ -53,6 +55,8 @@ static void block_that_goes_back(ckv_doc *doc, int depth)
     ckv_doc_rollback(doc, savepoint);
     s_check(doc);
     same_plain(doc, &before);
+    S_SAME(loaded, s_load(&a, doc, NULL));
+    s_arena_free(&a);
     ckv_buf_fini(&before);
 }
 
@@ -73,30 +77,28 @@ static void undo_some(ckv_doc *doc)
 /* A change with random edits; undo takes all of it back, undo of the undo brings all of it again. Nobody else writes meanwhile. */
 static void undo_and_redo(ckv_doc *doc)
 {
-    ckv_buf before = ckv_buf_init(ckv_alloc_libc), after = ckv_buf_init(ckv_alloc_libc);
+    s_arena a = {0};
     uint32_t change, undone;
     bool did;
     T_EQ(s_commit(doc), CKV_OK);
-    plain(doc, NULL, &before);
+    const s_node *before = s_load(&a, doc, NULL);
     for (uint64_t n = 1 + t_below(6); n; n--) T_EQ(s_edit(doc), CKV_OK);
     T_EQ(ckv_doc_commit(doc, 5, NULL, 0, &change), CKV_OK);
-    if (change == CKV_NO_CHANGE) goto end;
-    plain(doc, NULL, &after);
-    T_EQ(ckv_doc_undo(doc, &change, 1, NULL, 0, &did), CKV_OK);
-    s_check(doc);
-    same_plain(doc, &before);
-    T_EQ(ckv_doc_commit(doc, 6, NULL, 0, &undone), CKV_OK);
-    s_check(doc);
-    if (undone != CKV_NO_CHANGE) {
-        T_CHECK(did);
-        T_EQ(ckv_doc_undo(doc, &undone, 1, NULL, 0, &did), CKV_OK);
+    if (change != CKV_NO_CHANGE) {
+        const s_node *after = s_load(&a, doc, NULL);
+        T_EQ(ckv_doc_undo(doc, &change, 1, NULL, 0, &did), CKV_OK);
         s_check(doc);
-        same_plain(doc, &after);
-        T_EQ(s_commit(doc), CKV_OK);
+        S_SAME(before, s_load(&a, doc, NULL));
+        T_EQ(ckv_doc_commit(doc, 6, NULL, 0, &undone), CKV_OK);
+        T_EQ(did, undone != CKV_NO_CHANGE);
+        if (did) {
+            T_EQ(ckv_doc_undo(doc, &undone, 1, NULL, 0, &did), CKV_OK);
+            s_check(doc);
+            S_SAME(after, s_load(&a, doc, NULL));
+            T_EQ(s_commit(doc), CKV_OK);
+        }
     }
-end:
-    ckv_buf_fini(&before);
-    ckv_buf_fini(&after);
+    s_arena_free(&a);
 }
 
 static ckv_view *random_version(ckv_doc *doc)
@@ -156,6 +158,147 @@ static void follow_events(mirror *m, ckv_doc *doc)
     m->root = now;
     ckv_buf_fini(&events);
     ckv_buf_fini(&patches);
+}
+
+/* ---- cursors and paths */
+
+typedef struct bookmarks {
+    ckv_buf v[32];
+    size_t n;
+} bookmarks;
+
+static bool is_sequence(ckv_doc *doc, uint32_t c)
+{
+    return ckv_doc_kind(doc, c) == CKV_KIND_TEXT || ckv_doc_kind(doc, c) == CKV_KIND_LIST;
+}
+
+static size_t visible(ckv_doc *doc, uint32_t c)
+{
+    return ckv_doc_kind(doc, c) == CKV_KIND_TEXT ? ckv_text_len(doc, c) : ckv_list_len(doc, c);
+}
+
+/* A cursor stands where it was put, comes back from its bytes, and stays when what is behind it changes. */
+static void put_a_bookmark(ckv_doc *doc, bookmarks *b)
+{
+    ckv_cursor cursor, again;
+    size_t index;
+    const uint32_t c = s_any(doc);
+    if (!is_sequence(doc, c)) return;
+    T_EQ(s_commit(doc), CKV_OK);
+    const size_t len = visible(doc, c), pos = t_below(len + 1);
+    const bool behind = t_one_in(2);
+    T_EQ(ckv_cursor_at(doc, c, len + 1, behind, &cursor), CKV_ERANGE);
+    T_EQ(ckv_cursor_at(doc, c, pos, behind, &cursor), CKV_OK);
+    T_EQ(ckv_cursor_index(doc, &cursor, &index), CKV_OK);
+    T_EQ(index, pos);
+    ckv_buf bytes = ckv_buf_init(ckv_alloc_libc);
+    T_EQ(ckv_cursor_write(doc, &cursor, &bytes), CKV_OK);
+    T_EQ(ckv_cursor_read(doc, bytes.ptr, bytes.len, &again), CKV_OK);
+    T_CHECK(again.container == cursor.container && again.item == cursor.item &&
+            again.behind == cursor.behind);
+    for (size_t n = 0; n < bytes.len; n++)
+        T_EQ(ckv_cursor_read(doc, bytes.ptr, n, &again), CKV_ECORRUPT);
+    if (ckv_doc_kind(doc, c) == CKV_KIND_TEXT && pos > 0) {
+        T_EQ(ckv_text_insert(doc, c, 0, "up", 1, 2), CKV_OK);
+        T_EQ(ckv_cursor_index(doc, &cursor, &index), CKV_OK);
+        T_EQ(index, pos + 2);
+        T_EQ(ckv_text_delete(doc, c, 0, 2), CKV_OK);
+        T_EQ(ckv_cursor_index(doc, &cursor, &index), CKV_OK);
+        T_EQ(index, pos);
+        T_EQ(s_commit(doc), CKV_OK);
+    }
+    if (b->n < 32)
+        b->v[b->n++] = bytes;
+    else
+        ckv_buf_fini(&bytes);
+}
+
+/* What each bookmark says here. */
+static void read_bookmarks(ckv_doc *doc, const bookmarks *b, ckv_buf *out)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        ckv_cursor cursor;
+        size_t index = 0;
+        T_EQ(ckv_cursor_read(doc, b->v[i].ptr, b->v[i].len, &cursor), CKV_OK);
+        const ckv_status s = ckv_cursor_index(doc, &cursor, &index);
+        T_CHECK(s == CKV_OK || s == CKV_ESTALE);
+        if (s == CKV_OK) T_CHECK(index <= visible(doc, cursor.container));
+        ckv_buf_varint(out, s == CKV_OK ? index + 1 : 0);
+    }
+}
+
+/* Whoever follows the path of a container comes to it, unless something else is shown on the way. */
+static void follow_a_path(ckv_doc *doc)
+{
+    const uint32_t c = s_any(doc);
+    ckv_buf path = ckv_buf_init(ckv_alloc_libc);
+    T_EQ(ckv_doc_path(doc, c, &path), CKV_OK);
+    T_EQ(path.len / sizeof(ckv_step), ckv_doc_depth(doc, c));
+    uint32_t at = CKV_ROOT;
+    for (size_t i = 0; i < path.len; i += sizeof(ckv_step)) {
+        ckv_step step;
+        ckv_value v;
+        memcpy(&step, path.ptr + i, sizeof step);
+        if (step.key) {
+            T_EQ(ckv_doc_kind(doc, at), CKV_KIND_MAP);
+            T_EQ(ckv_map_get(doc, at, step.key, step.key_bytes, &v), CKV_OK);
+        } else {
+            T_EQ(ckv_doc_kind(doc, at), CKV_KIND_LIST);
+            T_EQ(ckv_list_get(doc, at, step.index, &v), CKV_OK);
+        }
+        uint32_t holder = c; /* what stands at this depth above the container */
+        while (ckv_doc_depth(doc, holder) > ckv_doc_depth(doc, at) + 1)
+            holder = ckv_tree_at(&doc->tree, holder)->holder;
+        if (ckv_tag_is_scalar(v.tag) || v.container != holder) {
+            ckv_buf conflicts = ckv_buf_init(ckv_alloc_libc);
+            bool found = false;
+            T_EQ(s_commit(doc), CKV_OK);
+            if (step.key)
+                T_EQ(ckv_map_conflicts(doc, NULL, at, step.key, step.key_bytes, &conflicts), CKV_OK);
+            else
+                T_EQ(ckv_list_conflicts(doc, NULL, at, step.index, &conflicts), CKV_OK);
+            T_CHECK(conflicts.len >= 2 * sizeof(ckv_conflict));
+            for (size_t k = 0; k < conflicts.len; k += sizeof(ckv_conflict)) {
+                ckv_conflict one;
+                memcpy(&one, conflicts.ptr + k, sizeof one);
+                found |= !ckv_tag_is_scalar(one.value.tag) && one.value.container == holder;
+            }
+            T_CHECK(found);
+            ckv_buf_fini(&conflicts);
+            break;
+        }
+        at = v.container;
+        if (i + sizeof step == path.len) T_EQ(at, c);
+    }
+    ckv_buf_fini(&path);
+}
+
+/* Undo in one container leaves what is beside it alone. */
+static void undo_in_scope(ckv_doc *doc)
+{
+    ckv_buf before = ckv_buf_init(ckv_alloc_libc), after = ckv_buf_init(ckv_alloc_libc);
+    bool did;
+    T_EQ(s_commit(doc), CKV_OK);
+    const uint32_t all = ckv_doc_n_changes(doc), scope = s_any(doc), other = s_any(doc);
+    for (uint32_t c = scope;; c = ckv_tree_at(&doc->tree, c)->holder) { /* neither around the other */
+        if (c == other) return;
+        if (c == CKV_ROOT) break;
+    }
+    for (uint32_t c = other;; c = ckv_tree_at(&doc->tree, c)->holder) {
+        if (c == scope) return;
+        if (c == CKV_ROOT) break;
+    }
+    T_EQ(ckv_plain_write(doc, NULL, other, &before), CKV_OK);
+    uint32_t changes[8], n = 0;
+    for (uint32_t c = 0; c < all && n < 8; c++) {
+        if (t_one_in(4)) changes[n++] = c;
+    }
+    T_EQ(ckv_doc_undo(doc, changes, n, &scope, 1, &did), CKV_OK);
+    T_EQ(did, ckv_doc_is_open(doc));
+    T_EQ(ckv_plain_write(doc, NULL, other, &after), CKV_OK);
+    T_BYTES(before.ptr, before.len, after.ptr, after.len);
+    ckv_buf_fini(&before);
+    ckv_buf_fini(&after);
 }
 
 /* A new replica reads everything, and passes on the same bytes. */
@@ -218,6 +361,8 @@ static void let_them_write(uint64_t seed, unsigned steps, bool with_liar)
     const size_t n_docs = with_liar ? N : 3;
     ckv_doc *docs[N];
     mirror mirrors[N] = {0};
+    bookmarks marks = {.n = 0};
+    ckv_buf there[2] = {ckv_buf_init(ckv_alloc_libc), ckv_buf_init(ckv_alloc_libc)};
     for (size_t i = 0; i < n_docs; i++) {
         T_EQ(s_new(&docs[i], ckv_alloc_libc, i == 3 ? 1 : (uint8_t)(i + 1)), CKV_OK);
         ckv_doc_watch(docs[i], true);
@@ -226,7 +371,7 @@ static void let_them_write(uint64_t seed, unsigned steps, bool with_liar)
     for (unsigned step = 0; step < steps; step++) {
         const size_t i = t_below(n_docs);
         ckv_doc *doc = docs[i];
-        switch (t_below(24)) {
+        switch (t_below(28)) {
         case 0: block_that_goes_back(doc, 0); break;
         case 1: undo_some(doc); break;
         case 2: undo_and_redo(doc); break;
@@ -247,6 +392,9 @@ static void let_them_write(uint64_t seed, unsigned steps, bool with_liar)
         case 9:
             if (with_liar && t_one_in(3)) lie(docs[3], docs[0]);
             break;
+        case 10: put_a_bookmark(doc, &marks); break;
+        case 11: follow_a_path(doc); break;
+        case 12: undo_in_scope(doc); break;
         default: T_EQ(s_edit(doc), CKV_OK);
         }
         s_check(doc);
@@ -259,7 +407,13 @@ static void let_them_write(uint64_t seed, unsigned steps, bool with_liar)
         follow_events(&mirrors[i], docs[i]);
         same_document(docs[0], docs[i]);
         diff_random_versions(docs[i]);
+        ckv_buf_clear(&there[i != 0]);
+        read_bookmarks(docs[i], &marks, &there[i != 0]);
+        T_BYTES(there[0].ptr, there[0].len, there[i != 0].ptr, there[i != 0].len);
     }
+    for (size_t i = 0; i < marks.n; i++) ckv_buf_fini(&marks.v[i]);
+    ckv_buf_fini(&there[0]);
+    ckv_buf_fini(&there[1]);
     same_bundles_again(docs[0]);
     dump(docs[0], seed);
     for (size_t i = 0; i < n_docs; i++) {
