@@ -110,7 +110,8 @@ def _follow(value: Any, patch: Patch) -> Any:
             value.insert(patch.new, value.pop(at))
     elif isinstance(value, set):
         if patch.old is not MISSING:
-            value.remove(patch.old)
+            is_nan = patch.old != patch.old  # there is one at most, and set.remove() does not find it
+            value.remove(next(member for member in value if member != member) if is_nan else patch.old)
         if patch.new is not MISSING:
             value.add(patch.new)
     elif isinstance(value, str):

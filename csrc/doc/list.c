@@ -25,8 +25,8 @@ ckv_status ckv_list_get(ckv_doc *doc, uint32_t list, size_t pos, ckv_value *out)
     if (pos >= ckv_list_len(doc, list)) return CKV_ERANGE;
     const uint32_t element = ckv_doc_element_of(doc, slot_at(doc, list, pos));
     CKV_TRY(ckv_doc_shown_element(doc, NULL, list, element, &lv));
-    if (lv == CKV_NONE) return CKV_ENOENT; /* every value was deleted: no honest replica does that */
-    *out = ckv_doc_value_at(doc, lv);
+    *out = lv == CKV_NONE ? (ckv_value){.tag = CKV_TAG_NONE} /* every value was deleted */
+                          : ckv_doc_value_at(doc, lv);
     return CKV_OK;
 }
 

@@ -95,14 +95,18 @@ def main() -> None:
             keep("body", b"\1" + body)
     replica, pen = stage(1, DOC_ID)
     keep("bundle", payload(replica.export()))
-    for kind in KINDS:
+    keep("bundle", payload(columns([replica.export()])))  # one of everything, in columns
+    for change in replica.changes.values():
+        keep("body", bytes([len(change.header.parents)]) + change.body)
+    for number, kind in enumerate(KINDS):
         lie = tell(kind, pen, replica)
         if lie.verdict in (APPLIED, VOID, LATER) and len(lie.bundle) < 1500:
-            keep("bundle", payload(lie.bundle))
+            if kind not in BODIES:
+                keep("bundle", payload(lie.bundle))
             fresh = Replica(DOC_ID)
             fresh.apply(replica.export())
             fresh.apply(lie.bundle)
-            if kind not in BODIES and kind not in HEADERS:
+            if kind not in BODIES and kind not in HEADERS and number % 8 == 0:
                 keep("bundle", payload(fresh.export()))
 
 

@@ -178,7 +178,7 @@ def range_of(op: Delete | Restore) -> tuple[object, int, int]:
 
 
 def touch(a: Op | None, b: Op) -> bool:
-    """Are these two DELETEs, or two RESTOREs of one change, whose ranges meet at an end? (RESTOREs may have to stand apart.)"""
+    """Are these two DELETEs, or two RESTOREs of one change, whose ranges meet at an end? (RESTOREs may have to.)"""
     if not isinstance(a, (Delete, Restore)) or not isinstance(b, (Delete, Restore)) or type(a) is not type(b):
         return False
     if isinstance(a, Restore) and isinstance(b, Restore) and a.change != b.change:

@@ -32,6 +32,7 @@ from .wire import (
 MAGIC = b"CKB\x01"
 REFERRED, OPENED, STATED = 0, 1, 2
 IN_HEADER, APART, OMITTED = 0, 1, 2
+MAX_RATIO = 64  # of the payload to its Zstandard frame
 COLUMNS, RAW, BEHIND_RAW = 0, 1, 2
 
 
@@ -115,7 +116,7 @@ def _read_bundle(data: bytes, doc_id: bytes | None) -> Bundle:
 def unpack(codec: int, raw_len: int, packed: bytes) -> bytes:
     if codec == 0:
         payload = packed
-    elif codec == 1 and raw_len <= 64 * len(packed):
+    elif codec == 1 and raw_len <= MAX_RATIO * len(packed):
         if len(zstandard.ZstdDecompressor().stream_reader(packed).read(raw_len + 1)) != raw_len:
             raise Malformed("raw_len")
         frame = zstandard.ZstdDecompressor().decompressobj()
@@ -285,6 +286,8 @@ def go_on_behind(at: Slice, item: Item) -> None:
 
 def frame_bundle(doc_id: bytes, payload: bytes, founder: tuple[bytes, bytes] | None = None, codec: int = 0) -> bytes:
     packed = zstandard.ZstdCompressor().compress(payload) if codec == 1 else payload
+    if len(payload) > MAX_RATIO * len(packed):
+        codec, packed = 0, payload
     data = MAGIC + doc_id + (b"\0" if founder is None else b"\1" + founder[0] + founder[1])
     return seal(data + bytes([codec]) + varint(len(payload)) + packed)
 

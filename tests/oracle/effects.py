@@ -35,7 +35,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Container:
-    """Known here by the item that made it; a default container, which many may make, by what `default_name` makes up."""
+    """Known here by the item that made it; a default one, which many may make, by what `default_name` makes up."""
 
     tag: int  # that of a new one
     depth: int

@@ -295,7 +295,8 @@ def three(draft: Draft) -> None:
 def element(draft: Draft, value: int) -> ItemId:
     """The one that shows this number."""
     view, items = draft.view(), its(draft, "l")
-    (found,) = (item for item in view.elements(items) if [view.plain(held) for held in view.values(items, item)][-1:] == [value])
+    shown = {item: [view.plain(held) for held in view.values(items, item)][-1:] for item in view.elements(items)}
+    (found,) = (item for item in shown if shown[item] == [value])
     return found
 
 
