@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
-import gc
 import json
-import os
 import random
 import statistics
 import sys
@@ -21,76 +19,13 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
+import containers  # noqa: E402
+import histories  # noqa: E402
 from libraries import LIBRARIES  # noqa: E402
+from measuring import SEED, Figures, need, resident, timed, typical  # noqa: E402
+from paper import concurrent, runs_of, sequential  # noqa: E402
 
 from crdtkv import traces  # noqa: E402
-
-Figures = dict[str, float]
-SEED = 1
-
-
-def timed(what: Callable[[], Any]) -> tuple[float, Any]:
-    gc.collect()
-    gc.disable()
-    began = process_time()
-    result = what()
-    took = process_time() - began
-    gc.enable()
-    return took, result
-
-
-def typical(what: Callable[[], Any], n: int = 7) -> tuple[float, Any]:
-    """The median of some runs, and the last result."""
-    took, result = [], None
-    for _ in range(n):
-        result = None
-        seconds, result = timed(what)
-        took.append(seconds)
-    return statistics.median(took), result
-
-
-def resident() -> int:
-    """What this process holds, after free memory went back to the system."""
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def need(holds: bool, what: str) -> None:
-    if not holds:
-        sys.exit(f"WRONG: {what}")
-
-
-# ---- the traces
-
-
-def sequential(where: str) -> tuple[list[traces.Splice], str]:
-    trace = traces.read(Path(where, "automerge-paper.json.gz")) if where else traces.made_up(SEED, 260_000)
-    need(not trace.start, "a trace with a start")
-    return [splice for txn in trace.txns for splice in txn], trace.end
-
-
-def concurrent(where: str) -> traces.Trace:
-    trace = traces.read(Path(where, "friendsforever.json.gz")) if where else traces.made_up_concurrent(SEED)
-    need(not trace.start, "a trace with a start")
-    return traces.joined(trace)
-
-
-def runs_of(edits: list[traces.Splice]) -> list[traces.Splice]:
-    """The same edits with typing and deleting in one stretch as one call each."""
-    out: list[traces.Splice] = []
-    for pos, n_del, s in edits:
-        if out:
-            at, n, before = out[-1]
-            if s and not n_del and not n and at + len(before) == pos:
-                out[-1] = at, 0, before + s
-                continue
-            if n_del and not s and not before and n and (pos == at or pos + n_del == at):
-                out[-1] = pos, n + n_del, ""
-                continue
-        out.append((pos, n_del, s))
-    return out
-
 
 # ---- typing
 
@@ -337,6 +272,7 @@ CASES: dict[str, Callable[..., Figures]] = {
     for case in (
         *(floor, typing, typing_each, typing_joined, splices, updates, forks, live),
         *(random_inserts, one_gap, prepends),
+        *(*containers.CASES, *histories.CASES),
     )
 }
 

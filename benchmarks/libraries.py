@@ -4,6 +4,8 @@ type(edits, each)    one call for every (position, n_deleted, text), in one tran
 save() / load(data)  bytes, and a document from them
 delta(before)        what has come since version() gave `before`;  apply(data) takes it in
 record()             makes typed(edits) possible: one transaction, and the bytes of it for the others
+mark()               names this version;  at(mark) is the text then (not y-py: it has none);  diff(a, b) between two
+observe(callback)    calls back with each transaction
 """
 
 from __future__ import annotations
@@ -69,6 +71,18 @@ class Crdtkv:
         if report.refused or report.waiting:
             sys.exit(f"an honest bundle is not taken: {report} {report.refused[:1]}")
 
+    def mark(self) -> Any:
+        return self.doc.heads
+
+    def at(self, mark: Any) -> str:
+        return str(self.doc.at(mark)["text"])
+
+    def diff(self, a: Any, b: Any) -> Any:
+        return self.doc.diff(a, b)
+
+    def observe(self, callback: Any) -> Any:
+        return self.doc.observe(callback)
+
     def __str__(self) -> str:
         return str(self.text)
 
@@ -129,15 +143,29 @@ class Loro:
     def apply(self, data: bytes) -> None:
         self.doc.import_(data)
 
+    def mark(self) -> Any:
+        self.doc.commit()
+        return self.doc.oplog_frontiers
+
+    def at(self, mark: Any) -> str:
+        self.doc.checkout(mark)
+        return self.text.to_string()
+
+    def diff(self, a: Any, b: Any) -> Any:
+        return self.doc.diff(a, b)
+
+    def observe(self, callback: Any) -> Any:
+        return self.doc.subscribe_root(callback)
+
     def __str__(self) -> str:
         return self.text.to_string()
 
 
 class Pycrdt:
-    def __init__(self, client: int = 1) -> None:
+    def __init__(self, client: int = 1, keep: bool = False) -> None:
         import pycrdt
 
-        self.doc = pycrdt.Doc(client_id=client)
+        self.doc = pycrdt.Doc(client_id=client, skip_gc=keep)
         self.text = self.doc.get("text", type=pycrdt.Text)
 
     def type(self, edits: Edits, each: bool) -> None:
@@ -186,6 +214,19 @@ class Pycrdt:
 
     def apply(self, data: bytes) -> None:
         self.doc.apply_update(data)
+
+    def mark(self) -> Any:
+        import pycrdt
+
+        return pycrdt.Snapshot.from_doc(self.doc)
+
+    def at(self, mark: Any) -> str:
+        import pycrdt
+
+        return str(pycrdt.Doc.from_snapshot(mark, self.doc).get("text", type=pycrdt.Text))
+
+    def observe(self, callback: Any) -> Any:
+        return self.text.observe(callback)
 
     def __str__(self) -> str:
         return str(self.text)
@@ -249,6 +290,9 @@ class YPy:
 
     def apply(self, data: bytes) -> None:
         self.y.apply_update(self.doc, data)
+
+    def observe(self, callback: Any) -> Any:
+        return self.text.observe(callback)
 
     def __str__(self) -> str:
         return str(self.text)
