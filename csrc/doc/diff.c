@@ -102,16 +102,17 @@ static ckv_status touch_all(ckv_differ *d)
 {
     const ckv_graph *g = &d->doc->graph;
     for (uint32_t i = 0; i < g->segments.len; i++) {
-        const uint32_t start = g->segments.ptr[i].start,
-                       end = i + 1 < g->segments.len ? g->segments.ptr[i + 1].start
-                                                     : ckv_ids_n(&g->ids);
+        const uint32_t start = g->segments.ptr[i].start, end = i + 1 < g->segments.len
+                                                                   ? g->segments.ptr[i + 1].start
+                                                                   : ckv_ids_n(&g->ids);
         const uint32_t in_a = d->a ? ckv_past_in_segment(d->a, g, i) : end,
                        in_b = d->b ? ckv_past_in_segment(d->b, g, i) : end;
         const uint32_t from = in_a < in_b ? in_a : in_b, to = in_a < in_b ? in_b : in_a;
         (void)start;
         if (from < to) CKV_TRY(touch_range(d, ckv_ids_lv(&g->ids, from), ckv_ids_lv(&g->ids, to)));
     }
-    if (!d->a != !d->b) CKV_TRY(touch_range(d, g->ids.n_lv, d->doc->log.n_lv)); /* the open change */
+    if (!d->a != !d->b)
+        CKV_TRY(touch_range(d, g->ids.n_lv, d->doc->log.n_lv)); /* the open change */
     return CKV_OK;
 }
 
@@ -237,7 +238,8 @@ static ckv_status put_path(ckv_differ *d, uint32_t container)
 {
     ckv_doc *doc = d->doc;
     uint32_t way[CKV_MAX_DEPTH], n = 0;
-    for (uint32_t c = container; c != CKV_ROOT; c = ckv_tree_at(&doc->tree, c)->holder) way[n++] = c;
+    for (uint32_t c = container; c != CKV_ROOT; c = ckv_tree_at(&doc->tree, c)->holder)
+        way[n++] = c;
     ckv_buf_u8(d->out, CKV_PATCH_PATH);
     ckv_buf_varint(d->out, n);
     while (n) {
@@ -286,8 +288,7 @@ bool ckv_same_value(const ckv_value *x, const ckv_value *y)
     case CKV_TAG_INT: return x->i64 == y->i64;
     case CKV_TAG_FLOAT: return memcmp(&x->f64, &y->f64, 8) == 0;
     case CKV_TAG_STR:
-    case CKV_TAG_BYTES:
-        return x->n_bytes == y->n_bytes && memcmp(x->ptr, y->ptr, x->n_bytes) == 0;
+    case CKV_TAG_BYTES: return x->n_bytes == y->n_bytes && memcmp(x->ptr, y->ptr, x->n_bytes) == 0;
     default: return x->container == y->container;
     }
 }

@@ -112,10 +112,7 @@ ckv_status ckv_doc_shown_element(ckv_doc *doc, const ckv_past *at, uint32_t list
     return ckv_doc_shown(doc, at, reg, lv);
 }
 
-static bool greater(void *ctx, uint32_t a, uint32_t b)
-{
-    return ckv_lv_before(ctx, b, a);
-}
+static bool greater(void *ctx, uint32_t a, uint32_t b) { return ckv_lv_before(ctx, b, a); }
 
 ckv_status ckv_doc_conflicts(ckv_doc *doc, const ckv_past *at, uint32_t reg, ckv_buf *out)
 {
@@ -125,7 +122,8 @@ ckv_status ckv_doc_conflicts(ckv_doc *doc, const ckv_past *at, uint32_t reg, ckv
     for (size_t i = 0; s == CKV_OK && i < lvs.len; i++) {
         const uint32_t lv = lvs.ptr[i];
         const ckv_op *op = &doc->log.ops.ptr[ckv_oplog_at_lv(&doc->log, lv)];
-        const uint32_t item = op->item + (lv - op->lv), c = ckv_ids_change_of_lv(&doc->graph.ids, lv);
+        const uint32_t item = op->item + (lv - op->lv),
+                       c = ckv_ids_change_of_lv(&doc->graph.ids, lv);
         const ckv_conflict one = {c, item - ckv_ids_item(&doc->graph.ids, c),
                                   ckv_doc_value_at(doc, lv)};
         ckv_buf_bytes(out, &one, sizeof one);

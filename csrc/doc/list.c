@@ -136,7 +136,8 @@ ckv_status ckv_list_delete(ckv_doc *doc, uint32_t list, size_t pos, size_t n)
     if (pos > len || n > len - pos) return CKV_ERANGE;
     CKV_TRY(ckv_edit_begin(doc, list, n, 24));
     if (n == 0) return CKV_OK;
-    if (n == 1 && doc->moves.v.len == 0) return delete_range(doc, list, pos, n); /* one step, or none */
+    if (n == 1 && doc->moves.v.len == 0)
+        return delete_range(doc, list, pos, n); /* one step, or none */
     CKV_TRY(ckv_doc_savepoint(doc, &savepoint));
     const ckv_status s = delete_range(doc, list, pos, n);
     if (s == CKV_OK)

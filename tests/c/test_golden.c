@@ -5,9 +5,9 @@
 #include "base/utf8.h"
 #include "crypto/digest.h"
 #include "doc/doc.h"
+#include "doc/exchange.h"
 #include "doc/map.h"
 #include "doc/plain.h"
-#include "doc/exchange.h"
 #include "doc/state.h"
 #include "doc/text.h"
 
@@ -166,8 +166,8 @@ static void each(void (*what)(const golden *g))
                "tests/golden/expected.txt: run me from the root of the repository");
     golden g;
     size_t n = 0;
-    while (fscanf(list, "%63s %79s %u %u %79s %4095s", g.name, g.root, &g.n_changes,
-                  &g.n_voids, g.content, g.text) == 6) {
+    while (fscanf(list, "%63s %79s %u %u %79s %4095s", g.name, g.root, &g.n_changes, &g.n_voids,
+                  g.content, g.text) == 6) {
         char path[128];
         snprintf(path, sizeof path, "tests/golden/%s.ckb", g.name);
         FILE *file = fopen(path, "rb");

@@ -18,7 +18,7 @@ import zstandard
 import crdtkv as ck
 from crdtkv.patch import mirror
 from oracle.author import Author, Pen
-from oracle.body import COUNTER, LIST, MAP, SET, TEXT, parse_body
+from oracle.body import COUNTER, LIST, MAP, SET, TEXT, TRUE, parse_body
 from oracle.bundle import (
     OMITTED,
     Chain,
@@ -82,6 +82,11 @@ def deep(view: View, of: ck.Doc | ck.View) -> None:
                 once.setdefault(value.container or value.id, value)  # a container that many made is one
             theirs = {f"{value.id.change.hex()}:{value.id.number}": value for value in once.values()}
             ours = handle.conflicts(at)
+            shown = handle[at]
+            if not held or not held[-1].container:
+                assert shape(shown) == (shape(view.plain(held[-1])) if held else "None")
+            elif type(of) is ck.Doc:
+                assert shown._container == next(iter(ours.values()))._container
             assert list(ours) == list(theirs)
             for op, value in theirs.items():
                 if value.container:
@@ -262,6 +267,8 @@ def follow_world(seed: int, steps: int) -> None:
     order = [*sent, *choose.choices(sent, k=len(sent) // 2)]
     choose.shuffle(order)
     replica, doc = Replica(doc_id), ck.Doc(id=doc_id)
+    told: list[ck.Event] = []
+    doc.observe(told.append)
     for data in [*order, *sent]:
         theirs, ours = replica.apply(data), doc.apply(data)
         same_version(replica, doc)
@@ -270,8 +277,27 @@ def follow_world(seed: int, steps: int) -> None:
         assert set(ours.waiting) == {*theirs.waiting, *theirs.later}
         assert {refusal.id for refusal in ours.refused} == {id for id, _ in theirs.refused}
     same(replica, doc)
+    patches = [patch for event in told for patch in event.patches]
+    assert shape(sorted_keys(mirror({}, patches))) == content(replica)
     same_exports(replica, doc, choose)
     same(replica, ck.Doc.load(doc.save()))
+
+
+def test_an_element_without_a_value_reads_as_none() -> None:
+    replica, pen = Replica(bytes(32)), Author(1).pen(bytes(32))
+    draft = pen.draft(replica)
+    items = draft.set("l", LIST)
+    first, *_ = draft.elements_at(items, 0, (TRUE, b""), (TRUE, b""))
+    draft.delete_item(draft.assign(first, TRUE))
+    pen.write(replica, draft)
+    doc = ck.Doc(id=bytes(32))
+    doc.apply(replica.export())
+    same(replica, doc)
+    assert doc["l"][0] is None and doc["l"][:] == [None, True] and list(doc["l"]) == [None, True]
+    doc["l"].move(0, 1)
+    doc["l"][1] = 5
+    replica.apply(doc.export())
+    same(replica, doc)
 
 
 @pytest.mark.parametrize("seed", FEW)
