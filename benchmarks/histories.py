@@ -86,7 +86,9 @@ def replicas(library: str, where: str, n: int, n_edits: int = 100) -> Figures:
         length, edits = 10_000, []
         for _ in range(n_edits):
             deletes = rng.random() < 0.2
-            edits.append((rng.randrange(length), 1, "") if deletes else (rng.randint(0, length), 0, "xyz"[rng.randrange(3)]))
+            edits.append(
+                (rng.randrange(length), 1, "") if deletes else (rng.randint(0, length), 0, "xyz"[rng.randrange(3)])
+            )
             length += -1 if deletes else 1
         work.append(edits)
 
@@ -142,7 +144,7 @@ def rollback(library: str, where: str, n: int = 1_000, turns: int = 15) -> Figur
 
 
 def events(library: str, where: str, n: int = 2_000, turns: int = 9) -> Figures:
-    """Each edit a transaction: before anybody observed, with one observer, after it cancelled; 1,000 edits in one, too."""
+    """Each edit a transaction: nobody observes, one does, it cancelled; and 1,000 edits in one transaction."""
     doc = new(library)
     doc.type([(0, 0, "x" * 10_000)], False)
     doc.close()
@@ -154,7 +156,9 @@ def events(library: str, where: str, n: int = 2_000, turns: int = 9) -> Figures:
     def measure(name: str) -> None:
         for _ in range(turns):
             took.setdefault(name, []).append(timed(lambda: doc.type(each, True))[0] / n)
-            took.setdefault(f"{name}, joined", []).append(timed(lambda: (doc.type(joined, False), doc.close()))[0] / 1_000)
+            took.setdefault(f"{name}, joined", []).append(
+                timed(lambda: (doc.type(joined, False), doc.close()))[0] / 1_000
+            )
 
     measure("warm")
     measure("none")

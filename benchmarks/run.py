@@ -280,7 +280,9 @@ def container_notes(report: dict[str, Any]) -> list[str]:
                     f"loaded in {figures[f'{form}: load'] * 1e3:,.0f} ms"
                     for form in forms
                 ]
-    return words and ["The peers' formats; the table has the smallest and the quickest of each. " + "; ".join(words) + "."]
+    return words and [
+        "The peers' formats; the table has the smallest and the quickest of each. " + "; ".join(words) + "."
+    ]
 
 
 def replicas(report: dict[str, Any]) -> list[list[str]]:
@@ -301,7 +303,9 @@ def differences(report: dict[str, Any]) -> list[list[str]]:
     for case, what in ("differences", "few changes"), ("differences 1", "a change per edit"):
         for library, figures in report["results"].get(case, {}).items():
             for place in ("head", "middle"):
-                cells = [f"{figures[f'{place} {n}'] * 1e3:.3f}" if isinstance(figures, dict) else figures for n in BETWEEN]
+                cells = [
+                    f"{figures[f'{place} {n}'] * 1e3:.3f}" if isinstance(figures, dict) else figures for n in BETWEEN
+                ]
                 rows.append([f"{library}, {what}, at the {place}", *cells])
     return rows
 

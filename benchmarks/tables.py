@@ -62,7 +62,10 @@ def of_python(path: Path) -> None:
     first = f"Python {report['python']}, {report['processors']} processors; {versions}. {traces}"
     first += f" Median of {report['runs']} runs, CPU time; a run longer than {report['limit']:.0f} s is cut off."
     put("python", "\n\n".join([first, markdown(run.table(report)), *run.notes(report)]))
-    put("containers", "\n\n".join([markdown(run.table(report, run.CONTAINERS, itself=True)), *run.container_notes(report)]))
+    put(
+        "containers",
+        "\n\n".join([markdown(run.table(report, run.CONTAINERS, itself=True)), *run.container_notes(report)]),
+    )
     put("histories", markdown(run.table(report, run.HISTORIES)))
     put("replicas", markdown(run.replicas(report)))
     put("differences", markdown(run.differences(report)))
