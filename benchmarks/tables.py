@@ -1,6 +1,7 @@
 """Writes the figures into docs/performance.md, between the markers <!-- NAME --> and <!-- end NAME -->.
 
 python benchmarks/tables.py build/bench.json      the Python tables, from `make bench ARGS="--json build/bench.json"`
+                                                  further JSON files (--only) replace the cases they hold
 python benchmarks/tables.py --c                   runs build/c/bench/bench_text (after `make cbench`)
 python benchmarks/tables.py --instructions        runs it under callgrind: minutes
 """
@@ -55,16 +56,31 @@ def markdown(rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
-def of_python(path: Path) -> None:
+def of_python(path: Path, *others: Path) -> None:
+    """`others`: later reports, which replace the cases they hold; the page says which."""
     report = json.loads(path.read_text())
+    anew = []
+    for other in others:
+        later = json.loads(other.read_text())
+        cases = [case for case in later["results"] if case != "floor"]
+        report["results"] |= {case: later["results"][case] for case in cases}
+        anew.append(
+            f"Measured apart, all libraries anew ({later['runs']} run(s), cut off at {later['limit']:.0f} s): "
+            f"{', '.join(f'`{case}`' for case in cases)}."
+        )
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items()) or "no peer"
     traces = "Made-up traces of the same shape." if report["made_up"] else "The traces as published."
     first = f"Python {report['python']}, {report['processors']} processors; {versions}. {traces}"
-    first += f" Median of {report['runs']} runs, CPU time; a run longer than {report['limit']:.0f} s is cut off."
+    first += (
+        f" Median of {report['runs']} runs, CPU time. *> {report['limit']:.0f} s*: a run, which is all of a case with "
+    )
+    first += (
+        "its saves, loads and checks, took longer by the clock and was cut off; it says nothing of a single figure."
+    )
     put("python", "\n\n".join([first, markdown(run.table(report)), *run.notes(report)]))
     put(
         "containers",
-        "\n\n".join([markdown(run.table(report, run.CONTAINERS, itself=True)), *run.container_notes(report)]),
+        "\n\n".join([markdown(run.table(report, run.CONTAINERS, itself=True)), *run.container_notes(report), *anew]),
     )
     put("histories", markdown(run.table(report, run.HISTORIES)))
     put("replicas", markdown(run.replicas(report)))
@@ -137,8 +153,8 @@ def main(arguments: list[str]) -> None:
             of_c()
         elif argument == "--instructions":
             of_instructions()
-        else:
-            of_python(Path(argument))
+    if files := [Path(argument) for argument in arguments if not argument.startswith("--")]:
+        of_python(*files)
     if not arguments:
         sys.exit(__doc__)
 
