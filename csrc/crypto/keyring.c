@@ -1,5 +1,7 @@
 #include "crypto/keyring.h"
 
+#include "crypto/sign.h"
+
 #include <sodium.h>
 
 #include "base/hash64.h"
@@ -13,11 +15,13 @@
 void ckv_identity_from_seed(ckv_identity *out, const uint8_t seed[32])
 {
     crypto_sign_seed_keypair(out->public_key.b, out->secret_key, seed);
+    ckv_key_vouch(&out->public_key);
 }
 
 void ckv_identity_random(ckv_identity *out)
 {
     crypto_sign_keypair(out->public_key.b, out->secret_key);
+    ckv_key_vouch(&out->public_key);
 }
 void ckv_identity_wipe(ckv_identity *identity) { sodium_memzero(identity, sizeof *identity); }
 

@@ -19,6 +19,8 @@ CKV_NODISCARD bool ckv_verify_change(const ckv_signature *s, const ckv_id32 *aut
                                      const ckv_id32 *id);
 /* Whether a key may open a lane: canonical, on the curve, in the prime-order group. */
 CKV_NODISCARD bool ckv_key_is_valid(const ckv_id32 *key);
+/* The key is good: it was made here, from its secret. */
+void ckv_key_vouch(const ckv_id32 *key);
 /* Whether keys of mixed order are refused. libsodium builds before 2025-12-30 may take them (CVE-2025-69277): found out here, once, and then
  * checked here too. */
 CKV_NODISCARD bool ckv_sign_selftest(void);

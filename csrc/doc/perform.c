@@ -274,26 +274,43 @@ static ckv_status replaced_for(ckv_judge *j, uint32_t item, uint32_t del, bool *
                                      ckv_doc_register_of(doc, op), op->lv, out);
 }
 
-static ckv_status do_delete(ckv_judge *j, const ckv_body_op *op, uint32_t made)
+/* Characters of a text, which is what deletes mostly name, are all that they seem: at most n from the one before `gap` on. */
+static ckv_status delete_characters(ckv_judge *j, ckv_seq *text, ckv_gap gap, uint32_t item,
+                                    uint32_t n, uint32_t *done)
 {
     ckv_doc *doc = j->doc;
-    const uint32_t change = ckv_ids_n(&doc->graph.ids);
+    if (deleted_for(j, ckv_space_span(&doc->space, gap.leaf, gap.slot)->del))
+        return ckv_wrong(j, "rule 14: a delete names what was deleted in its causal past");
+    CKV_TRY(ckv_space_reserve(&doc->space, doc->log.n_items, 1));
+    CKV_TRY(ckv_oplog_reserve(&doc->log, 1));
+    CKV_TRY(ckv_journal_reserve(&doc->journal, 1));
+    *done = ckv_seq_delete(&doc->space, text, gap, n, ckv_ids_n(&doc->graph.ids), &doc->journal);
+    ckv_oplog_delete(&doc->log, text->number, item, *done, UINT32_MAX);
+    return CKV_OK;
+}
+
+static ckv_status delete_some(ckv_judge *j, uint32_t item, uint32_t n, uint32_t *done)
+{
+    ckv_gap gap;
+    uint32_t del;
+    bool in_seq, replaced = false;
+    const uint32_t holder = holder_of(j, item, &gap);
+    if (holder != CKV_NONE && ckv_tree_at(&j->doc->tree, holder)->kind == CKV_TAG_TEXT)
+        return delete_characters(j, &ckv_tree_at(&j->doc->tree, holder)->seq, gap, item, n, done);
+    CKV_TRY(next_items(j, item, &n, &del, &in_seq));
+    if (!in_seq) CKV_TRY(replaced_for(j, item, del, &replaced));
+    if (replaced || deleted_for(j, del))
+        return ckv_wrong(j, "rule 14: a delete names what was deleted in its causal past");
+    /* in the order in which they are signed: pieces of one chain ascend */
+    return ckv_apply_delete(j->doc, ckv_ids_n(&j->doc->graph.ids), item, n, UINT32_MAX, done);
+}
+
+static ckv_status do_delete(ckv_judge *j, const ckv_body_op *op, uint32_t made)
+{
     for (uint32_t read = 0; read < op->n;) {
-        uint32_t item, len;
+        uint32_t item, len, done;
         CKV_TRY(ckv_names_range(j, op->left, read, op->n - read, made, &item, &len));
-        read += len;
-        while (len) {
-            uint32_t n = len, del, done;
-            bool in_seq, replaced = false;
-            CKV_TRY(next_items(j, item, &n, &del, &in_seq));
-            if (!in_seq) CKV_TRY(replaced_for(j, item, del, &replaced));
-            if (replaced || deleted_for(j, del))
-                return ckv_wrong(j, "rule 14: a delete names what was deleted in its causal past");
-            /* in the order in which they are signed: pieces of one chain ascend */
-            CKV_TRY(ckv_apply_delete(doc, change, item, n, UINT32_MAX, &done));
-            item += done;
-            len -= done;
-        }
+        for (read += len; len; item += done, len -= done) CKV_TRY(delete_some(j, item, len, &done));
     }
     return CKV_OK;
 }
