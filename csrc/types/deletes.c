@@ -62,25 +62,52 @@ bool ckv_del_by(const ckv_deletes *x, uint32_t del, uint32_t change)
     return false;
 }
 
+/* Of restores that were seen above a chain: how many close a delete of it that is open. */
+static uint32_t closes(const ckv_deletes *x, uint32_t del, const uint32_t *seen, size_t n)
+{
+    uint32_t closed = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t k = 0;
+        while (seen[k] != seen[i]) k++;
+        closed += k == i && ckv_del_by(x, del, seen[i]) && !ckv_del_restored(x, del, seen[i]);
+    }
+    return closed;
+}
+
 bool ckv_del_hides_at(const ckv_deletes *x, uint32_t del, const ckv_past *at, const ckv_graph *g,
                       uint32_t own)
 {
+    enum { FEW = 8 };
     const uint32_t all = del;
+    uint32_t seen[FEW]; /* what restores of the version took back */
+    size_t n = 0;
     bool restores = false; /* what restores stands before what it restores: newest first */
-    for (ckv_del_step s; ckv_del_next(x, &del, &s);) {
+    for (;;) {
+        const uint32_t d = del & ~CKV_DEL_AWAY;
+        if (d & CKV_DEL_MANY && n < FEW) {
+            const ckv_deleted *e = &x->entries.ptr[d & CKV_DEL_NUMBER];
+            if (e->newest < (at->all ? ckv_ids_n(&g->ids) : at->allin)) /* all of the rest is in the version */
+                return e->open > closes(x, d, seen, n);
+        }
+        ckv_del_step s;
+        if (!ckv_del_next(x, &del, &s)) return false;
+        const bool in = is_in(at, g, own, s.change);
         if (s.of != CKV_NONE) {
-            restores = true;
-        } else if (is_in(at, g, own, s.change) &&
-                   !(restores && ckv_del_restored_at(x, all, s.change, at, g, own))) {
+            restores |= in;
+            if (in && n < FEW) seen[n++] = s.of;
+        } else if (in && !(restores && ckv_del_restored_at(x, all, s.change, at, g, own))) {
             return true;
         }
     }
-    return false;
 }
 
 static uint32_t put(ckv_deletes *x, uint32_t rest, uint32_t change, uint32_t of, uint32_t open)
 {
-    ckv_deleteds_put(&x->entries, (ckv_deleted){rest, change, of, open});
+    const uint32_t before = rest & CKV_DEL_MANY ? x->entries.ptr[rest & CKV_DEL_NUMBER].newest
+                            : rest              ? rest - 1
+                                                : 0;
+    ckv_deleteds_put(&x->entries, (ckv_deleted){rest, change, of, open,
+                                                before > change ? before : change});
     return CKV_DEL_MANY | (uint32_t)(x->entries.len - 1);
 }
 

@@ -7,7 +7,7 @@
  * Spans of a sequence carry their del themselves; items that stand in no sequence (values of registers, marks) have it in by_item.
  *
  *     I1  open of an entry: deletes of its chain, itself included, that no restore of the chain takes back
- *     cost: O(1) now; at a version O(chain), or O(chain x restores)
+ *     cost: O(1) now; at a version that holds the whole chain O(1), or O(chain) with a few restores on top; else O(chain x restores)
  */
 #ifndef CKV_TYPES_DELETES_H
 #define CKV_TYPES_DELETES_H
@@ -23,6 +23,7 @@ typedef struct ckv_deleted {
     uint32_t rest, change;
     uint32_t of; /* CKV_NONE: `change` deleted; else `change` took back what `of` did */
     uint32_t open;
+    uint32_t newest; /* the greatest change of its chain, itself included */
 } ckv_deleted;
 CKV_VEC(ckv_deleteds, ckv_deleted);
 
