@@ -486,6 +486,7 @@ ckv_status ckv_doc_tell(ckv_doc *doc, uint32_t end, bool is_local)
 {
     if (!doc->watched || doc->told >= end) return CKV_OK;
     const ckv_past before = {.a = doc->env.alloc,
+                             .prefix = true,
                              .allin = doc->told,
                              .allin_item = ckv_ids_item(&doc->graph.ids, doc->told)};
     ckv_event e = {.first = doc->told,

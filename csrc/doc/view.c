@@ -23,17 +23,20 @@ ckv_status ckv_view_new(ckv_view **out, ckv_doc *doc, const ckv_id32 *heads, siz
     ckv_view *v;
     CKV_TRY(make(&v, doc));
     const ckv_status s = ckv_doc_version(doc, heads, n_heads, true, &v->past);
-    if (s != CKV_OK)
+    if (s != CKV_OK) {
         ckv_view_free(v);
-    else
-        *out = v;
-    return s;
+        return s;
+    }
+    v->past.prefix = ckv_past_is_prefix(&v->past, &doc->graph);
+    *out = v;
+    return CKV_OK;
 }
 
 ckv_status ckv_view_first(ckv_view **out, ckv_doc *doc, uint32_t n_changes)
 {
     ckv_view *v;
     CKV_TRY(make(&v, doc));
+    v->past.prefix = true;
     v->past.allin = n_changes;
     v->past.allin_item = ckv_ids_item(&doc->graph.ids, n_changes);
     *out = v;

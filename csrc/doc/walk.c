@@ -17,6 +17,10 @@ uint32_t ckv_items_alike(const ckv_doc *doc, const ckv_past *at, uint32_t item, 
         *in = true;
         return at->allin_item - item < n ? at->allin_item - item : n;
     }
+    if (at->prefix) {
+        *in = false;
+        return n;
+    }
     const uint32_t c = ckv_ids_change_of_item(&g->ids, item), segment = ckv_graph_segment_of(g, c);
     const uint32_t out =
         ckv_past_in_segment(at, g, segment); /* changes of the segment below `out` are in */

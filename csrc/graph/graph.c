@@ -225,7 +225,7 @@ void ckv_past_reset(ckv_past *p)
 {
     for (size_t i = 0; i < p->touched.len; i++) p->n[p->touched.ptr[i]] = 0;
     p->touched.len = p->todo.len = 0;
-    p->all = false;
+    p->all = p->prefix = false;
     p->allin = p->allin_item = 0;
 }
 
@@ -297,6 +297,16 @@ void ckv_past_close(ckv_past *p, const ckv_graph *g)
         if (in < end) break;
     }
     p->allin_item = ckv_ids_item(&g->ids, p->allin);
+}
+
+bool ckv_past_is_prefix(const ckv_past *p, const ckv_graph *g)
+{
+    if (p->all) return false;
+    for (size_t i = 0; i < p->touched.len; i++) {
+        const uint32_t branch = p->touched.ptr[i];
+        if (ckv_graph_at(g, branch, p->n[branch] - 1) >= p->allin) return false;
+    }
+    return true;
 }
 
 ckv_status ckv_past_of(ckv_past *p, const ckv_graph *g, uint32_t prev, const uint32_t *parents,

@@ -53,6 +53,7 @@ typedef struct ckv_graph {
 typedef struct ckv_past {
     ckv_alloc a;
     bool all;       /* everything that is here */
+    bool prefix;    /* exactly the changes below allin; only said of versions that are kept */
     uint32_t allin; /* every change below */
     uint32_t allin_item;
     uint32_t *n; /* owned; per branch: its changes with seq < n are in */
@@ -112,10 +113,12 @@ void ckv_past_close(ckv_past *p, const ckv_graph *g);
 CKV_NODISCARD ckv_status ckv_past_of(ckv_past *p, const ckv_graph *g, uint32_t prev,
                                      const uint32_t *parents, uint32_t n_parents);
 bool ckv_past_has_slow(const ckv_past *p, const ckv_graph *g, uint32_t change);
+/* Does it hold nothing but what is below allin? For one that is closed. */
+bool ckv_past_is_prefix(const ckv_past *p, const ckv_graph *g);
 
 static inline bool ckv_past_has(const ckv_past *p, const ckv_graph *g, uint32_t change)
 {
-    return p->all || change < p->allin || ckv_past_has_slow(p, g, change);
+    return p->all || change < p->allin || (!p->prefix && ckv_past_has_slow(p, g, change));
 }
 
 static inline bool ckv_past_has_item(const ckv_past *p, const ckv_graph *g, uint32_t item)
