@@ -67,13 +67,13 @@ ckv_status ckv_apply_write(ckv_doc *doc, const ckv_author_view *v, ckv_op_kind k
         size_t n;
         ckv_register_values(&doc->tree.registers, reg, &n);
         CKV_TRY(ckv_journal_reserve(&doc->journal, n + 3));
-        CKV_TRY(ckv_tree_reserve(&doc->tree, &doc->space, &doc->journal, 1));
+        CKV_TRY(ckv_tree_reserve(&doc->tree, &doc->journal, 1));
         if (ckv_tag_is_default(tag)) {
             /* The last step that can fail; what it makes has no item in the log yet, so nobody can ask for it. */
-            CKV_TRY(ckv_tree_default(&doc->tree, &doc->space, tag, item, holder, reg, v,
+            CKV_TRY(ckv_tree_default(&doc->tree, tag, item, holder, reg, v,
                                      &doc->journal, made));
         } else {
-            *made = ckv_tree_make(&doc->tree, &doc->space, tag, item, holder, reg,
+            *made = ckv_tree_make(&doc->tree, tag, item, holder, reg,
                                   kind == CKV_OP_ASSIGN ? key : CKV_NO_ITEM, &doc->journal);
         }
     }
@@ -109,7 +109,7 @@ ckv_status ckv_apply_reserve_elements(ckv_doc *doc, uint32_t n, uint32_t n_made)
     CKV_TRY(ckv_space_reserve(&doc->space, doc->log.n_items + n, 1));
     CKV_TRY(ckv_oplog_reserve(&doc->log, 1));
     CKV_TRY(ckv_u32s_reserve(&doc->log.value_at, n));
-    if (n_made) CKV_TRY(ckv_tree_reserve(&doc->tree, &doc->space, &doc->journal, n_made));
+    if (n_made) CKV_TRY(ckv_tree_reserve(&doc->tree, &doc->journal, n_made));
     return ckv_journal_reserve(&doc->journal, n_made + 3);
 }
 
@@ -125,7 +125,7 @@ void ckv_apply_elements(ckv_doc *doc, uint32_t list, uint32_t n, uint32_t left, 
         ckv_rd_blob(&r, &skip);
         uint32_t c = CKV_NONE;
         if (!ckv_tag_is_scalar(tag))
-            c = ckv_tree_make(&doc->tree, &doc->space, tag, item + i, list, CKV_NONE, item + i,
+            c = ckv_tree_make(&doc->tree, tag, item + i, list, CKV_NONE, item + i,
                               &doc->journal);
         if (made) made[i] = c;
         if (item + i < doc->tree.registers.elements)

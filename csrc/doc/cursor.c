@@ -17,7 +17,7 @@ ckv_status ckv_cursor_at(ckv_doc *doc, uint32_t container, size_t pos, bool behi
     if (!ckv_doc_is_live(doc, container)) return CKV_ESTALE;
     const ckv_seq *s = &ckv_tree_at(&doc->tree, container)->seq;
     if (pos > s->visible) return CKV_ERANGE;
-    *out = (ckv_cursor){container, CKV_NO_ITEM, behind};
+    *out = (ckv_cursor){container, CKV_NO_ITEM, doc->rollbacks, behind};
     if (behind ? pos == 0 : pos == s->visible) return CKV_OK;
     const ckv_gap gap = ckv_seq_gap(&doc->space, s, (uint32_t)pos + !behind);
     const uint32_t item = ckv_space_span(&doc->space, gap.leaf, gap.slot)->item + gap.off - 1;
@@ -25,10 +25,16 @@ ckv_status ckv_cursor_at(ckv_doc *doc, uint32_t container, size_t pos, bool behi
     return CKV_OK;
 }
 
+/* Was its item rolled back? Its number may be that of another one now. */
+static bool is_gone(const ckv_doc *doc, const ckv_cursor *c)
+{
+    return c->item != CKV_NO_ITEM && ckv_doc_taken_back(doc, c->item, c->since);
+}
+
 ckv_status ckv_cursor_index(ckv_doc *doc, const ckv_cursor *c, size_t *out)
 {
     CKV_TRY(ckv_doc_flush(doc));
-    if (!ckv_doc_is_live(doc, c->container)) return CKV_ESTALE;
+    if (!ckv_doc_is_live(doc, c->container) || is_gone(doc, c)) return CKV_ESTALE;
     if (c->item == CKV_NO_ITEM) {
         *out = c->behind ? 0 : ckv_tree_at(&doc->tree, c->container)->seq.visible;
         return CKV_OK;
@@ -53,6 +59,7 @@ ckv_status ckv_cursor_write(ckv_doc *doc, const ckv_cursor *c, ckv_buf *out)
 {
     /* An end is named by the container, that is by the item that made it. */
     const bool at_end = c->item == CKV_NO_ITEM;
+    if (is_gone(doc, c)) return CKV_ESTALE;
     const uint32_t item = at_end ? ckv_tree_at(&doc->tree, c->container)->item : c->item;
     const uint32_t change = ckv_ids_change_of_item(&doc->graph.ids, item);
     ckv_buf_bytes(out, MAGIC, 4);
@@ -81,7 +88,7 @@ ckv_status ckv_cursor_read(ckv_doc *doc, const uint8_t *bytes, size_t n_bytes, c
                    n = ckv_ids_item(&doc->graph.ids, change + 1) - first;
     if (number >= n) return CKV_ECORRUPT;
     const uint32_t item = first + (uint32_t)number;
-    *out = (ckv_cursor){.item = flags & 2 ? CKV_NO_ITEM : item, .behind = flags & 1};
+    *out = (ckv_cursor){.item = flags & 2 ? CKV_NO_ITEM : item, .since = doc->rollbacks, .behind = flags & 1};
     out->container = flags & 2 ? ckv_tree_of(&doc->tree, item) : holder_of(doc, item);
     if (out->container == CKV_NONE || !is_sequence(doc, out->container)) return CKV_ECORRUPT;
     if (!(flags & 2) && ckv_doc_element_of(doc, item) != item) return CKV_ECORRUPT;

@@ -16,20 +16,6 @@ static ckv_status touch(ckv_differ *d, uint32_t container, uint32_t item, uint32
     return ckv_touches_push(&d->touches, (ckv_touch){container, item, n});
 }
 
-/* An element that was moved shows at other slots than its own. */
-static ckv_status touch_slots(ckv_differ *d, uint32_t list, uint32_t element)
-{
-    const ckv_doc *doc = d->doc;
-    const ckv_past *const versions[2] = {d->a, d->b};
-    for (int i = 0; i < 2; i++) {
-        const uint32_t slot =
-            versions[i] ? ckv_moves_slot_at(&doc->moves, &doc->graph, versions[i], element)
-                        : ckv_moves_slot(&doc->moves, element);
-        CKV_TRY(touch(d, list, slot, 1));
-    }
-    return CKV_OK;
-}
-
 /* Items that were deleted or restored, of whatever kind. */
 static ckv_status touch_named(ckv_differ *d, uint32_t item, uint32_t n)
 {
@@ -45,7 +31,7 @@ static ckv_status touch_named(ckv_differ *d, uint32_t item, uint32_t n)
             CKV_TRY(touch(d, op->holder, item, m));
             for (uint32_t i = item; op->kind == CKV_OP_ELEMENTS && i < item + m; i++) {
                 if (doc->moves.v.len && ckv_hmap_get(&doc->moves.by_element, i) != CKV_HMAP_NONE)
-                    CKV_TRY(touch_slots(d, op->holder, i));
+                    CKV_TRY(ckv_u32s_push(&d->moved, i));
                 const uint32_t reg = ckv_register_find(&doc->tree.registers, op->holder, i);
                 if (reg != CKV_NONE) CKV_TRY(ckv_u32s_push(&d->regs, reg));
             }
@@ -72,12 +58,7 @@ static ckv_status touch_op(ckv_differ *d, const ckv_op *op, uint32_t k, uint32_t
     case CKV_OP_ADD:
     case CKV_OP_DISCARD:
     case CKV_OP_ASSIGN: return ckv_u32s_push(&d->regs, ckv_doc_register_of(doc, op));
-    case CKV_OP_MOVE: {
-        const uint32_t element = doc->log.moved.ptr[op->holder];
-        const ckv_op *made = &doc->log.ops.ptr[ckv_oplog_at_item(&doc->log, element)];
-        CKV_TRY(touch(d, made->holder, element, 1));
-        return touch_slots(d, made->holder, element);
-    }
+    case CKV_OP_MOVE: return ckv_u32s_push(&d->moved, doc->log.moved.ptr[op->holder]);
     case CKV_OP_COUNT: return ckv_u32s_push(&d->counters, op->holder);
     case CKV_OP_MARK: return ckv_u32s_push(&d->marked, op->holder);
     }
@@ -140,6 +121,22 @@ static bool reg_before(void *ctx, uint32_t a, uint32_t b) /* by holder, then in 
     if (x->holder != y->holder) return x->holder < y->holder;
     if (ckv_tree_at(t, x->holder)->kind == CKV_TAG_LIST) return x->key < y->key;
     return ckv_keys_order(&t->keys, x->key, y->key) < 0;
+}
+
+/* An element that was moved shows at other slots than its own. */
+static ckv_status touch_slots(ckv_differ *d, uint32_t element)
+{
+    const ckv_doc *doc = d->doc;
+    const uint32_t list = doc->log.ops.ptr[ckv_oplog_at_item(&doc->log, element)].holder;
+    CKV_TRY(touch(d, list, element, 1));
+    const ckv_past *const versions[2] = {d->a, d->b};
+    for (int i = 0; i < 2; i++) {
+        const uint32_t slot =
+            versions[i] ? ckv_moves_slot_at(&doc->moves, &doc->graph, versions[i], element)
+                        : ckv_moves_slot(&doc->moves, element);
+        CKV_TRY(touch(d, list, slot, 1));
+    }
+    return CKV_OK;
 }
 
 static bool touch_before(void *ctx, uint32_t a, uint32_t b)
@@ -406,6 +403,8 @@ static ckv_status diff_all(ckv_differ *d)
     ckv_tree *t = &d->doc->tree;
     ckv_u32s where = {.a = d->doc->env.alloc};
     CKV_TRY(touch_all(d));
+    CKV_TRY(sort_once(&d->moved));
+    for (size_t i = 0; i < d->moved.len; i++) CKV_TRY(touch_slots(d, d->moved.ptr[i]));
     CKV_TRY(sort_once(&d->regs));
     CKV_TRY(ckv_sort(&d->regs, reg_before, t));
     CKV_TRY(sort_touches(d));
@@ -439,6 +438,7 @@ static ckv_status diff(ckv_doc *doc, const ckv_past *a, const ckv_past *b, ckv_b
                     .regs = {.a = al},
                     .counters = {.a = al},
                     .marked = {.a = al},
+                    .moved = {.a = al},
                     .order = {.a = al},
                     .flips = {.a = al},
                     .out = out};
@@ -449,6 +449,7 @@ static ckv_status diff(ckv_doc *doc, const ckv_past *a, const ckv_past *b, ckv_b
     ckv_u32s_fini(&d.regs);
     ckv_u32s_fini(&d.counters);
     ckv_u32s_fini(&d.marked);
+    ckv_u32s_fini(&d.moved);
     ckv_u32s_fini(&d.order);
     ckv_flips_fini(&d.flips);
     return s;

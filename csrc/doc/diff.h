@@ -30,6 +30,7 @@ typedef struct ckv_differ {
     const ckv_past *a, *b;
     ckv_touches touches;
     ckv_u32s regs, counters, marked; /* numbers, in the end sorted and once each */
+    ckv_u32s moved;                  /* elements that were moved, or went or came and were moved some time */
     ckv_u32s order;                  /* scratch */
     ckv_flips flips;            /* of the sequence at hand */
     ckv_plain_out *plain;

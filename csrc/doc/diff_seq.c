@@ -9,6 +9,7 @@
 typedef struct finding {
     ckv_differ *d;
     bool moves;
+    ckv_moves_round rounds[2]; /* at a, at b */
     ckv_u32s starts; /* scratch: items, sorted in order of the document */
 } finding;
 
@@ -20,8 +21,8 @@ static bool differs(const finding *f, uint32_t item, uint32_t *n, uint32_t del, 
     *n = ckv_items_alike(d->doc, d->a, item, *n, &in_a);
     *n = ckv_items_alike(d->doc, d->b, item, *n, &in_b);
     if (f->moves) *n = 1;
-    *old = in_a && ckv_item_shows(d->doc, d->a, item, del, f->moves);
-    *new = in_b && ckv_item_shows(d->doc, d->b, item, del, f->moves);
+    *old = in_a && ckv_item_shows(d->doc, d->a, item, del, f->moves, f->rounds[0]);
+    *new = in_b && ckv_item_shows(d->doc, d->b, item, del, f->moves, f->rounds[1]);
     return *old != *new;
 }
 
@@ -87,7 +88,13 @@ static ckv_status look_at_touched(finding *f, const ckv_touch *t, size_t n_touch
     for (size_t i = 0, k = 0; i < f->starts.len; i++) {
         const uint32_t item = f->starts.ptr[i];
         ckv_gap gap;
-        for (k = 0; !(item >= t[k].item && item < t[k].item + t[k].n);) k++;
+        for (size_t lo = k = 0, hi = n_touches; lo < hi;) { /* touches ascend: the last that begins at or before the item */
+            const size_t mid = (lo + hi) / 2;
+            if (t[mid].item <= item)
+                lo = mid + 1, k = mid;
+            else
+                hi = mid;
+        }
         CKV_MUST(ckv_space_locate(x, item, &gap));
         const ckv_span *s = ckv_space_span(x, gap.leaf, gap.slot);
         uint32_t len = s->len - (gap.off - 1);
@@ -112,6 +119,7 @@ ckv_status ckv_diff_flips(ckv_differ *d, size_t first, size_t end)
 {
     finding f = {.d = d, .moves = ckv_has_moves(d->doc, d->container), .starts = {.a = d->doc->env.alloc}};
     const size_t n = end - first;
+    for (uint32_t i = 0; i < 2; i++) f.rounds[i] = ckv_moves_begin(&d->doc->moves, i);
     d->flips.len = 0;
     if (n == 0) return CKV_OK;
     const bool few = n <= 16 + d->doc->space.n_spans / 16;

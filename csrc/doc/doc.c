@@ -39,6 +39,7 @@ ckv_status ckv_doc_new(ckv_doc **out, const ckv_env *env, const ckv_identity *id
                    .values = {.a = a},
                    .stands_for = ckv_hmap_init(a, (uint32_t)s),
                    .own_lanes = {.a = a},
+                   .floors = {.a = a},
                    .events = ckv_buf_init(a),
                    .patches = ckv_buf_init(a),
                    .own_lane = CKV_NONE};
@@ -79,6 +80,7 @@ void ckv_doc_free(ckv_doc *d)
     ckv_u32s_fini(&d->values);
     ckv_hmap_fini(&d->stands_for);
     ckv_own_lanes_fini(&d->own_lanes);
+    ckv_floors_fini(&d->floors);
     ckv_buf_fini(&d->events);
     ckv_buf_fini(&d->patches);
     ckv_undos_fini(&d->journal.log);

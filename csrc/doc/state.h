@@ -63,6 +63,11 @@ typedef struct ckv_own_lane { /* changes of it from `since` on were made here */
 } ckv_own_lane;
 CKV_VEC(ckv_own_lanes, ckv_own_lane);
 
+typedef struct ckv_floor { /* the rollback with this number took back all items from `item` on, which other ones may be now */
+    uint32_t number, item;
+} ckv_floor;
+CKV_VEC(ckv_floors, ckv_floor);
+
 struct ckv_doc {
     ckv_env env;
     ckv_identity identity;
@@ -100,6 +105,8 @@ struct ckv_doc {
     size_t open_bytes; /* about the size of the open body */
     uint32_t
         joins_since; /* runs that began before this lv are of an earlier change, or before a savepoint */
+    uint32_t rollbacks;   /* that took items back */
+    ckv_floors floors;    /* of those: ascending in both, without those that a later one went below */
     uint32_t unsigned_changes; /* of the own lane since its last signature */
     size_t unsigned_bytes;
     uint64_t n_verified;
@@ -116,6 +123,8 @@ struct ckv_doc {
 CKV_NODISCARD ckv_status ckv_doc_flush(ckv_doc *doc);
 /* The number that the open change will have: knots may come before it. */
 uint32_t ckv_doc_open_change(const ckv_doc *doc);
+/* Was this item taken back by a rollback since there were `since` of them? */
+bool ckv_doc_taken_back(const ckv_doc *doc, uint32_t item, uint32_t since);
 void ckv_doc_undo_to(ckv_doc *doc, size_t journal); /* what is there now, not the log */
 /* Room for one change's time, message and void entry. */
 CKV_NODISCARD ckv_status ckv_doc_reserve_notes(ckv_doc *doc, size_t message_bytes);

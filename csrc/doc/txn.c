@@ -187,6 +187,7 @@ bool ckv_doc_is_own(const ckv_doc *doc, uint32_t change)
 ckv_status ckv_doc_savepoint(ckv_doc *doc, ckv_savepoint *savepoint)
 {
     CKV_TRY(ckv_doc_flush(doc));
+    CKV_TRY(ckv_floors_reserve(&doc->floors, 1));
     if (doc->journal.on == 0) doc->journal.log.len = 0;
     doc->journal.on++;
     doc->joins_since = doc->log.n_lv;
@@ -229,9 +230,32 @@ void ckv_doc_undo_to(ckv_doc *doc, size_t journal)
     }
 }
 
+/* Room was made by every savepoint; a rollback takes that of its own. */
+static void note_floor(ckv_doc *doc, uint32_t item)
+{
+    ckv_floors *v = &doc->floors;
+    while (v->len && v->ptr[v->len - 1].item >= item) v->len--;
+    ckv_floors_put(v, (ckv_floor){doc->rollbacks++, item});
+}
+
+bool ckv_doc_taken_back(const ckv_doc *doc, uint32_t item, uint32_t since)
+{
+    const ckv_floors *v = &doc->floors;
+    size_t lo = 0, hi = v->len; /* the first rollback since then went lowest of those */
+    while (lo < hi) {
+        const size_t mid = (lo + hi) / 2;
+        if (v->ptr[mid].number < since)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < v->len && v->ptr[lo].item <= item;
+}
+
 void ckv_doc_rollback(ckv_doc *doc, ckv_savepoint savepoint)
 {
     doc->pending = (ckv_pending){0};
+    if (doc->log.n_items > savepoint.n_items) note_floor(doc, savepoint.n_items);
     ckv_doc_undo_to(doc, savepoint.journal);
     ckv_oplog_truncate(&doc->log, savepoint.n_lv, savepoint.n_items);
     doc->open_bytes = savepoint.open_bytes;

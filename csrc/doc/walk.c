@@ -31,12 +31,13 @@ uint32_t ckv_items_alike(const ckv_doc *doc, const ckv_past *at, uint32_t item, 
     return stop < n ? stop : n;
 }
 
-bool ckv_item_shows(const ckv_doc *doc, const ckv_past *at, uint32_t item, uint32_t del, bool moves)
+bool ckv_item_shows(const ckv_doc *doc, const ckv_past *at, uint32_t item, uint32_t del, bool moves,
+                    ckv_moves_round round)
 {
     if (!at && !moves) return !ckv_del_hides(&doc->space.deletes, del);
     if (moves) {
         const uint32_t element = ckv_doc_element_of(doc, item);
-        const uint32_t slot = at ? ckv_moves_slot_at(&doc->moves, &doc->graph, at, element)
+        const uint32_t slot = at ? ckv_moves_slot_in(&doc->moves, round, &doc->graph, at, element)
                                  : ckv_moves_slot(&doc->moves, element);
         if (slot != item) return false;
         if (element != item) {
@@ -55,6 +56,7 @@ ckv_status ckv_walk_begin(ckv_walk *p, ckv_doc *doc, const ckv_past *at, uint32_
     const ckv_seq *s = &ckv_tree_at(&doc->tree, container)->seq;
     *p = (ckv_walk){.doc = doc, .at = at, .leaf = s->first_leaf, .left = n};
     p->moves = at && ckv_has_moves(doc, container);
+    if (p->moves) p->round = ckv_moves_begin(&doc->moves, 0);
     if (at) {
         p->skip = start;
         return CKV_OK;
@@ -74,7 +76,7 @@ static bool shows(const ckv_walk *p, const ckv_span *s, uint32_t item, uint32_t 
     *n = ckv_items_alike(p->doc, p->at, item, *n, &in);
     if (!in) return false;
     if (p->moves) *n = 1;
-    return ckv_item_shows(p->doc, p->at, item, s->del, p->moves);
+    return ckv_item_shows(p->doc, p->at, item, s->del, p->moves, p->round);
 }
 
 bool ckv_walk_next(ckv_walk *p, uint32_t *item, uint32_t *n)

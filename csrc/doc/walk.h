@@ -17,6 +17,7 @@ typedef struct ckv_walk {
     const ckv_past *at; /* NULL: now */
     uint32_t leaf, slot, off;
     size_t skip, left;
+    ckv_moves_round round;
     bool moves; /* a list in which elements were moved */
 } ckv_walk;
 
@@ -31,7 +32,7 @@ uint32_t ckv_items_alike(const ckv_doc *doc, const ckv_past *at, uint32_t item, 
                          bool *in);
 /* Does this item of a sequence, whose span has this del, show at a version (NULL: now) of which it is? Where elements were moved, it stands for itself alone. */
 bool ckv_item_shows(const ckv_doc *doc, const ckv_past *at, uint32_t item, uint32_t del,
-                    bool moves);
+                    bool moves, ckv_moves_round round);
 static inline bool ckv_has_moves(const ckv_doc *doc, uint32_t container)
 {
     return doc->moves.slots.len && ckv_tree_at(&doc->tree, container)->kind == CKV_TAG_LIST;

@@ -19,6 +19,7 @@ ckv_status ckv_tree_init(ckv_tree *t, ckv_alloc a, const uint8_t secret[16])
                                                          .item = CKV_NO_ITEM,
                                                          .reg = CKV_NONE,
                                                          .element = CKV_NO_ITEM,
+                                                         .nth = CKV_NONE,
                                                          .first_reg = CKV_NONE,
                                                          .marked = CKV_NONE});
 }
@@ -32,6 +33,7 @@ void ckv_tree_fini(ckv_tree *t)
             ckv_u32s_fini(&d->ptr[k].makers);
         }
         ckv_default_vec_fini(d);
+        ckv_u32s_fini(&t->defaults.ptr[i].rest);
     }
     ckv_defaults_vec_fini(&t->defaults);
     ckv_hmap_fini(&t->defaults_of);
@@ -233,16 +235,15 @@ void ckv_tree_back(ckv_tree *t, uint32_t reg, uint32_t lv, ckv_journal *j)
     counted(t, reg, was_empty);
 }
 
-ckv_status ckv_tree_reserve(ckv_tree *t, ckv_space *space, ckv_journal *j, size_t n)
+ckv_status ckv_tree_reserve(ckv_tree *t, ckv_journal *j, size_t n)
 {
     if (t->v.len + n >= 1u << 28) return CKV_ELIMIT; /* the log has 28 bits for a holder */
     CKV_TRY(ckv_container_vec_reserve(&t->v, n));
     CKV_TRY(ckv_hmap_reserve(&t->by_item, n));
-    CKV_TRY(ckv_leaves_reserve(&space->leaves, n));
     return ckv_journal_reserve(j, n);
 }
 
-uint32_t ckv_tree_make(ckv_tree *t, ckv_space *space, uint32_t kind, uint32_t item, uint32_t holder,
+uint32_t ckv_tree_make(ckv_tree *t, uint32_t kind, uint32_t item, uint32_t holder,
                        uint32_t reg, uint32_t element, ckv_journal *j)
 {
     const uint32_t c = (uint32_t)t->v.len;
@@ -251,15 +252,14 @@ uint32_t ckv_tree_make(ckv_tree *t, ckv_space *space, uint32_t kind, uint32_t it
                                                  .holder = holder,
                                                  .reg = reg,
                                                  .element = element,
+                                                 .nth = CKV_NONE,
                                                  .depth = t->v.ptr[holder].depth + 1,
                                                  .first_reg = CKV_NONE,
                                                  .marked = CKV_NONE});
     ckv_container *new = &t->v.ptr[c];
     if (kind == CKV_TAG_COUNTER) new->counted = CKV_NONE;
     if (kind == CKV_TAG_TEXT || kind == CKV_TAG_LIST) {
-        ckv_seq seq;
-        CKV_MUST(ckv_seq_init(&seq, space, c) == CKV_OK); /* room was made */
-        new->seq = seq;
+        ckv_seq_init(&new->seq, c);
     }
     ckv_hmap_set(&t->by_item, item, c);
     ckv_journal_put(j, CKV_UNDO_CONTAINER, c, 0, 0, 0);
@@ -274,114 +274,147 @@ static bool knows_one(const ckv_author_view *v, const ckv_u32s *makers)
     return false;
 }
 
-/* Which default containers of a register the author knows: the first *prefix, and t->known. Whoever knows one knows all that it knew. */
-static ckv_status what_is_known(ckv_tree *t, const ckv_default_vec *d, const ckv_author_view *v,
-                                uint32_t *prefix)
+/* Which default containers of a register the author knows, into d->prefix and d->rest. Whoever knows one knows all that it knew. */
+static ckv_status what_is_known(ckv_defaults *d, const ckv_author_view *v)
 {
-    ckv_u32s *known = &t->known;
-    known->len = 0;
-    *prefix = 0;
-    for (uint32_t i = (uint32_t)d->len; i-- > 0;) {
-        if (!knows_one(v, &d->ptr[i].makers)) continue;
-        if (d->ptr[i].prefix == i) { /* and so everything before it */
-            *prefix = i + 1;
+    ckv_u32s *rest = &d->rest; /* from the last stretch to the first: end, start, ... */
+    rest->len = 0;
+    d->prefix = 0;
+    for (uint32_t i = (uint32_t)d->v.len; i-- > 0;) {
+        if (!knows_one(v, &d->v.ptr[i].makers)) continue;
+        if (d->v.ptr[i].prefix == i) { /* and so everything before it */
+            d->prefix = i + 1;
             break;
         }
-        CKV_TRY(ckv_u32s_push(known, i));
+        if (rest->len && rest->ptr[rest->len - 1] == i + 1) {
+            rest->ptr[rest->len - 1] = i;
+            continue;
+        }
+        CKV_TRY(ckv_u32s_push(rest, i + 1));
+        CKV_TRY(ckv_u32s_push(rest, i));
     }
-    for (size_t i = 0; i < known->len / 2; i++) { /* ascending */
-        const uint32_t x = known->ptr[i];
-        known->ptr[i] = known->ptr[known->len - 1 - i];
-        known->ptr[known->len - 1 - i] = x;
+    if (rest->len && rest->ptr[rest->len - 1] == d->prefix) {
+        d->prefix = rest->ptr[rest->len - 2];
+        rest->len -= 2;
     }
-    size_t joined = 0;
-    while (joined < known->len && known->ptr[joined] == *prefix) joined++, ++*prefix;
-    if (joined == 0) return CKV_OK; /* known may be without memory */
-    memmove(known->ptr, known->ptr + joined, (known->len - joined) * sizeof *known->ptr);
-    known->len -= joined;
+    for (size_t i = 0; i < rest->len / 2; i++) { /* ascending */
+        const uint32_t x = rest->ptr[i];
+        rest->ptr[i] = rest->ptr[rest->len - 1 - i];
+        rest->ptr[rest->len - 1 - i] = x;
+    }
     return CKV_OK;
 }
 
-ckv_status ckv_tree_default(ckv_tree *t, ckv_space *space, ckv_tag tag, uint32_t item,
-                            uint32_t holder, uint32_t reg, const ckv_author_view *v, ckv_journal *j,
-                            uint32_t *container)
+/* The asker knows the i-th, too, now: it stands behind all that it knew. Room for two was made. */
+static void now_knows(ckv_defaults *d, uint32_t i)
 {
-    uint32_t at = ckv_hmap_get(&t->defaults_of, reg), prefix;
+    ckv_u32s *rest = &d->rest;
+    if (rest->len && rest->ptr[rest->len - 1] == i) {
+        rest->ptr[rest->len - 1] = i + 1;
+    } else if (rest->len == 0 && d->prefix == i) {
+        d->prefix = i + 1;
+    } else {
+        ckv_u32s_put(rest, i);
+        ckv_u32s_put(rest, i + 1);
+    }
+}
+
+ckv_status ckv_tree_default(ckv_tree *t, ckv_tag tag, uint32_t item, uint32_t holder, uint32_t reg,
+                            const ckv_author_view *v, ckv_journal *j, uint32_t *container)
+{
+    uint32_t at = ckv_hmap_get(&t->defaults_of, reg);
     if (at == CKV_HMAP_NONE) {
         CKV_TRY(ckv_hmap_reserve(&t->defaults_of, 1));
         at = (uint32_t)t->defaults.len;
-        CKV_TRY(ckv_defaults_vec_push(&t->defaults, (ckv_defaults){.v = {.a = t->v.a}}));
+        CKV_TRY(ckv_defaults_vec_push(
+            &t->defaults,
+            (ckv_defaults){.v = {.a = t->v.a}, .asker = CKV_NONE, .rest = {.a = t->v.a}}));
         ckv_hmap_set(&t->defaults_of, reg, at);
     }
-    ckv_default_vec *d = &t->defaults.ptr[at].v;
+    ckv_defaults *of = &t->defaults.ptr[at];
+    ckv_default_vec *d = &of->v;
+    const uint32_t asker = ckv_ids_n(&v->graph->ids);
     CKV_TRY(ckv_default_vec_reserve(d, 1));
-    CKV_TRY(what_is_known(t, d, v, &prefix));
-    for (size_t i = 0; i < d->len; i++) {
+    if (of->asker != asker) {
+        of->asker = CKV_NONE;
+        CKV_TRY(what_is_known(of, v));
+    }
+    CKV_TRY(ckv_u32s_reserve(&of->rest, 2));
+    const ckv_u32s *rest = &of->rest;
+    const size_t rest_bytes = rest->len * sizeof *rest->ptr;
+    /* one that knew as much stands behind all that it knew */
+    for (size_t i = rest->len ? rest->ptr[rest->len - 1] : of->prefix; i < d->len; i++) {
         ckv_default *e = &d->ptr[i];
-        if (e->tag != tag || e->prefix != prefix || e->rest.len != t->known.len ||
-            (e->rest.len &&
-             memcmp(e->rest.ptr, t->known.ptr, e->rest.len * sizeof *e->rest.ptr) != 0))
+        if (e->tag != tag || e->prefix != of->prefix || e->rest.len != rest->len ||
+            (rest_bytes && memcmp(e->rest.ptr, rest->ptr, rest_bytes) != 0))
             continue;
         CKV_TRY(ckv_u32s_push(&e->makers, item));
         *container = e->container;
         t->epoch++; /* it may have been deleted */
         ckv_hmap_set(&t->by_item, item, e->container);
         ckv_journal_put(j, CKV_UNDO_MAKER, e->container, item, 0, 0);
+        now_knows(of, (uint32_t)i);
+        of->asker = asker;
         return CKV_OK;
     }
-    ckv_default new = {.tag = tag, .prefix = prefix, .rest = {.a = t->v.a}, .makers = {.a = t->v.a}};
+    ckv_default new = {
+        .tag = tag, .prefix = of->prefix, .rest = {.a = t->v.a}, .makers = {.a = t->v.a}};
     ckv_status s = ckv_u32s_push(&new.makers, item);
-    if (s == CKV_OK) s = ckv_u32s_reserve(&new.rest, t->known.len);
+    if (s == CKV_OK) s = ckv_u32s_reserve(&new.rest, rest->len);
     if (s != CKV_OK) {
         ckv_u32s_fini(&new.makers);
         return s;
     }
-    for (size_t i = 0; i < t->known.len; i++) ckv_u32s_put(&new.rest, t->known.ptr[i]);
+    for (size_t i = 0; i < rest->len; i++) ckv_u32s_put(&new.rest, rest->ptr[i]);
     new.container = *container =
-        ckv_tree_make(t, space, ckv_tag_kind(tag), item, holder, reg, CKV_NO_ITEM, j);
+        ckv_tree_make(t, ckv_tag_kind(tag), item, holder, reg, CKV_NO_ITEM, j);
+    t->v.ptr[*container].nth = (uint32_t)d->len;
     ckv_default_vec_put(d, new);
+    now_knows(of, (uint32_t)d->len - 1);
+    of->asker = asker;
     return CKV_OK;
 }
 
-static ckv_default *default_of(const ckv_tree *t, uint32_t container, ckv_default_vec **of)
+static ckv_default *default_of(const ckv_tree *t, uint32_t container, ckv_defaults **of)
 {
-    const uint32_t at = ckv_hmap_get(&t->defaults_of, t->v.ptr[container].reg);
-    if (at == CKV_HMAP_NONE) return NULL;
-    *of = &t->defaults.ptr[at].v;
-    for (size_t i = (*of)->len; i-- > 0;) {
-        if ((*of)->ptr[i].container == container) return &(*of)->ptr[i];
-    }
-    return NULL;
+    const ckv_container *c = &t->v.ptr[container];
+    if (c->nth == CKV_NONE) return NULL;
+    *of = &t->defaults.ptr[ckv_hmap_get(&t->defaults_of, c->reg)];
+    return &(*of)->v.ptr[c->nth];
 }
 
 const ckv_u32s *ckv_tree_makers(const ckv_tree *t, uint32_t container)
 {
-    ckv_default_vec *of;
-    if (t->defaults.len == 0 || t->v.ptr[container].reg == CKV_NONE) return NULL;
+    ckv_defaults *of;
     const ckv_default *d = default_of(t, container, &of);
     return d && d->makers.len > 1 ? &d->makers : NULL;
 }
 
 void ckv_tree_undo(ckv_tree *t, const ckv_undo *u)
 {
-    ckv_default_vec *of;
+    ckv_defaults *of;
     ckv_default *d;
     switch ((unsigned)u->kind) {
     case CKV_UNDO_CONTAINER:
         t->v.ptr[u->who].gone = true;
         ckv_hmap_remove(&t->by_item, t->v.ptr[u->who].item, u->who);
-        d = t->v.ptr[u->who].reg == CKV_NONE ? NULL : default_of(t, u->who, &of);
+        d = default_of(t, u->who, &of);
         if (d) { /* the newest of its register */
             ckv_u32s_fini(&d->rest);
             ckv_u32s_fini(&d->makers);
-            of->len--;
+            of->v.len--;
+            of->asker = CKV_NONE;
+            t->v.ptr[u->who].nth = CKV_NONE;
         }
         t->epoch++;
         return;
     case CKV_UNDO_MAKER:
         ckv_hmap_remove(&t->by_item, u->a, u->who);
         d = default_of(t, u->who, &of);
-        if (d) d->makers.len--;
+        if (d) {
+            d->makers.len--;
+            of->asker = CKV_NONE;
+        }
         t->epoch++;
         return;
     default: {

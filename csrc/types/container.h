@@ -24,6 +24,7 @@ typedef struct ckv_container {
     uint32_t holder;  /* container; the root: itself */
     uint32_t reg;     /* where its makers are; CKV_NONE: an element's first value */
     uint32_t element; /* in a List: the element; else CKV_NO_ITEM */
+    uint32_t nth;     /* a default container: its index among those of reg; else CKV_NONE */
     uint32_t depth;
     uint32_t n_keys, first_reg; /* Map, Set, List (assigned elements) */
     uint32_t live_epoch;        /* live was right when ckv_tree.epoch was this */
@@ -36,15 +37,19 @@ typedef struct ckv_container {
 } ckv_container;
 CKV_VEC(ckv_container_vec, ckv_container);
 
-/* A default container: which earlier ones of its register those who asked for it knew: the first `prefix` of them, and `rest`. */
+/* A default container: which earlier ones of its register those who asked for it knew: the first `prefix` of them, and `rest`, stretches
+ * [start, end) that do not touch: who asks again and again knows one long stretch. */
 typedef struct ckv_default {
     uint32_t container;
     uint32_t tag, prefix;
-    ckv_u32s rest, makers; /* owned; indexes ascending; items */
+    ckv_u32s rest, makers; /* owned; start, end, start, end, ... ascending; items */
 } ckv_default;
 CKV_VEC(ckv_default_vec, ckv_default);
 typedef struct ckv_defaults { /* of one register, in order of arrival */
     ckv_default_vec v;
+    uint32_t asker;  /* this change, which is open, asked last and knew these; CKV_NONE: nobody */
+    uint32_t prefix;
+    ckv_u32s rest; /* owned */
 } ckv_defaults;
 CKV_VEC(ckv_defaults_vec, ckv_defaults);
 
@@ -96,13 +101,13 @@ void ckv_tree_apply(ckv_tree *t, uint32_t reg, uint32_t lv, bool writes, const c
 void ckv_tree_drop(ckv_tree *t, uint32_t reg, uint32_t lv, ckv_journal *j);
 void ckv_tree_back(ckv_tree *t, uint32_t reg, uint32_t lv, ckv_journal *j);
 
-/* Room for n containers, also in the space. */
-CKV_NODISCARD ckv_status ckv_tree_reserve(ckv_tree *t, ckv_space *space, ckv_journal *j, size_t n);
+/* Room for n containers. */
+CKV_NODISCARD ckv_status ckv_tree_reserve(ckv_tree *t, ckv_journal *j, size_t n);
 /* A container made by an item: the value of a register (element CKV_NO_ITEM for keys), or an element's first (reg CKV_NONE). */
-uint32_t ckv_tree_make(ckv_tree *t, ckv_space *space, uint32_t kind, uint32_t item, uint32_t holder,
+uint32_t ckv_tree_make(ckv_tree *t, uint32_t kind, uint32_t item, uint32_t holder,
                        uint32_t reg, uint32_t element, ckv_journal *j);
 /* The default container that an item makes by a SET with this tag on reg: one that is here, or a new one. Room as for make. */
-CKV_NODISCARD ckv_status ckv_tree_default(ckv_tree *t, ckv_space *space, ckv_tag tag, uint32_t item,
+CKV_NODISCARD ckv_status ckv_tree_default(ckv_tree *t, ckv_tag tag, uint32_t item,
                                           uint32_t holder, uint32_t reg, const ckv_author_view *v,
                                           ckv_journal *j, uint32_t *container);
 void ckv_tree_undo(ckv_tree *t, const ckv_undo *u);

@@ -1,14 +1,17 @@
 #include "types/deletes.h"
 
+#include <stdlib.h>
+
 ckv_deletes ckv_deletes_init(ckv_alloc a, uint32_t secret)
 {
-    return (ckv_deletes){.entries = {.a = a}, .by_item = ckv_hmap_init(a, secret)};
+    return (ckv_deletes){.entries = {.a = a}, .by_item = ckv_hmap_init(a, secret), .restored = {.a = a}};
 }
 
 void ckv_deletes_fini(ckv_deletes *x)
 {
     ckv_deleteds_fini(&x->entries);
     ckv_hmap_fini(&x->by_item);
+    ckv_u32s_fini(&x->restored);
 }
 
 ckv_status ckv_deletes_reserve(ckv_deletes *x, size_t n)
@@ -74,6 +77,32 @@ static uint32_t closes(const ckv_deletes *x, uint32_t del, const uint32_t *seen,
     return closed;
 }
 
+static int number_order(const void *a, const void *b)
+{
+    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* The same where much was taken back. False, without an answer: no memory. */
+static bool hides_after_many(const ckv_deletes *x, uint32_t del, const ckv_past *at,
+                             const ckv_graph *g, uint32_t own, bool *hides)
+{
+    ckv_u32s *v = (ckv_u32s *)(uintptr_t)&x->restored;
+    uint32_t rest = del;
+    v->len = 0;
+    for (ckv_del_step s; ckv_del_next(x, &rest, &s);) {
+        if (s.of != CKV_NONE && is_in(at, g, own, s.change) && ckv_u32s_push(v, s.of) != CKV_OK)
+            return false;
+    }
+    if (v->len > 1) qsort(v->ptr, v->len, sizeof *v->ptr, number_order);
+    *hides = false;
+    for (ckv_del_step s; !*hides && ckv_del_next(x, &del, &s);) {
+        if (s.of != CKV_NONE || !is_in(at, g, own, s.change)) continue;
+        *hides = v->len == 0 || !bsearch(&s.change, v->ptr, v->len, sizeof *v->ptr, number_order);
+    }
+    return true;
+}
+
 bool ckv_del_hides_at(const ckv_deletes *x, uint32_t del, const ckv_past *at, const ckv_graph *g,
                       uint32_t own)
 {
@@ -81,7 +110,7 @@ bool ckv_del_hides_at(const ckv_deletes *x, uint32_t del, const ckv_past *at, co
     const uint32_t all = del;
     uint32_t seen[FEW]; /* what restores of the version took back */
     size_t n = 0;
-    bool restores = false; /* what restores stands before what it restores: newest first */
+    bool hides, restores = false; /* what restores stands before what it restores: newest first */
     for (;;) {
         const uint32_t d = del & ~CKV_DEL_AWAY;
         if (d & CKV_DEL_MANY && n < FEW) {
@@ -95,6 +124,7 @@ bool ckv_del_hides_at(const ckv_deletes *x, uint32_t del, const ckv_past *at, co
         if (s.of != CKV_NONE) {
             restores |= in;
             if (in && n < FEW) seen[n++] = s.of;
+            if (n == FEW && hides_after_many(x, all, at, g, own, &hides)) return hides;
         } else if (in && !(restores && ckv_del_restored_at(x, all, s.change, at, g, own))) {
             return true;
         }

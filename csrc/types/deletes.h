@@ -7,7 +7,7 @@
  * Spans of a sequence carry their del themselves; items that stand in no sequence (values of registers, marks) have it in by_item.
  *
  *     I1  open of an entry: deletes of its chain, itself included, that no restore of the chain takes back
- *     cost: O(1) now; at a version that holds the whole chain O(1), or O(chain) with a few restores on top; else O(chain x restores)
+ *     cost: O(1) now, and at a version that holds the whole chain; else O(chain), with many restores O(chain x log restores)
  */
 #ifndef CKV_TYPES_DELETES_H
 #define CKV_TYPES_DELETES_H
@@ -30,6 +30,7 @@ CKV_VEC(ckv_deleteds, ckv_deleted);
 typedef struct ckv_deletes {
     ckv_deleteds entries;
     ckv_hmap by_item;
+    ckv_u32s restored; /* scratch of asking, for which a const one does: nobody asks without the document's lock */
 } ckv_deletes;
 
 ckv_deletes ckv_deletes_init(ckv_alloc a, uint32_t secret);

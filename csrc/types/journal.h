@@ -19,7 +19,7 @@ typedef enum ckv_undo_kind {
     CKV_UNDO_ITEM_DEL,  /* who: item that stands in no sequence; a: old del */
     CKV_UNDO_CONTAINER, /* who: container that was made */
     CKV_UNDO_MAKER,     /* who: container that one more item, a, makes */
-    CKV_UNDO_MOVE,      /* who: moved element; a: the slot it showed at before */
+    CKV_UNDO_MOVE,      /* who: moved element; a: the slot it showed at before, b: lv of the move there */
     CKV_UNDO_COUNT,     /* who: counter */
     CKV_UNDO_MARK,      /* who: text */
 } ckv_undo_kind;

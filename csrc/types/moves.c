@@ -42,26 +42,37 @@ uint32_t ckv_moves_slot_at(const ckv_moves *x, const ckv_graph *g, const ckv_pas
     return slot;
 }
 
+uint32_t ckv_moves_slot_in(const ckv_moves *x, ckv_moves_round round, const ckv_graph *g,
+                           const ckv_past *at, uint32_t element)
+{
+    const uint32_t m = ckv_hmap_get(&x->by_element, element);
+    if (m == CKV_HMAP_NONE) return element;
+    ckv_moved *e = &x->v.ptr[m];
+    if (e->asked[round.which].round != round.number) {
+        e->asked[round.which].slot = ckv_moves_slot_at(x, g, at, element);
+        e->asked[round.which].round = round.number;
+    }
+    return e->asked[round.which].slot;
+}
+
 bool ckv_moves_add(ckv_moves *x, uint32_t element, uint32_t slot, uint32_t lv,
                    const ckv_author_view *v, ckv_journal *j)
 {
     uint32_t m = ckv_hmap_get(&x->by_element, element);
     if (m == CKV_HMAP_NONE) {
         m = (uint32_t)x->v.len;
-        ckv_moved_vec_put(&x->v, (ckv_moved){element, CKV_NONE, element});
+        ckv_moved_vec_put(&x->v, (ckv_moved){.element = element,
+                                            .last = CKV_NONE,
+                                            .shown = element,
+                                            .by = CKV_NONE});
         ckv_hmap_set(&x->by_element, element, m);
     }
     ckv_moved *e = &x->v.ptr[m];
-    bool last = true;
-    for (uint32_t i = e->last; i != CKV_NONE && e->shown != element; i = x->slots.ptr[i].before) {
-        if (x->slots.ptr[i].item != e->shown) continue;
-        last = ckv_author_after(v, x->slots.ptr[i].lv);
-        break;
-    }
-    ckv_journal_put(j, CKV_UNDO_MOVE, m, e->shown, 0, 0);
+    const bool last = e->by == CKV_NONE || ckv_author_after(v, e->by);
+    ckv_journal_put(j, CKV_UNDO_MOVE, m, e->shown, e->by, 0);
     ckv_slots_put(&x->slots, (ckv_slot){slot, lv, e->last});
     e->last = (uint32_t)(x->slots.len - 1);
-    if (last) e->shown = slot;
+    if (last) e->shown = slot, e->by = lv;
     return last;
 }
 
@@ -71,6 +82,7 @@ uint32_t ckv_moves_undo(ckv_moves *x, const ckv_undo *u)
     const ckv_slot slot = x->slots.ptr[--x->slots.len];
     e->last = slot.before;
     e->shown = u->a;
+    e->by = u->b;
     return slot.item;
 }
 

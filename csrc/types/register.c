@@ -1,5 +1,7 @@
 #include "types/register.h"
 
+#include <stdlib.h>
+
 ckv_registers ckv_registers_init(ckv_alloc a, uint32_t secret)
 {
     return (ckv_registers){.regs = {.a = a},
@@ -9,7 +11,19 @@ ckv_registers ckv_registers_init(ckv_alloc a, uint32_t secret)
                            .later = {.a = a},
                            .replacers = {.a = a},
                            .replaced = {.a = a},
+                           .restored = {.a = a},
+                           .found = {.a = a},
+                           .found_of = ckv_hmap_init(a, secret),
                            .by_place = ckv_hmap_init(a, secret)};
+}
+
+static void forget_found(ckv_registers *x)
+{
+    for (size_t i = 0; i < x->found.len; i++) ckv_u32s_fini(&x->found.ptr[i].by);
+    ckv_replacers_vec_fini(&x->found);
+    ckv_hmap_fini(&x->found_of);
+    x->n_found = 0;
+    x->found_upto = 0;
 }
 
 void ckv_registers_fini(ckv_registers *x)
@@ -20,6 +34,8 @@ void ckv_registers_fini(ckv_registers *x)
     ckv_u32s_fini(&x->later);
     ckv_u32s_fini(&x->replacers);
     ckv_u32s_fini(&x->replaced);
+    ckv_u32s_fini(&x->restored);
+    forget_found(x);
     ckv_register_vec_fini(&x->regs);
     ckv_reg_ops_fini(&x->ops);
     ckv_hmap_fini(&x->by_place);
@@ -216,37 +232,88 @@ static ckv_status is_before(asking *q, uint32_t a, uint32_t b, bool *out)
     return CKV_OK;
 }
 
-/* Had somebody whom `by` knew taken back what `of` did to the item with this del? */
-static ckv_status restored_before(asking *q, uint32_t del, uint32_t of, uint32_t by, bool *out)
+/* ---- what was taken back: changes, sorted */
+
+static int number_order(const void *a, const void *b)
 {
-    *out = false;
-    for (ckv_del_step s; !*out && ckv_del_next(q->deletes, &del, &s);) {
-        if (s.of == of) CKV_TRY(is_before(q, s.change, by, out));
+    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static bool is_restored(const ckv_registers *x, uint32_t change)
+{
+    return x->restored.len && bsearch(&change, x->restored.ptr, x->restored.len, sizeof change, number_order);
+}
+
+static void sort_restored(ckv_registers *x)
+{
+    if (x->restored.len > 1)
+        qsort(x->restored.ptr, x->restored.len, sizeof *x->restored.ptr, number_order);
+}
+
+/* Finds of which changes somebody whom `by` knew had taken back what they did to the item with this del. */
+static ckv_status find_restored_before(ckv_registers *x, asking *q, uint32_t del, uint32_t by)
+{
+    x->restored.len = 0;
+    for (ckv_del_step s; ckv_del_next(q->deletes, &del, &s);) {
+        bool known;
+        if (s.of == CKV_NONE) continue;
+        CKV_TRY(is_before(q, s.change, by, &known));
+        if (known) CKV_TRY(ckv_u32s_push(&x->restored, s.of));
     }
+    sort_restored(x);
     return CKV_OK;
 }
 
 /* Was the item hidden to the author of change `by`, by a DELETE or by one of the changes that replaced it? */
-static ckv_status hidden_before(asking *q, uint32_t del, const ckv_u32s *replacers, uint32_t by,
-                                bool *out)
+static ckv_status hidden_before(ckv_registers *x, asking *q, uint32_t del,
+                                const ckv_u32s *replacers, uint32_t by, bool *out)
 {
-    bool known, restored;
+    bool known;
     *out = false;
+    CKV_TRY(find_restored_before(x, q, del, by));
     for (size_t i = 0; i < replacers->len; i++) {
+        if (is_restored(x, replacers->ptr[i])) continue;
         CKV_TRY(is_before(q, replacers->ptr[i], by, &known));
-        if (!known) continue;
-        CKV_TRY(restored_before(q, del, replacers->ptr[i], by, &restored));
-        if ((*out = !restored)) return CKV_OK;
+        if ((*out = known)) return CKV_OK;
     }
-    uint32_t chain = del;
-    for (ckv_del_step s; ckv_del_next(q->deletes, &chain, &s);) {
-        if (s.of != CKV_NONE) continue;
+    for (ckv_del_step s; ckv_del_next(q->deletes, &del, &s);) {
+        if (s.of != CKV_NONE || is_restored(x, s.change)) continue;
         CKV_TRY(is_before(q, s.change, by, &known));
-        if (!known) continue;
-        CKV_TRY(restored_before(q, del, s.change, by, &restored));
-        if ((*out = !restored)) return CKV_OK;
+        if ((*out = known)) return CKV_OK;
     }
     return CKV_OK;
+}
+
+/* ---- what was found about closed changes */
+
+static ckv_replacers *found_for(const ckv_registers *x, uint32_t reg, uint32_t lv)
+{
+    const uint32_t i = x->found.len ? ckv_hmap_get(&x->found_of, lv) : CKV_HMAP_NONE;
+    if (i == CKV_HMAP_NONE || x->found.ptr[i].reg != reg) return NULL;
+    return &x->found.ptr[i];
+}
+
+/* The first n of x->replacers are closed changes, and what was asked is below upto. Without memory it is found again next time. */
+static void remember(ckv_registers *x, uint32_t reg, uint32_t lv, uint32_t upto, size_t n)
+{
+    if (x->n_found > (1u << 16) + x->ops.len) forget_found(x); /* what is remembered stays linear */
+    ckv_replacers *e = found_for(x, reg, lv);
+    if (!e) {
+        if (ckv_hmap_reserve(&x->found_of, 1) != CKV_OK ||
+            ckv_replacers_vec_reserve(&x->found, 1) != CKV_OK)
+            return;
+        ckv_hmap_set(&x->found_of, lv, (uint32_t)x->found.len);
+        ckv_replacers_vec_put(&x->found,
+                              (ckv_replacers){.lv = lv, .reg = reg, .by = {.a = x->regs.a}});
+        e = ckv_replacers_vec_last(&x->found);
+        x->n_found++;
+    }
+    if (ckv_u32s_reserve(&e->by, n - e->by.len) != CKV_OK) return;
+    x->n_found += n - e->by.len;
+    for (size_t i = e->by.len; i < n; i++) ckv_u32s_put(&e->by, x->replacers.ptr[i]);
+    e->upto = upto;
+    if (upto > x->found_upto) x->found_upto = upto;
 }
 
 /* The changes that replaced the operation at lv: those whose authors knew it as a value, in order of arrival. What a change restores counts
@@ -256,21 +323,34 @@ static ckv_status find_replacers(ckv_registers *x, asking *q, uint32_t del, uint
 {
     const ckv_ids *ids = &q->g->ids;
     ckv_u32s *later = &x->later, *out = &x->replacers;
+    const ckv_replacers *e = found_for(x, reg, lv);
+    uint32_t upto = e ? e->upto : 0;
     later->len = out->len = 0;
-    for (uint32_t i = x->regs.ptr[reg].last; i != CKV_NONE && x->ops.ptr[i].lv2 / 2 > lv;
-         i = x->ops.ptr[i].before)
-        CKV_TRY(ckv_u32s_push(later, x->ops.ptr[i].lv2 / 2));
+    for (size_t i = 0; e && i < e->by.len; i++) CKV_TRY(ckv_u32s_push(out, e->by.ptr[i]));
+    for (uint32_t i = x->regs.ptr[reg].last;
+         i != CKV_NONE && i >= upto && x->ops.ptr[i].lv2 / 2 > lv; i = x->ops.ptr[i].before)
+        CKV_TRY(ckv_u32s_push(later, i));
     const uint32_t made = lv < ids->n_lv ? ckv_ids_change_of_lv(ids, lv) : ckv_ids_n(ids);
+    size_t n_closed = out->len;
+    bool news = false;
     for (size_t i = later->len; i-- > 0;) {
-        const uint32_t by = later->ptr[i] < ids->n_lv ? ckv_ids_change_of_lv(ids, later->ptr[i])
-                                                      : ckv_ids_n(ids);
+        const uint32_t by_lv = x->ops.ptr[later->ptr[i]].lv2 / 2,
+                       by = by_lv < ids->n_lv ? ckv_ids_change_of_lv(ids, by_lv) : ckv_ids_n(ids);
         bool known = made == by, hidden;
-        if (out->len && out->ptr[out->len - 1] == by) continue;
-        if (!known) CKV_TRY(is_before(q, made, by, &known));
-        if (!known) continue;
-        CKV_TRY(hidden_before(q, del, out, by, &hidden));
-        if (!hidden) CKV_TRY(ckv_u32s_push(out, by));
+        if (!out->len || out->ptr[out->len - 1] != by) {
+            if (!known) CKV_TRY(is_before(q, made, by, &known));
+            if (known) {
+                CKV_TRY(hidden_before(x, q, del, out, by, &hidden));
+                if (!hidden) CKV_TRY(ckv_u32s_push(out, by));
+            }
+        }
+        if (by_lv < ids->n_lv) {
+            n_closed = out->len;
+            upto = later->ptr[i] + 1;
+            news = true;
+        }
     }
+    if (news) remember(x, reg, lv, upto, n_closed);
     return CKV_OK;
 }
 
@@ -299,8 +379,12 @@ ckv_status ckv_register_replaced(ckv_registers *x, const ckv_graph *g, const ckv
     asking q = asking_of(g, deletes, own_past, scratch);
     CKV_TRY(find_replacers(x, &q, del, reg, lv));
     *out = false;
-    for (size_t i = 0; i < x->replacers.len; i++)
-        *out |= !ckv_del_restored(deletes, del, x->replacers.ptr[i]);
+    x->restored.len = 0;
+    for (ckv_del_step s; ckv_del_next(deletes, &del, &s);) {
+        if (s.of != CKV_NONE) CKV_TRY(ckv_u32s_push(&x->restored, s.of));
+    }
+    sort_restored(x);
+    for (size_t i = 0; i < x->replacers.len; i++) *out |= !is_restored(x, x->replacers.ptr[i]);
     return CKV_OK;
 }
 
@@ -313,10 +397,15 @@ ckv_status ckv_register_replaced_for(ckv_registers *x, const ckv_graph *g,
     asking q = asking_of(g, deletes, at, scratch);
     CKV_TRY(find_replacers(x, &q, del, reg, lv));
     *out = false;
+    x->restored.len = 0;
+    for (ckv_del_step s; ckv_del_next(deletes, &del, &s);) {
+        if (s.of != CKV_NONE && (s.change == own || (s.change < n && ckv_past_has(at, g, s.change))))
+            CKV_TRY(ckv_u32s_push(&x->restored, s.of));
+    }
+    sort_restored(x);
     for (size_t i = 0; i < x->replacers.len; i++) {
         const uint32_t c = x->replacers.ptr[i];
-        const bool in = c >= n ? own != CKV_NONE : ckv_past_has(at, g, c);
-        *out |= in && !ckv_del_restored_at(deletes, del, c, at, g, own);
+        *out |= (c >= n ? own != CKV_NONE : ckv_past_has(at, g, c)) && !is_restored(x, c);
     }
     return CKV_OK;
 }
@@ -343,7 +432,7 @@ static ckv_status replaces(ckv_registers *x, const ckv_author_view *v, const ckv
     bool hidden;
     asking q = asking_of(g, deletes, v->past, scratch);
     CKV_TRY(find_replacers(x, &q, del, reg, lv));
-    CKV_TRY(hidden_before(&q, del, &x->replacers, ckv_ids_n(&g->ids), &hidden));
+    CKV_TRY(hidden_before(x, &q, del, &x->replacers, ckv_ids_n(&g->ids), &hidden));
     *out = !hidden;
     return CKV_OK;
 }
@@ -386,6 +475,7 @@ void ckv_register_undo(ckv_registers *x, const ckv_undo *u)
     case CKV_UNDO_REG_ADD: {
         const ckv_reg_op op = x->ops.ptr[--x->ops.len];
         CKV_ASSERT(r->last == x->ops.len);
+        if (x->ops.len < x->found_upto) forget_found(x); /* closed changes are taken back, too */
         if (u->a) take(x, r, op.lv2 / 2);
         r->last = op.before;
         return;
@@ -452,7 +542,9 @@ ckv_status ckv_register_values_at(ckv_registers *x, const ckv_graph *g, const ck
 size_t ckv_registers_bytes(const ckv_registers *x)
 {
     size_t n = x->regs.cap * sizeof(ckv_register) + x->ops.cap * sizeof(ckv_reg_op) +
-               x->by_place.cap * sizeof(ckv_hslot) + x->several.cap * sizeof(ckv_u32s);
+               x->by_place.cap * sizeof(ckv_hslot) + x->several.cap * sizeof(ckv_u32s) +
+               x->found.cap * sizeof(ckv_replacers) + x->found_of.cap * sizeof(ckv_hslot) +
+               x->n_found * 4;
     for (size_t i = 0; i < x->several.len; i++) n += x->several.ptr[i].cap * 4;
     return n;
 }

@@ -35,12 +35,24 @@ CKV_VEC(ckv_register_vec, ckv_register);
 
 CKV_VEC(ckv_u32s_vec, ckv_u32s);
 
+/* Which closed changes replaced the operation at lv: what is found once stays so, and only later operations have to be asked. */
+typedef struct ckv_replacers {
+    uint32_t lv, reg;
+    uint32_t upto; /* operations on the register with a lower index were asked */
+    ckv_u32s by;   /* owned; in order of arrival */
+} ckv_replacers;
+CKV_VEC(ckv_replacers_vec, ckv_replacers);
+
 typedef struct ckv_registers {
     ckv_register_vec regs;
     ckv_reg_ops ops;
     ckv_u32s_vec several; /* owned */
     ckv_u32s spare;       /* the next of them, so that a second value always finds room */
-    ckv_u32s later, replacers, replaced; /* scratch */
+    ckv_u32s later, replacers, replaced, restored; /* scratch */
+    ckv_replacers_vec found; /* a memory, which may be forgotten at any time */
+    ckv_hmap found_of;       /* lv -> index in found */
+    size_t n_found;          /* changes in all of them */
+    uint32_t found_upto;     /* none of them has a greater upto */
     ckv_hmap by_place;    /* fingerprint of (holder, key) -> register */
     uint32_t elements;    /* every element that has a register is below: after a rollback its number is given to another one */
     uint32_t epoch;       /* moves when a container's maker may have gone or come back: what is cached about them is wrong */

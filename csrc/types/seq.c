@@ -21,15 +21,18 @@ void ckv_space_fini(ckv_space *x)
     ckv_crowds_fini(&x->crowds);
 }
 
-ckv_status ckv_seq_init(ckv_seq *s, ckv_space *x, uint32_t number)
+void ckv_seq_init(ckv_seq *s, uint32_t number)
 {
-    CKV_TRY(ckv_leaves_reserve(&x->leaves, 1));
-    const uint32_t leaf = (uint32_t)x->leaves.len;
+    *s = (ckv_seq){.number = number, .root = CKV_NONE, .first_leaf = CKV_NONE, .start_lo = 0};
+}
+
+/* Most sequences that somebody could make stay empty: the first leaf comes with the first span. */
+static void first_leaf(ckv_space *x, ckv_seq *s)
+{
+    s->root = s->first_leaf = (uint32_t)x->leaves.len;
     ckv_leaves_put(
         &x->leaves,
-        (ckv_leaf){.parent = CKV_NONE, .next = CKV_NONE, .prev = CKV_NONE, .seq = number});
-    *s = (ckv_seq){.number = number, .root = leaf, .first_leaf = leaf, .start_lo = 0};
-    return CKV_OK;
+        (ckv_leaf){.parent = CKV_NONE, .next = CKV_NONE, .prev = CKV_NONE, .seq = s->number});
 }
 
 ckv_status ckv_space_reserve(ckv_space *x, uint32_t items, size_t n_ops)
@@ -284,6 +287,7 @@ bool ckv_seq_next(const ckv_space *x, const ckv_seq *s, ckv_gap gap, uint32_t *l
 {
     uint32_t l = ckv_gap_is_start(gap) ? s->first_leaf : gap.leaf;
     uint32_t k = ckv_gap_is_start(gap) ? 0 : gap.slot + 1;
+    if (l == CKV_NONE) return false;
     while (k >= leaf_at(x, l)->n) {
         l = leaf_at(x, l)->next;
         if (l == CKV_NONE) return false;
@@ -415,6 +419,7 @@ void ckv_seq_cut(ckv_space *x, ckv_seq *s, ckv_gap *gap)
 
 void ckv_seq_put(ckv_space *x, ckv_seq *s, ckv_gap gap, ckv_span span)
 {
+    if (s->first_leaf == CKV_NONE) first_leaf(x, s);
     uint32_t leaf = ckv_gap_is_start(gap) ? s->first_leaf : gap.leaf;
     uint32_t slot = ckv_gap_is_start(gap) ? 0 : gap.slot + 1;
     make_hole(x, s, &leaf, &slot);
@@ -641,8 +646,8 @@ static bool check_below(ckv_space *x, uint32_t at, uint32_t height, uint32_t par
 
 bool ckv_seq_check(ckv_space *x, const ckv_seq *s, const char **why)
 {
-    uint32_t vis, total, m[3];
-    if (!check_below(x, s->root, s->height, CKV_NONE, &vis, &total, m, why)) return false;
+    uint32_t vis = 0, total = 0, m[3];
+    if (s->root != CKV_NONE && !check_below(x, s->root, s->height, CKV_NONE, &vis, &total, m, why)) return false;
     *why = "seq I1: widths of the whole";
     if (vis != s->visible || total != s->total) return false;
     *why = "seq I1: links";

@@ -70,8 +70,8 @@ typedef struct ckv_space {
 
 typedef struct ckv_seq {
     uint32_t number;       /* the container's */
-    uint32_t root, height; /* height 0: root is a leaf */
-    uint32_t first_leaf;
+    uint32_t root, height; /* height 0: root is a leaf; CKV_NONE: nothing was ever in it */
+    uint32_t first_leaf;   /* CKV_NONE likewise */
     uint32_t visible, total;
     uint32_t start_lo;
 } ckv_seq;
@@ -86,7 +86,7 @@ static inline bool ckv_gap_is_start(ckv_gap g) { return g.leaf == CKV_NONE; }
 
 ckv_space ckv_space_init(ckv_alloc a, uint64_t secret);
 void ckv_space_fini(ckv_space *x);
-CKV_NODISCARD ckv_status ckv_seq_init(ckv_seq *s, ckv_space *x, uint32_t number);
+void ckv_seq_init(ckv_seq *s, uint32_t number);
 /* Room for n_ops operations, each of which cuts at most two spans and adds one; items stay below `items`. */
 CKV_NODISCARD ckv_status ckv_space_reserve(ckv_space *x, uint32_t items, size_t n_ops);
 

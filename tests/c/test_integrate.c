@@ -199,7 +199,7 @@ static void tell(bool liars, uint32_t n_changes)
     t.past = ckv_past_init(ckv_alloc_libc);
     t.j = (ckv_journal){.log = {.a = ckv_alloc_libc}, .on = 1};
     n_tree = n_walked = 0;
-    T_EQ(ckv_seq_init(&t.s, &t.x, 0), CKV_OK);
+    ckv_seq_init(&t.s, 0);
     for (uint32_t i = 0; i < N_LANES; i++) {
         const ckv_id32 id = {{(uint8_t)i}};
         uint32_t lane;

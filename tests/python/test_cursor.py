@@ -129,3 +129,34 @@ def test_random_edits_of_two(seed):
                 assert content[cursor.index] == c
             else:
                 assert 0 <= cursor.index <= len(content)
+
+
+def test_of_an_item_that_was_rolled_back(place):
+    """Its number is given to other items, of any kind, or to none."""
+    doc, x = place
+    before = x.cursor(1)
+    made = []
+    for more in (0, 1, 3):
+        with pytest.raises(KeyError), doc.change():
+            x.insert(5, "y")
+            made.append(x.cursor(5))
+            made.append(x.cursor(6, "before"))
+            assert made[-1].index == 6
+            raise KeyError
+        for k in range(more):
+            doc[f"k{k}"] = k
+        for cursor in made:
+            with pytest.raises(ck.StaleHandleError):
+                cursor.index  # noqa: B018
+            with pytest.raises(ck.StaleHandleError):
+                cursor.encode()
+    x.insert(5, "z")
+    later = x.cursor(5)
+    with pytest.raises(KeyError), doc.change():
+        x.insert(0, "yyy")
+        raise KeyError
+    assert (before.index, later.index) == (1, 5)
+    assert ck.Cursor.decode(later.encode(), doc).index == 5
+    for cursor in made:
+        with pytest.raises(ck.StaleHandleError):
+            cursor.index  # noqa: B018

@@ -428,3 +428,33 @@ def repr_plain(value):
 
 AgainstList.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
 TestAgainstList = AgainstList.TestCase
+
+
+def test_many_moves_of_one_element_at_a_version():
+    """Where it shows at a version is asked once a walk, not once a slot."""
+    doc = ck.Doc()
+    doc["l"] = [1, 2, 3]
+    doc.commit()
+    aside = doc.fork(ck.Identity.generate())
+    for i in range(3):
+        aside["x"] = i
+        aside.commit()
+    aside["l"].move(0, 2)
+    aside.commit()
+    with doc.change():
+        for _ in range(300):
+            doc["l"].move(0, 1)
+            doc["l"].move(1, 0)
+    last = doc.heads
+    doc["l"].move(2, 0)
+    seen = ck.Doc.load(aside.export())
+    mirror = seen["l"].to_py()
+    events = []
+    seen.observe(events.append)
+    seen.apply(doc.export())
+    for patch in (patch for event in events for patch in event.patches):
+        assert patch.kind == "move"
+        mirror.insert(patch.new, mirror.pop(patch.position))
+    assert mirror == seen["l"].to_py()
+    assert seen.at(last)["l"].to_py() == doc.at(last)["l"].to_py() == [1, 2, 3]
+    assert seen.at(aside.heads)["l"].to_py() == [2, 3, 1]

@@ -360,3 +360,30 @@ def sort_keys(value):
     if isinstance(value, list):
         return [sort_keys(inner) for inner in value]
     return sorted(value) if isinstance(value, set) else value
+
+
+def test_many_defaults_beside_one():
+    """Who asks again and again knows one stretch of what was asked for: it is kept as one."""
+    a = ck.Doc()
+    a["seed"] = 1
+    a.commit()
+    b, c = a.fork(ck.Identity.generate()), a.fork(ck.Identity.generate())
+    a.setdefault("k", ck.List()).append(1)
+    for doc in (b, c):
+        with doc.change():
+            for _ in range(200):
+                doc.setdefault("k", ck.Map())
+                del doc["k"]
+            doc.setdefault("k", ck.Map())[str(doc is b)] = 1
+    bundles = [x.export() for x in (a, b, c)]
+    docs = []
+    for order in ((0, 1, 2), (2, 1, 0), (1, 0, 2)):
+        docs.append(ck.Doc.load(bundles[order[0]]))
+        for i in order[1:]:
+            docs[-1].apply(bundles[i])
+    assert docs[0].to_py() == docs[1].to_py() == docs[2].to_py()
+    assert docs[0]["k"].to_py() == {"True": 1, "False": 1}
+    with docs[0].change():
+        docs[0]["k"]["more"] = 2
+    docs[1].apply(docs[0].export(since=docs[1].heads))
+    assert docs[1].to_py() == docs[0].to_py()

@@ -244,3 +244,45 @@ def test_random_work_alone(seed):
     while stack.redo():
         pass
     assert doc.to_py() == states[at] and ck.Doc.load(doc.save()) == doc
+
+
+def test_many_times():
+    """Who replaced what is asked for each restore: the answer of before is remembered, or this would take minutes."""
+    doc = ck.Doc()
+    doc["k"] = 0
+    doc["l"] = [0]
+    doc.commit()
+    stack = doc.undo_stack()
+    for i in range(1, 300):
+        with doc.change():
+            doc["k"] = i
+            doc["l"][0] = i
+        assert stack.undo()
+        assert (doc["k"], doc["l"].to_py()) == (0, [0])
+    other = ck.Doc.load(doc.export())
+    assert other.to_py() == doc.to_py() and other.root == doc.root
+    with other.change():
+        other["k"] = -1
+    doc.apply(other.export(since=doc.heads))
+    assert doc.to_py() == other.to_py() == {"k": -1, "l": [0]}
+
+
+def test_deleted_and_restored_many_times():
+    """At a version that is not all of it, too."""
+    doc = ck.Doc()
+    doc["t"] = ck.Text("abc" * 5)
+    doc.commit()
+    aside = doc.fork(ck.Identity.generate())
+    aside["x"] = 1
+    other = ck.Doc.load(aside.export())
+    stack, heads = doc.undo_stack(), []
+    for i in range(40):
+        del doc["t"][i % 5 : 10]
+        doc.commit()
+        heads.append((doc.heads, str(doc["t"])))
+        assert stack.undo()
+        heads.append((doc.heads, "abc" * 5))
+    assert not other.apply(doc.export()).void
+    assert other["t"] == "abc" * 5
+    for of, text in heads:
+        assert str(other.at(of)["t"]) == str(doc.at(of)["t"]) == text
