@@ -210,7 +210,8 @@ static void tell(ckv_alloc a, uint64_t seed, unsigned steps, ckv_buf *end)
         ckv_buf_bytes(end, &p.root, 32);
         ckv_buf_bytes(end, p.plain.ptr, p.plain.len);
         ckv_doc_take_events(docs[i], &events, &patches);
-        for (size_t k = 0; k < events.len; k += sizeof(ckv_event)) { /* without what lies between members */
+        for (size_t k = 0; k < events.len;
+             k += sizeof(ckv_event)) { /* without what lies between members */
             ckv_event e;
             memcpy(&e, events.ptr + k, sizeof e);
             ckv_buf_varint(end, e.first);
@@ -262,9 +263,71 @@ static void what_failed_left_no_trace(void)
         with_seed(seed, number("CKV_STEPS", 80), number("CKV_STRIDE", 23));
 }
 
+/* Siblings that an apply brought and that went with it stand in no crowd any more. */
+static ckv_status write_at_start(ckv_doc *doc, const uint8_t *chars)
+{
+    ckv_value v;
+    CKV_TRY(ckv_map_get(doc, CKV_ROOT, "t", 1, &v));
+    CKV_TRY(ckv_text_insert(doc, v.container, 1, chars, 1, 2));
+    return s_commit(doc);
+}
+
+static ckv_doc *crowd_base(uint8_t who)
+{
+    ckv_doc *doc;
+    T_EQ(s_new(&doc, ckv_alloc_libc, who), CKV_OK);
+    return doc;
+}
+
+static void an_apply_that_failed_left_no_crowd(void)
+{
+    const ckv_value text = {.tag = CKV_TAG_TEXT};
+    t_faulty f = {.until_fail = -1};
+    uint32_t made;
+    ckv_doc *first = crowd_base(1), *all = crowd_base(2);
+    T_EQ(ckv_map_set(first, CKV_ROOT, "t", 1, &text, &made), CKV_OK);
+    T_EQ(ckv_text_insert(first, made, 0, (const uint8_t *)"ab", 1, 2), CKV_OK);
+    T_EQ(s_commit(first), CKV_OK);
+    T_EQ(s_send(first, all, ckv_alloc_libc), CKV_OK);
+    for (uint8_t who = 3; who < 11; who++) {
+        ckv_doc *one = crowd_base(who);
+        T_EQ(s_send(first, one, ckv_alloc_libc), CKV_OK);
+        T_EQ(write_at_start(one, (const uint8_t *)"xy"), CKV_OK);
+        T_EQ(s_send(one, all, ckv_alloc_libc), CKV_OK);
+        ckv_doc_free(one);
+    }
+    for (int64_t n = 0;; n++) {
+        ckv_doc *doc;
+        f = (t_faulty){.until_fail = -1};
+        T_EQ(s_new(&doc, (ckv_alloc){t_faulty_fn, &f}, 20), CKV_OK);
+        T_EQ(s_send(first, doc, ckv_alloc_libc), CKV_OK);
+        f.until_fail = (int64_t)f.n_requests + n;
+        const ckv_status s = s_send(all, doc, ckv_alloc_libc);
+        f.until_fail = -1;
+        T_EQ(write_at_start(doc, (const uint8_t *)"pq"),
+             CKV_OK); /* items of other numbers than before */
+        T_EQ(s_send(all, doc, ckv_alloc_libc), CKV_OK);
+        s_check(doc);
+        ckv_doc *other = crowd_base(21);
+        T_EQ(s_send(doc, other, ckv_alloc_libc), CKV_OK);
+        ckv_buf here = ckv_buf_init(ckv_alloc_libc), there = ckv_buf_init(ckv_alloc_libc);
+        T_EQ(ckv_plain_write(doc, NULL, CKV_ROOT, &here), CKV_OK);
+        T_EQ(ckv_plain_write(other, NULL, CKV_ROOT, &there), CKV_OK);
+        T_BYTES(here.ptr, here.len, there.ptr, there.len);
+        ckv_buf_fini(&here);
+        ckv_buf_fini(&there);
+        ckv_doc_free(other);
+        ckv_doc_free(doc);
+        if (s == CKV_OK) break;
+    }
+    ckv_doc_free(first);
+    ckv_doc_free(all);
+}
+
 int main(void)
 {
     T_CHECK(ckv_crypto_init());
+    T_RUN(an_apply_that_failed_left_no_crowd);
     T_RUN(what_failed_left_no_trace);
     return t_done();
 }
