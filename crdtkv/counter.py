@@ -24,3 +24,5 @@ class Counter(_core.Counter):
     """
 
     __slots__ = ()
+
+    __trunc__ = __floor__ = __ceil__ = _core.Counter.__int__  # math's own way is through float, which is not exact

@@ -174,6 +174,7 @@ class Doc(_core.Doc, MapMethods):
         return self._subscribe(Observer(callback, (path,) if isinstance(path, str) else tuple(path), None))
 
     def _observe_handle(self, callback: Callable[[Event], object], handle: _core.Handle) -> Subscription:
+        bool(handle)  # StaleHandleError: it was deleted
         return self._subscribe(Observer(callback, (), handle._container))
 
     def _subscribe(self, observer: Observer) -> Subscription:

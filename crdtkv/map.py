@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, MutableMapping, ValuesView
 from typing import Any, Protocol, Self, runtime_checkable
 
 from crdtkv import _core
 from crdtkv.entry import Entry, History, merged
 
-__all__ = ["Map", "MapMethods"]
+__all__ = ["Items", "Keys", "Map", "MapMethods", "Values"]
+
+
+class Keys(KeysView[str]):
+    """The keys of a mapping, which can be gone through from the end, as those of a dict."""
+
+    __slots__ = ()
+
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(list(self))
+
+
+class Values(ValuesView[Any]):
+    """The values of a mapping, which can be gone through from the end."""
+
+    __slots__ = ()
+
+    def __reversed__(self) -> Iterator[Any]:
+        return reversed(list(self))
+
+
+class Items(ItemsView[str, Any]):
+    """The keys and values of a mapping, which can be gone through from the end."""
+
+    __slots__ = ()
+
+    def __reversed__(self) -> Iterator[tuple[str, Any]]:
+        return reversed(list(self))
 
 
 class MapMethods(MutableMapping[str, Any]):
@@ -26,6 +53,18 @@ class MapMethods(MutableMapping[str, Any]):
         """The content as a plain dict."""
         raise NotImplementedError
 
+    def keys(self) -> Keys:
+        """The keys, as dict.keys(), in order of their bytes."""
+        return Keys(self)
+
+    def values(self) -> Values:
+        """The values, as dict.values(), in order of their keys."""
+        return Values(self)
+
+    def items(self) -> Items:
+        """The keys and values, as dict.items(), in order of the keys."""
+        return Items(self)
+
     def popitem(self) -> tuple[str, Any]:
         """Remove the last key, in order of their bytes, and return it with its content, plain."""
         for key in reversed(self):
@@ -40,7 +79,7 @@ class MapMethods(MutableMapping[str, Any]):
             except KeyError:  # another thread was faster
                 continue
 
-    def update(self, *args: Any, **kwargs: Any) -> None:
+    def update(self, /, *args: Any, **kwargs: Any) -> None:
         """Set many keys, as dict.update(). All values are looked at first: on TypeError and the like nothing is set."""
         new = dict(*args, **kwargs)
         _core._check(new)

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from crdtkv import _core
-from crdtkv.entry import merged
-from crdtkv.map import plain_dict
+from crdtkv.entry import Entry, History, merged
+from crdtkv.map import Items, Keys, Values, plain_dict
 
 __all__ = ["View"]
 
@@ -51,6 +51,18 @@ class View(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._root)
 
+    def keys(self) -> Keys:
+        """The keys, in order of their bytes."""
+        return Keys(self)
+
+    def values(self) -> Values:
+        """The values, in order of their keys."""
+        return Values(self)
+
+    def items(self) -> Items:
+        """The keys and values, in order of the keys."""
+        return Items(self)
+
     def to_py(self) -> dict[str, Any]:
         """The content as a plain dict, keys in order of their bytes."""
         return self._root.to_py()
@@ -58,6 +70,10 @@ class View(Mapping[str, Any]):
     def conflicts(self, key: str, /) -> dict[str, Any]:
         """All values that stood at a key, by the op that set them; the shown one first. Closes the open change."""
         return merged(self._root._conflicts(key))
+
+    def history(self, key: str, /) -> History:
+        """Who had written what to a key until then, newest first. Closes the open change."""
+        return History(Entry.of(key, *row) for row in self._root._history(key))
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Mapping):

@@ -81,9 +81,10 @@ ckv_status ckv_map_conflicts(ckv_doc *doc, const ckv_view *at, uint32_t map, con
     return reg == CKV_NONE ? CKV_OK : ckv_doc_conflicts(doc, ckv_view_past(at), reg, out);
 }
 
-ckv_status ckv_map_history(ckv_doc *doc, uint32_t map, const char *key, size_t key_bytes,
-                           ckv_buf *out)
+ckv_status ckv_map_history(ckv_doc *doc, const ckv_view *at, uint32_t map, const char *key,
+                           size_t key_bytes, ckv_buf *out)
 {
+    const ckv_past *past = ckv_view_past(at);
     const ckv_registers *x = &doc->tree.registers;
     const uint32_t reg = find(doc, map, key, key_bytes);
     if (reg == CKV_NONE) return CKV_OK;
@@ -91,6 +92,7 @@ ckv_status ckv_map_history(ckv_doc *doc, uint32_t map, const char *key, size_t k
         const uint32_t lv = x->ops.ptr[i].lv2 / 2;
         ckv_past_write w = {.change = ckv_ids_change_of_lv(&doc->graph.ids, lv),
                             .is_set = x->ops.ptr[i].lv2 & 1};
+        if (past && !ckv_past_has(past, &doc->graph, w.change)) continue;
         if (w.is_set) w.value = ckv_doc_value_at(doc, lv);
         ckv_buf_bytes(out, &w, sizeof w);
     }

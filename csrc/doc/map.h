@@ -43,8 +43,9 @@ typedef struct ckv_past_write { /* what a change did to a key */
     bool is_set; /* else it was removed */
     ckv_value value;
 } ckv_past_write;
-/* Everything that was ever written to a key, newest first. Wants the change closed. */
-CKV_NODISCARD ckv_status ckv_map_history(ckv_doc *doc, uint32_t map, const char *key,
-                                         size_t key_bytes, ckv_buf *out /* of ckv_past_write */);
+/* Everything that was ever written to a key until then, newest first. Wants the change closed. */
+CKV_NODISCARD ckv_status ckv_map_history(ckv_doc *doc, const ckv_view *at, uint32_t map,
+                                         const char *key, size_t key_bytes,
+                                         ckv_buf *out /* of ckv_past_write */);
 
 #endif

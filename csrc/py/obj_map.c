@@ -407,23 +407,26 @@ static PyObject *conflicts(ckpy_doc *d, uint32_t c, ckpy_view *view, PyObject *k
     return list;
 }
 
-/* The last content of a container, which may be gone. */
-static PyObject *last_content(ckpy_doc *d, const ckv_value *v)
+/* The content of a container at a version, the last one without; it may be gone. */
+static PyObject *last_content(ckpy_doc *d, ckpy_view *view, const ckv_value *v)
 {
-    PyObject *h = ckpy_handle_of(d, v->container, (ckv_kind)ckv_tag_kind(v->tag));
+    const ckv_kind kind = (ckv_kind)ckv_tag_kind(v->tag);
+    PyObject *h = view ? ckpy_handle_past(view, v->container, kind)
+                       : ckpy_handle_of(d, v->container, kind);
     PyObject *content = h ? ckpy_handle_content(HANDLE(h), LAST, false) : NULL;
     Py_XDECREF(h);
     return content;
 }
 
-static PyObject *history(ckpy_doc *d, uint32_t c, PyObject *key)
+static PyObject *history(ckpy_doc *d, uint32_t c, ckpy_view *view, PyObject *key)
 {
     name k = {0};
     const int is_key = name_to_read(key, &k);
     if (is_key < 0 || ckpy_doc_settle(d, "history") < 0) return NULL;
     ckv_buf found = ckv_buf_init(ckv_alloc_libc);
-    ckv_status s = is_live(d, c) ? CKV_ENOENT : CKV_ESTALE;
-    if (is_key && s == CKV_ENOENT) s = ckv_map_history(d->core, c, k.ptr, k.n_bytes, &found);
+    ckv_status s = !view && !is_live(d, c) ? CKV_ESTALE : CKV_ENOENT;
+    if (is_key && s == CKV_ENOENT)
+        s = ckv_map_history(d->core, view ? view->core : NULL, c, k.ptr, k.n_bytes, &found);
     const ckv_past_write *w = (const ckv_past_write *)(const void *)found.ptr;
     const size_t n = s == CKV_OK ? found.len / sizeof *w : 0;
     row *rows = PyMem_RawCalloc(n + 1, sizeof *rows);
@@ -441,7 +444,7 @@ static PyObject *history(ckpy_doc *d, uint32_t c, PyObject *key)
         list = ok ? PyList_New((Py_ssize_t)n) : PyErr_NoMemory();
     for (size_t i = 0; list && i < n; i++) {
         PyObject *value =
-            rows[i].scalar ? Py_NewRef(rows[i].scalar) : last_content(d, &rows[i].value);
+            rows[i].scalar ? Py_NewRef(rows[i].scalar) : last_content(d, view, &rows[i].value);
         PyObject *one = value ? Py_BuildValue("(ONy#y#L)", rows[i].is_set ? Py_True : Py_False,
                                               value, rows[i].author.b, (Py_ssize_t)32, rows[i].id.b,
                                               (Py_ssize_t)32, (long long)rows[i].time)
@@ -567,7 +570,7 @@ PyObject *ckpy_doc_map_conflicts(PyObject *op, PyObject *key)
 }
 PyObject *ckpy_doc_map_history(PyObject *op, PyObject *key)
 {
-    return history(DOC(op), CKV_ROOT, key);
+    return history(DOC(op), CKV_ROOT, NULL, key);
 }
 
 PyObject *ckpy_doc_map_to_py(PyObject *op, PyObject *ignored)
@@ -680,10 +683,9 @@ static PyObject *Map_conflicts(PyObject *op, PyObject *key)
 static PyObject *Map_history(PyObject *op, PyObject *key)
 {
     ckpy_handle *h = HANDLE(op);
-    if (h->doc) return history(h->doc, h->container, key);
-    return PyErr_Format(PyExc_TypeError,
-                        h->frozen ? "history() tells about the present, not about the past"
-                                  : "a map that is not stored in a document has no history");
+    ckpy_view *view = (ckpy_view *)h->view;
+    if (h->doc || view) return history(h->doc ? h->doc : view->doc, h->container, view, key);
+    return PyErr_Format(PyExc_TypeError, "a map that is not stored in a document has no history");
 }
 
 /* ---- spec */

@@ -103,7 +103,7 @@ static ckv_status read_step(ckv_doc *doc, ckv_doc *other)
         case CKV_KIND_MAP:
             s = ckv_map_entries(doc, at, c, &out);
             if (s == CKV_OK) s = ckv_map_conflicts(doc, at, c, "a", 1, &out);
-            if (s == CKV_OK) s = ckv_map_history(doc, c, "a", 1, &out);
+            if (s == CKV_OK) s = ckv_map_history(doc, at, c, "a", 1, &out);
             break;
         case CKV_KIND_LIST:
             s = ckv_list_values(doc, at, c, 0, SIZE_MAX, &out);

@@ -1,6 +1,7 @@
 """Counter against int."""
 
 import copy
+import math
 import operator
 import pickle
 
@@ -117,6 +118,12 @@ def test_amounts_and_totals():
     assert big == 2**66 and attached(-(2**66)) == -(2**66) and big.value == 2**66
     with pytest.raises(OverflowError):
         ck.Counter(2**127)
+
+
+def test_rounding_is_exact_beyond_what_a_float_holds():
+    n = 3 * (2**63 - 1)
+    counter = ck.Counter(n)
+    assert math.trunc(counter) == math.floor(counter) == math.ceil(counter) == round(counter) == n
 
 
 def test_constructor():

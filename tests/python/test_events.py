@@ -179,6 +179,16 @@ def test_container_is_followed():
         doc.observe(5)
 
 
+def test_a_deleted_container_cannot_be_observed():
+    doc = ck.Doc()
+    doc["all"] = [ck.Text("x"), [], {}, {1}, ck.Counter(1)]
+    handles = list(doc["all"])
+    del doc["all"]
+    for handle in handles:
+        with pytest.raises(ck.StaleHandleError):
+            handle.observe(print)
+
+
 def test_what_a_callback_edits_is_told_afterwards():
     doc = ck.Doc()
     depth, order = [], []

@@ -340,6 +340,26 @@ class AgainstDict(RuleBasedStateMachine):
         assert self.map.to_py() == self.plain and len(self.map) == len(self.plain)
 
 
+@pytest.mark.parametrize("make", [ck.Doc, ck.Map, lambda: ck.Doc().setdefault("m", {})])
+def test_any_key_is_a_keyword_of_update(make):
+    m = make()
+    m.update(self=1, other=2, args=3)
+    m.update({"self": 4}, kwargs=5)
+    assert m == {"self": 4, "other": 2, "args": 3, "kwargs": 5}
+
+
+def test_views_of_dict_go_backwards_too():
+    doc = ck.Doc()
+    doc.update(b=1, a=2, c=3)
+    doc["m"] = dict(doc)
+    for m in (doc["m"], doc.at(doc.heads)["m"], ck.Map(doc["m"])):
+        plain = dict(sorted(m.to_py().items()))
+        assert list(reversed(m.keys())) == list(reversed(plain.keys()))
+        assert list(reversed(m.values())) == list(reversed(plain.values()))
+        assert list(reversed(m.items())) == list(reversed(plain.items()))
+    assert next(reversed(doc.keys())) == next(reversed(doc.at(doc.heads).items()))[0] == "m"
+
+
 AgainstDict.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 TestAgainstDict = AgainstDict.TestCase
 

@@ -287,7 +287,6 @@ def test_containers_of_the_past_do_not_change():
         lambda: m["c"].increment(),
         lambda: m["c"].__iadd__(1),
         lambda: m["t"].mark(0, 1, "b", 1),
-        lambda: m.history("l"),
         lambda: m.observe(print),
     ):
         with pytest.raises(TypeError):
@@ -310,3 +309,25 @@ def test_diff_of_containers():
     assert {patch.kind for patch in patches} >= {"set", "move", "remove", "add", "discard", "count", "insert"}
     with pytest.raises(KeyError):
         doc.diff(then, [bytes(32)])
+
+
+def test_history_of_the_past():
+    doc = ck.Doc()
+    doc["m"] = {"k": 1}
+    m = doc["m"]
+    m["k"] = [2]
+    first = doc.heads
+    twin = doc.fork(ck.Identity.generate(), heads=first)
+    twin["m"]["k"] = 3
+    m["k"].append(4)
+    del m["k"]
+    doc["x"] = 5
+    here = doc.heads
+    doc.merge(twin)
+    assert [e.value for e in doc.at(first)["m"].history("k")] == [[2], 1]
+    assert doc.at(first).history("x") == [] and doc.at(here).history("x") == doc.history("x")
+    assert [e.value for e in doc.at(here)["m"].history("k")] == [ck.MISSING, [2, 4], 1]
+    assert doc.at(twin.heads)["m"].history("k") == twin["m"].history("k")
+    assert doc.at(doc.heads)["m"].history("k") == doc["m"].history("k")
+    del doc["m"]
+    assert len(doc.at(here)["m"].history("k")) == 3
