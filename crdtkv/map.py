@@ -26,7 +26,7 @@ class Values(ValuesView[Any]):
     __slots__ = ()
 
     def __reversed__(self) -> Iterator[Any]:
-        return reversed(list(self))
+        return iter(list(self)[::-1])
 
 
 class Items(ItemsView[str, Any]):
@@ -35,7 +35,7 @@ class Items(ItemsView[str, Any]):
     __slots__ = ()
 
     def __reversed__(self) -> Iterator[tuple[str, Any]]:
-        return reversed(list(self))
+        return iter(list(self)[::-1])
 
 
 class MapMethods(MutableMapping[str, Any]):

@@ -11,9 +11,8 @@ ckv_author_view ckv_doc_own_view(ckv_doc *doc)
 
 uint32_t ckv_doc_register_of(const ckv_doc *doc, const ckv_op *op)
 {
-    return op->kind == CKV_OP_ASSIGN
-               ? ckv_register_find(&doc->tree.registers, op->holder, op->a)
-               : op->a;
+    return op->kind == CKV_OP_ASSIGN ? ckv_register_find(&doc->tree.registers, op->holder, op->a)
+                                     : op->a;
 }
 
 ckv_value ckv_doc_value_read(const ckv_doc *doc, uint32_t item, uint32_t value_off)
@@ -29,8 +28,8 @@ ckv_value ckv_doc_value_at(const ckv_doc *doc, uint32_t lv)
 {
     const ckv_op *op = &doc->log.ops.ptr[ckv_oplog_at_lv(&doc->log, lv)];
     const uint32_t item = op->item + (lv - op->lv);
-    return ckv_doc_value_read(doc, item,
-                      op->kind == CKV_OP_ELEMENTS ? ckv_oplog_value_of(&doc->log, item) : op->b);
+    return ckv_doc_value_read(
+        doc, item, op->kind == CKV_OP_ELEMENTS ? ckv_oplog_value_of(&doc->log, item) : op->b);
 }
 
 ckv_value ckv_doc_value_of(const ckv_doc *doc, uint32_t item)
@@ -70,8 +69,7 @@ ckv_status ckv_apply_write(ckv_doc *doc, const ckv_author_view *v, ckv_op_kind k
         CKV_TRY(ckv_tree_reserve(&doc->tree, &doc->journal, 1));
         if (ckv_tag_is_default(tag)) {
             /* The last step that can fail; what it makes has no item in the log yet, so nobody can ask for it. */
-            CKV_TRY(ckv_tree_default(&doc->tree, tag, item, holder, reg, v,
-                                     &doc->journal, made));
+            CKV_TRY(ckv_tree_default(&doc->tree, tag, item, holder, reg, v, &doc->journal, made));
         } else {
             *made = ckv_tree_make(&doc->tree, tag, item, holder, reg,
                                   kind == CKV_OP_ASSIGN ? key : CKV_NO_ITEM, &doc->journal);
@@ -125,8 +123,7 @@ void ckv_apply_elements(ckv_doc *doc, uint32_t list, uint32_t n, uint32_t left, 
         ckv_rd_blob(&r, &skip);
         uint32_t c = CKV_NONE;
         if (!ckv_tag_is_scalar(tag))
-            c = ckv_tree_make(&doc->tree, tag, item + i, list, CKV_NONE, item + i,
-                              &doc->journal);
+            c = ckv_tree_make(&doc->tree, tag, item + i, list, CKV_NONE, item + i, &doc->journal);
         if (made) made[i] = c;
         if (item + i < doc->tree.registers.elements)
             ckv_register_begin_again(&doc->tree.registers, list, item + i, lv + i);
@@ -158,8 +155,8 @@ static bool is_deleted(const ckv_doc *doc, uint32_t item)
 {
     ckv_gap gap;
     CKV_MUST(ckv_space_locate(&doc->space, item, &gap));
-    return ckv_del_open(&doc->space.deletes, ckv_space_span(&doc->space, gap.leaf, gap.slot)->del) !=
-           0;
+    return ckv_del_open(&doc->space.deletes,
+                        ckv_space_span(&doc->space, gap.leaf, gap.slot)->del) != 0;
 }
 
 void ckv_apply_move(ckv_doc *doc, const ckv_author_view *v, uint32_t element, uint32_t left,
@@ -279,8 +276,8 @@ static ckv_status value_back(ckv_doc *doc, const ckv_author_view *v, uint32_t re
     return CKV_OK;
 }
 
-ckv_status ckv_apply_restore(ckv_doc *doc, const ckv_author_view *v, uint32_t change, uint32_t of, uint32_t item, uint32_t n,
-                             uint32_t since, uint32_t *done)
+ckv_status ckv_apply_restore(ckv_doc *doc, const ckv_author_view *v, uint32_t change, uint32_t of,
+                             uint32_t item, uint32_t n, uint32_t since, uint32_t *done)
 {
     const size_t run = ckv_oplog_at_item(&doc->log, item);
     const ckv_op op = doc->log.ops.ptr[run];

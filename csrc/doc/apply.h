@@ -37,7 +37,8 @@ uint32_t ckv_doc_register_of(const ckv_doc *doc, const ckv_op *op);
 /* The value of the operation at lv, as values are read: the tag is a kind or scalar, a container has its number. */
 ckv_value ckv_doc_value_at(const ckv_doc *doc, uint32_t lv);
 ckv_value ckv_doc_value_of(const ckv_doc *doc, uint32_t item); /* of an item that has one */
-ckv_value ckv_doc_value_in(const ckv_doc *doc, uint32_t run);   /* of a run of one SET, ASSIGN or ADD */
+ckv_value ckv_doc_value_in(const ckv_doc *doc,
+                           uint32_t run); /* of a run of one SET, ASSIGN or ADD */
 /* Of an element, by the offset that the log has for it. */
 ckv_value ckv_doc_value_read(const ckv_doc *doc, uint32_t item, uint32_t value_off);
 /* The element that a slot of a list belongs to. */
@@ -90,9 +91,8 @@ CKV_NODISCARD ckv_status ckv_apply_mark(ckv_doc *doc, uint32_t text, uint32_t st
 CKV_NODISCARD ckv_status ckv_apply_delete(ckv_doc *doc, uint32_t change, uint32_t item, uint32_t n,
                                           uint32_t since, uint32_t *done);
 /* Takes back that `of` deleted or replaced them. */
-CKV_NODISCARD ckv_status ckv_apply_restore(ckv_doc *doc, const ckv_author_view *v,
-                                           uint32_t change, uint32_t of,
-                                           uint32_t item, uint32_t n, uint32_t since,
+CKV_NODISCARD ckv_status ckv_apply_restore(ckv_doc *doc, const ckv_author_view *v, uint32_t change,
+                                           uint32_t of, uint32_t item, uint32_t n, uint32_t since,
                                            uint32_t *done);
 
 #endif

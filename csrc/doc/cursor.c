@@ -88,7 +88,8 @@ ckv_status ckv_cursor_read(ckv_doc *doc, const uint8_t *bytes, size_t n_bytes, c
                    n = ckv_ids_item(&doc->graph.ids, change + 1) - first;
     if (number >= n) return CKV_ECORRUPT;
     const uint32_t item = first + (uint32_t)number;
-    *out = (ckv_cursor){.item = flags & 2 ? CKV_NO_ITEM : item, .since = doc->rollbacks, .behind = flags & 1};
+    *out = (ckv_cursor){
+        .item = flags & 2 ? CKV_NO_ITEM : item, .since = doc->rollbacks, .behind = flags & 1};
     out->container = flags & 2 ? ckv_tree_of(&doc->tree, item) : holder_of(doc, item);
     if (out->container == CKV_NONE || !is_sequence(doc, out->container)) return CKV_ECORRUPT;
     if (!(flags & 2) && ckv_doc_element_of(doc, item) != item) return CKV_ECORRUPT;

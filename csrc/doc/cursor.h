@@ -6,8 +6,9 @@
 
 typedef struct ckv_cursor {
     uint32_t container, item; /* item CKV_NO_ITEM: the start (behind) or the end (not behind) */
-    uint32_t since;           /* how many rollbacks there were when it was made: later ones may have taken its item back */
-    bool behind;              /* stays behind the item, else before it */
+    uint32_t
+        since; /* how many rollbacks there were when it was made: later ones may have taken its item back */
+    bool behind; /* stays behind the item, else before it */
 } ckv_cursor;
 
 /* side "after": stays before the character at pos (at the end: with the end); side "before": behind the one at pos - 1 (at 0: with the start). */

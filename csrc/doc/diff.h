@@ -18,7 +18,8 @@ typedef struct ckv_touch { /* items of a sequence that were made, deleted or res
 } ckv_touch;
 CKV_VEC(ckv_touches, ckv_touch);
 
-typedef struct ckv_flip { /* items that show at one of the versions only, in order of the document */
+typedef struct
+    ckv_flip { /* items that show at one of the versions only, in order of the document */
     uint32_t item, n;
     uint32_t pos; /* items that show at b before them */
     bool old;     /* shows at a, else at b */
@@ -30,9 +31,9 @@ typedef struct ckv_differ {
     const ckv_past *a, *b;
     ckv_touches touches;
     ckv_u32s regs, counters, marked; /* numbers, in the end sorted and once each */
-    ckv_u32s moved;                  /* elements that were moved, or went or came and were moved some time */
-    ckv_u32s order;                  /* scratch */
-    ckv_flips flips;            /* of the sequence at hand */
+    ckv_u32s moved;  /* elements that were moved, or went or came and were moved some time */
+    ckv_u32s order;  /* scratch */
+    ckv_flips flips; /* of the sequence at hand */
     ckv_plain_out *plain;
     ckv_buf *out;
     bool path_written; /* of the container at hand */

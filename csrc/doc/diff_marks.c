@@ -1,7 +1,8 @@
 #include "doc/diff.h"
 #include "doc/mark.h"
 
-typedef struct segment { /* characters [b, b + n) of version b; a: where they stood at a, UINT32_MAX if they did not */
+typedef struct
+    segment { /* characters [b, b + n) of version b; a: where they stood at a, UINT32_MAX if they did not */
     uint32_t b, a, n;
 } segment;
 CKV_VEC(segments, segment);
@@ -93,7 +94,8 @@ static ckv_status differ_here(marking *m, bool was_there)
     }
     for (size_t i = 0; i < m->new.active.len; i++) {
         const ckv_stretch *x = &m->new.v.ptr[m->new.active.ptr[i]];
-        if (was_there && value_of(&m->old, x->name) != CKV_NO_VALUE) continue; /* seen among the old ones */
+        if (was_there && value_of(&m->old, x->name) != CKV_NO_VALUE)
+            continue; /* seen among the old ones */
         CKV_TRY(renameds_push(&m->now, (renamed){x->name, CKV_NO_VALUE, x->value_off}));
     }
     return CKV_OK;
@@ -181,7 +183,8 @@ ckv_status ckv_diff_marks(ckv_differ *d)
         if (!p->old) inserted += p->n;
         if (p->pos + p->n > len) len = p->pos + p->n;
     }
-    for (size_t i = 0; i < m.new.v.len; i++) len = m.new.v.ptr[i].end > len ? m.new.v.ptr[i].end : len;
+    for (size_t i = 0; i < m.new.v.len; i++)
+        len = m.new.v.ptr[i].end > len ? m.new.v.ptr[i].end : len;
     for (size_t i = 0; i < m.old.v.len; i++) {
         const uint32_t end = m.old.v.ptr[i].end + inserted;
         len = end > len ? end : len;

@@ -10,11 +10,12 @@ typedef struct finding {
     ckv_differ *d;
     bool moves;
     ckv_moves_round rounds[2]; /* at a, at b */
-    ckv_u32s starts; /* scratch: items, sorted in order of the document */
+    ckv_u32s starts;           /* scratch: items, sorted in order of the document */
 } finding;
 
 /* A stretch [item, item + *n) of one span: cut to where it is alike. True if it shows at just one of the versions; *old: at a. */
-static bool differs(const finding *f, uint32_t item, uint32_t *n, uint32_t del, bool *old, bool *new)
+static bool differs(const finding *f, uint32_t item, uint32_t *n, uint32_t del, bool *old,
+                    bool *new)
 {
     const ckv_differ *d = f->d;
     bool in_a, in_b;
@@ -22,7 +23,7 @@ static bool differs(const finding *f, uint32_t item, uint32_t *n, uint32_t del, 
     *n = ckv_items_alike(d->doc, d->b, item, *n, &in_b);
     if (f->moves) *n = 1;
     *old = in_a && ckv_item_shows(d->doc, d->a, item, del, f->moves, f->rounds[0]);
-    *new = in_b && ckv_item_shows(d->doc, d->b, item, del, f->moves, f->rounds[1]);
+    *new = in_b &&ckv_item_shows(d->doc, d->b, item, del, f->moves, f->rounds[1]);
     return *old != *new;
 }
 
@@ -88,7 +89,8 @@ static ckv_status look_at_touched(finding *f, const ckv_touch *t, size_t n_touch
     for (size_t i = 0, k = 0; i < f->starts.len; i++) {
         const uint32_t item = f->starts.ptr[i];
         ckv_gap gap;
-        for (size_t lo = k = 0, hi = n_touches; lo < hi;) { /* touches ascend: the last that begins at or before the item */
+        for (size_t lo = k = 0, hi = n_touches;
+             lo < hi;) { /* touches ascend: the last that begins at or before the item */
             const size_t mid = (lo + hi) / 2;
             if (t[mid].item <= item)
                 lo = mid + 1, k = mid;
@@ -117,15 +119,15 @@ static ckv_status look_at_touched(finding *f, const ckv_touch *t, size_t n_touch
 
 ckv_status ckv_diff_flips(ckv_differ *d, size_t first, size_t end)
 {
-    finding f = {.d = d, .moves = ckv_has_moves(d->doc, d->container), .starts = {.a = d->doc->env.alloc}};
+    finding f = {
+        .d = d, .moves = ckv_has_moves(d->doc, d->container), .starts = {.a = d->doc->env.alloc}};
     const size_t n = end - first;
     for (uint32_t i = 0; i < 2; i++) f.rounds[i] = ckv_moves_begin(&d->doc->moves, i);
     d->flips.len = 0;
     if (n == 0) return CKV_OK;
     const bool few = n <= 16 + d->doc->space.n_spans / 16;
-    const ckv_status s = few && (!d->a || !d->b)
-                             ? look_at_touched(&f, d->touches.ptr + first, n)
-                             : walk_all(&f);
+    const ckv_status s =
+        few && (!d->a || !d->b) ? look_at_touched(&f, d->touches.ptr + first, n) : walk_all(&f);
     ckv_u32s_fini(&f.starts);
     return s;
 }
@@ -211,7 +213,8 @@ CKV_VEC(shifteds, shifted);
 
 typedef struct shifting {
     ckv_differ *d;
-    ckv_flips removed, inserted; /* single elements, with pos at the step at which they go or come */
+    ckv_flips removed,
+        inserted; /* single elements, with pos at the step at which they go or come */
     shifteds v;
     ckv_hmap by_element;
     ckv_u32s by_from, by_to, best, before, tree;
@@ -249,7 +252,8 @@ static void find_gaps(shifting *x)
 /* As many as can stay do: those that kept their place among the others, and of them the longest run that kept its order. */
 static ckv_status let_stay(shifting *x)
 {
-    ckv_u32s *best = &x->best, *before = &x->before; /* best[k]: last of a run of length k + 1 with the least `to` */
+    ckv_u32s *best = &x->best,
+             *before = &x->before; /* best[k]: last of a run of length k + 1 with the least `to` */
     CKV_TRY(ckv_u32s_reserve(before, x->v.len));
     before->len = x->v.len;
     for (size_t i = 0; i < x->by_from.len; i++) {
@@ -329,9 +333,11 @@ static ckv_status put_moves(shifting *x)
     }
     for (size_t i = 0; i < n; i++) {
         const shifted *s = &x->v.ptr[x->by_to.ptr[i]];
-        const size_t r = rank->ptr[x->by_to.ptr[i]], arrived = up_to(x, &x->by_to, true, s->gap_from, true);
+        const size_t r = rank->ptr[x->by_to.ptr[i]],
+                     arrived = up_to(x, &x->by_to, true, s->gap_from, true);
         count_add(t, r, UINT32_MAX);
-        const uint32_t from = s->gap_from + (uint32_t)(arrived < i ? arrived : i) + count_below(t, r);
+        const uint32_t from =
+            s->gap_from + (uint32_t)(arrived < i ? arrived : i) + count_below(t, r);
         const uint32_t to = s->gap_to + (uint32_t)i +
                             count_below(t, up_to(x, &x->by_from, false, s->gap_to, false));
         if (from == to) continue;
@@ -350,7 +356,8 @@ static bool element_shows(const ckv_differ *d, const ckv_past *at, uint32_t elem
     ckv_gap gap;
     CKV_MUST(ckv_space_locate(&d->doc->space, element, &gap));
     ckv_items_alike(d->doc, at, element, 1, &in);
-    return in && !ckv_doc_hidden(d->doc, at, ckv_space_span(&d->doc->space, gap.leaf, gap.slot)->del);
+    return in &&
+           !ckv_doc_hidden(d->doc, at, ckv_space_span(&d->doc->space, gap.leaf, gap.slot)->del);
 }
 
 /* Sorts what changed into removed, shifted and inserted. */

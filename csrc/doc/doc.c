@@ -342,9 +342,9 @@ ckv_status ckv_doc_stats(ckv_doc *doc, ckv_stats *out)
                   g->lanes.branches.cap * sizeof(ckv_branch) +
                   out->signatures * sizeof(ckv_signed_at) + doc->log.ops.cap * sizeof(ckv_op) +
                   doc->log.makers.cap * 4 + doc->log.values.cap + ckv_chars_bytes(&doc->log.chars) +
-                  ckv_space_bytes(&doc->space) + ckv_tree_bytes(&doc->tree) + ckv_moves_bytes(&doc->moves) +
-                  doc->counts.cap * sizeof(ckv_count) + doc->inbox.bytes +
-                  doc->void_bodies.cap + doc->message_bytes.cap +
+                  ckv_space_bytes(&doc->space) + ckv_tree_bytes(&doc->tree) +
+                  ckv_moves_bytes(&doc->moves) + doc->counts.cap * sizeof(ckv_count) +
+                  doc->inbox.bytes + doc->void_bodies.cap + doc->message_bytes.cap +
                   doc->times.cap * sizeof(ckv_time_run) + doc->journal.log.cap * sizeof(ckv_undo);
     ckv_buf found = ckv_buf_init(doc->env.alloc);
     const ckv_status s = ckv_doc_equivocations(doc, &found);

@@ -45,7 +45,8 @@ ckv_kind ckv_doc_kind(const ckv_doc *doc, uint32_t container);
 uint32_t ckv_doc_depth(const ckv_doc *doc, uint32_t container); /* the root: 0 */
 /* Can it be reached from the root, as a shown value or as one in conflict? False: deleted, overwritten or rolled back, or something around it is. */
 bool ckv_doc_is_live(ckv_doc *doc, uint32_t container);
-bool ckv_doc_is_gone(const ckv_doc *doc, uint32_t container); /* its making was rolled back: it never comes again */
+bool ckv_doc_is_gone(const ckv_doc *doc,
+                     uint32_t container); /* its making was rolled back: it never comes again */
 
 /* Where a live container stands now: from the root down. CKV_ESTALE. */
 typedef struct ckv_step {

@@ -12,13 +12,14 @@
 typedef struct ckv_canon_op {
     ckv_op_kind kind;
     uint32_t n;
-    uint32_t item; /* the first made; DELETE, RESTORE: the first named */
+    uint32_t item;                /* the first made; DELETE, RESTORE: the first named */
     uint32_t left, right, holder; /* items, by the fields of ckv_body_op */
-    uint32_t reg, value_off;      /* of what has a key or a value; RESTORE: reg is 1 if a DELETE named the items */
-    int64_t amount;               /* COUNT */
-    uint32_t of;                  /* RESTORE: the change */
-    ckv_ref target;               /* DELETE, RESTORE: the name of its first item */
-    uint32_t branch, off;         /* DELETE, RESTORE: its place */
+    uint32_t reg,
+        value_off; /* of what has a key or a value; RESTORE: reg is 1 if a DELETE named the items */
+    int64_t amount;       /* COUNT */
+    uint32_t of;          /* RESTORE: the change */
+    ckv_ref target;       /* DELETE, RESTORE: the name of its first item */
+    uint32_t branch, off; /* DELETE, RESTORE: its place */
 } ckv_canon_op;
 CKV_VEC(ckv_canon_ops, ckv_canon_op);
 

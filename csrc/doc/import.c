@@ -434,7 +434,8 @@ typedef struct snapshot {
 static void go_back(ckv_doc *doc, const snapshot *at)
 {
     ckv_doc_undo_to(doc, at->journal);
-    ckv_crowds_forget(&doc->space.crowds); /* siblings that a walk found are gone, too, and not in the journal */
+    ckv_crowds_forget(
+        &doc->space.crowds); /* siblings that a walk found are gone, too, and not in the journal */
     ckv_graph_truncate(&doc->graph, at->n_changes, at->n_lanes, at->heads.ptr, at->heads.len);
     ckv_oplog_truncate(&doc->log, doc->graph.ids.n_lv, doc->graph.ids.n_items);
     while (doc->times.len && doc->times.ptr[doc->times.len - 1].change >= at->n_changes)

@@ -26,7 +26,6 @@ typedef struct ckv_judge {
     const char *why;
 } ckv_judge;
 
-
 /* CKV_EVOID, with a reason. */
 static inline ckv_status ckv_wrong(ckv_judge *j, const char *why)
 {

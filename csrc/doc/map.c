@@ -26,7 +26,10 @@ ckv_status ckv_map_get(const ckv_doc *doc, uint32_t map, const char *key, size_t
     return CKV_OK;
 }
 
-size_t ckv_map_len(const ckv_doc *doc, uint32_t map) { return ckv_tree_at(&doc->tree, map)->n_keys; }
+size_t ckv_map_len(const ckv_doc *doc, uint32_t map)
+{
+    return ckv_tree_at(&doc->tree, map)->n_keys;
+}
 
 ckv_status ckv_map_get_at(ckv_doc *doc, const ckv_view *at, uint32_t map, const char *key,
                           size_t key_bytes, ckv_value *out)
@@ -68,8 +71,7 @@ ckv_status ckv_map_entries(ckv_doc *doc, const ckv_view *at, uint32_t map, ckv_b
          r = doc->tree.registers.regs.ptr[r].next)
         s = ckv_u32s_push(&regs, r);
     if (s == CKV_OK) s = ckv_tree_sort_regs(&doc->tree, &regs);
-    for (size_t i = 0; s == CKV_OK && i < regs.len; i++)
-        s = put_entry(doc, past, regs.ptr[i], out);
+    for (size_t i = 0; s == CKV_OK && i < regs.len; i++) s = put_entry(doc, past, regs.ptr[i], out);
     ckv_u32s_fini(&regs);
     return s;
 }

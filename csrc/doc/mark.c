@@ -1,7 +1,7 @@
 #include "doc/mark.h"
 
-#include "doc/apply.h"
 #include "base/utf8.h"
+#include "doc/apply.h"
 #include "doc/plain_out.h"
 #include "doc/text.h"
 #include "doc/walk.h"
@@ -46,7 +46,8 @@ ckv_status ckv_text_mark(ckv_doc *doc, uint32_t text, size_t start, size_t end, 
         ckv_seq_around(&doc->space, s, ckv_seq_gap(&doc->space, s, (uint32_t)start), &from, &skip);
         if (from != CKV_NO_ITEM) mark.sides |= CKV_MARK_START_BEHIND;
     } else {
-        ckv_seq_around(&doc->space, s, ckv_seq_gap(&doc->space, s, (uint32_t)start + 1), &from, &skip);
+        ckv_seq_around(&doc->space, s, ckv_seq_gap(&doc->space, s, (uint32_t)start + 1), &from,
+                       &skip);
     }
     if (!(expand & CKV_EXPAND_AFTER)) {
         ckv_seq_around(&doc->space, s, ckv_seq_gap(&doc->space, s, (uint32_t)end), &to, &skip);
@@ -146,14 +147,14 @@ static ckv_status find_positions(gathering *g, uint32_t text)
         const uint32_t a = g->anchors.ptr[k], x = anchor_item(g, a);
         mark_at *m = &g->marks.ptr[a / 2];
         const uint32_t sides = ckv_oplog_mark_of(&doc->log, op_of(g, m)->item)->sides;
-        const bool behind =
-            (sides & (a & 1 ? CKV_MARK_END_BEHIND : CKV_MARK_START_BEHIND)) != 0;
+        const bool behind = (sides & (a & 1 ? CKV_MARK_END_BEHIND : CKV_MARK_START_BEHIND)) != 0;
         ckv_gap gap;
         uint32_t before; /* visible characters before the item */
         bool visible;
         CKV_MUST(ckv_space_locate(&doc->space, x, &gap));
         if (!g->at) {
-            visible = ckv_span_visible(&doc->space, ckv_space_span(&doc->space, gap.leaf, gap.slot));
+            visible =
+                ckv_span_visible(&doc->space, ckv_space_span(&doc->space, gap.leaf, gap.slot));
             before = ckv_seq_pos(&doc->space, gap) - visible;
         } else {
             for (;;) { /* up to the piece that holds the item or stands behind it */
@@ -295,8 +296,8 @@ ckv_status ckv_text_stretches(ckv_doc *doc, const ckv_past *at, uint32_t text, c
     }
     if (s == CKV_OK) s = ckv_sort(&g.order, mark_first, &g);
     for (size_t i = 0, k; i < g.order.len && s == CKV_OK; i = k) {
-        for (k = i; k < g.order.len && g.marks.ptr[g.order.ptr[k]].name ==
-                                           g.marks.ptr[g.order.ptr[i]].name;)
+        for (k = i; k < g.order.len &&
+                    g.marks.ptr[g.order.ptr[k]].name == g.marks.ptr[g.order.ptr[i]].name;)
             k++;
         s = paint(&g, i, k, out);
     }

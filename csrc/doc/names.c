@@ -2,7 +2,8 @@
 #include "doc/encode.h"
 #include "doc/judge.h"
 
-static bool on_parent_chain(const ckv_judge *j, uint32_t i, uint32_t lane, uint32_t off, uint32_t item)
+static bool on_parent_chain(const ckv_judge *j, uint32_t i, uint32_t lane, uint32_t off,
+                            uint32_t item)
 {
     const ckv_lanes *lanes = &j->doc->graph.lanes;
     return ckv_lanes_branch(lanes, j->parent_branch[i])->lane == lane && off < j->parent_items[i] &&
@@ -47,7 +48,7 @@ ckv_status ckv_names_change(ckv_judge *j, uint32_t index, uint32_t *change)
 }
 
 ckv_status ckv_names_range(ckv_judge *j, ckv_ref ref, uint32_t skip, uint32_t n, uint32_t made,
-                          uint32_t *item, uint32_t *len)
+                           uint32_t *item, uint32_t *len)
 {
     const ckv_graph *g = &j->doc->graph;
     const ckv_lanes *lanes = &g->lanes;

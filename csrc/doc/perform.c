@@ -224,9 +224,8 @@ static ckv_status do_mark(ckv_judge *j, const ckv_body_op *op, uint32_t made)
         if (order > 0 || (order == 0 && !(!behind && to_behind)))
             return ckv_wrong(j, "rule 14: a mark ends before it starts");
     }
-    ckv_mark_op mark = {.sides = op->sides,
-                        .name_bytes = (uint32_t)op->n_bytes,
-                        .value_off = CKV_NO_VALUE};
+    ckv_mark_op mark = {
+        .sides = op->sides, .name_bytes = (uint32_t)op->n_bytes, .value_off = CKV_NO_VALUE};
     CKV_TRY(ckv_oplog_keep(&doc->log, op->bytes, op->n_bytes, &mark.name_off));
     ckv_status s = CKV_OK;
     if (op->value_bytes)

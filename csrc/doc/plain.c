@@ -3,8 +3,8 @@
 #include "base/utf8.h"
 #include "doc/apply.h"
 #include "doc/counter.h"
-#include "doc/plain_out.h"
 #include "doc/list.h"
+#include "doc/plain_out.h"
 #include "doc/set.h"
 #include "doc/text.h"
 #include "doc/walk.h"
@@ -194,11 +194,8 @@ ckv_status ckv_plain_out_new(ckv_plain_out **out, ckv_doc *doc, ckv_buf *bytes)
     const ckv_alloc a = doc->env.alloc;
     ckv_plain_out *w = ckv_resize(a, NULL, 0, sizeof *w);
     if (!w) return CKV_ENOMEM;
-    *w = (ckv_plain_out){.doc = doc,
-                         .out = bytes,
-                         .key_no = {.a = a},
-                         .stack = {.a = a},
-                         .values = {.a = a}};
+    *w = (ckv_plain_out){
+        .doc = doc, .out = bytes, .key_no = {.a = a}, .stack = {.a = a}, .values = {.a = a}};
     *out = w;
     return CKV_OK;
 }
@@ -238,10 +235,10 @@ CKV_VEC(nodes, node);
 
 typedef struct filling { /* a container that takes its values */
     uint32_t container, kind;
-    uint32_t child;         /* the next container in it */
-    uint64_t left;          /* Map, Set: entries; List: containers among its elements */
-    const uint8_t *at;      /* Map, Set */
-    size_t base, made;      /* List: where their numbers begin in `rows`, and the next of them */
+    uint32_t child;    /* the next container in it */
+    uint64_t left;     /* Map, Set: entries; List: containers among its elements */
+    const uint8_t *at; /* Map, Set */
+    size_t base, made; /* List: where their numbers begin in `rows`, and the next of them */
 } filling;
 CKV_VEC(fillings, filling);
 
@@ -438,11 +435,9 @@ static ckv_status fill(reading *in, uint32_t n, uint32_t container)
     ckv_rd r = ckv_rd_init(at.body, (size_t)(at.end - at.body));
     const uint64_t left = ckv_rd_varint(&r);
     if (kind == CKV_KIND_LIST) return fill_row(in, r, container, 0, left, n + 1);
-    return fillings_push(&in->stack, (filling){.container = container,
-                                               .kind = kind,
-                                               .child = n + 1,
-                                               .left = left,
-                                               .at = r.p});
+    return fillings_push(
+        &in->stack,
+        (filling){.container = container, .kind = kind, .child = n + 1, .left = left, .at = r.p});
 }
 
 static ckv_status fill_step(reading *in)
@@ -469,8 +464,7 @@ static ckv_status fill_step(reading *in)
     const bool scalar = ckv_tag_is_scalar(v.tag);
     f->at = scalar ? r.p : in->nodes.ptr[child].end;
     if (!scalar) f->child = in->nodes.ptr[child].next;
-    if (f->kind == CKV_TAG_SET)
-        return scalar ? ckv_set_add(in->doc, container, &v) : CKV_ECORRUPT;
+    if (f->kind == CKV_TAG_SET) return scalar ? ckv_set_add(in->doc, container, &v) : CKV_ECORRUPT;
     CKV_TRY(ckv_map_set(in->doc, container, (const char *)key.ptr, key.n_bytes, &v, &made));
     return scalar ? CKV_OK : fill(in, child, made);
 }

@@ -12,6 +12,7 @@ void ckv_plain_out_free(ckv_plain_out *w);
 /* What follows is written as it is now (NULL), or was at a version. */
 void ckv_plain_out_at(ckv_plain_out *w, const ckv_past *at);
 CKV_NODISCARD ckv_status ckv_plain_out_value(ckv_plain_out *w, const ckv_value *value);
-CKV_NODISCARD ckv_status ckv_plain_out_key(ckv_plain_out *w, uint32_t key); /* by number in ckv_keys */
+CKV_NODISCARD ckv_status ckv_plain_out_key(ckv_plain_out *w,
+                                           uint32_t key); /* by number in ckv_keys */
 
 #endif

@@ -14,7 +14,10 @@ static ckv_status member_key(ckv_doc *doc, const ckv_value *member)
     return doc->body.status;
 }
 
-size_t ckv_set_len(const ckv_doc *doc, uint32_t set) { return ckv_tree_at(&doc->tree, set)->n_keys; }
+size_t ckv_set_len(const ckv_doc *doc, uint32_t set)
+{
+    return ckv_tree_at(&doc->tree, set)->n_keys;
+}
 
 static uint32_t find(ckv_doc *doc, uint32_t set, const ckv_value *member)
 {

@@ -5,7 +5,8 @@
 #include "doc/view.h"
 
 size_t ckv_set_len(const ckv_doc *doc, uint32_t set);
-bool ckv_set_has(ckv_doc *doc, uint32_t set, const ckv_value *member); /* false for containers' tags */
+bool ckv_set_has(ckv_doc *doc, uint32_t set,
+                 const ckv_value *member); /* false for containers' tags */
 /* An operation even if the member is there: it then survives a concurrent discard. */
 CKV_NODISCARD ckv_status ckv_set_add(ckv_doc *doc, uint32_t set, const ckv_value *member);
 CKV_NODISCARD ckv_status ckv_set_discard(ckv_doc *doc, uint32_t set,

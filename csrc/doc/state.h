@@ -63,7 +63,8 @@ typedef struct ckv_own_lane { /* changes of it from `since` on were made here */
 } ckv_own_lane;
 CKV_VEC(ckv_own_lanes, ckv_own_lane);
 
-typedef struct ckv_floor { /* the rollback with this number took back all items from `item` on, which other ones may be now */
+typedef struct
+    ckv_floor { /* the rollback with this number took back all items from `item` on, which other ones may be now */
     uint32_t number, item;
 } ckv_floor;
 CKV_VEC(ckv_floors, ckv_floor);
@@ -86,7 +87,8 @@ struct ckv_doc {
     ckv_journal journal;
     ckv_past past, scratch;
     ckv_u32s values; /* scratch */
-    ckv_hmap stands_for; /* slot that undoing a move made -> the slot in whose place it is; what undo knows, and nobody else */
+    ckv_hmap
+        stands_for; /* slot that undoing a move made -> the slot in whose place it is; what undo knows, and nobody else */
     ckv_inbox inbox;
 
     struct ckv_namer *names; /* owned: names of the change that is being made */
@@ -105,17 +107,17 @@ struct ckv_doc {
     size_t open_bytes; /* about the size of the open body */
     uint32_t
         joins_since; /* runs that began before this lv are of an earlier change, or before a savepoint */
-    uint32_t rollbacks;   /* that took items back */
-    ckv_floors floors;    /* of those: ascending in both, without those that a later one went below */
+    uint32_t rollbacks; /* that took items back */
+    ckv_floors floors;  /* of those: ascending in both, without those that a later one went below */
     uint32_t unsigned_changes; /* of the own lane since its last signature */
     size_t unsigned_bytes;
     uint64_t n_verified;
     ckv_id32 root;
     bool root_valid;
 
-    ckv_own_lanes own_lanes;  /* those that this object opened or went on with */
-    bool watched;        /* changes leave events */
-    uint32_t told;       /* changes below have left theirs */
+    ckv_own_lanes own_lanes; /* those that this object opened or went on with */
+    bool watched;            /* changes leave events */
+    uint32_t told;           /* changes below have left theirs */
     ckv_buf events, patches;
 };
 

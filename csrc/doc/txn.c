@@ -50,7 +50,8 @@ static ckv_status open_lane(ckv_doc *doc)
     CKV_TRY(ckv_own_lanes_reserve(&doc->own_lanes, 1));
     doc->env.random(doc->env.random_ctx, nonce, sizeof nonce);
     const ckv_id32 id = ckv_lane_id(&doc->id, &doc->identity.public_key, nonce);
-    CKV_TRY(ckv_lanes_add(&doc->graph.lanes, &id, &doc->identity.public_key, nonce, &doc->own_lane));
+    CKV_TRY(
+        ckv_lanes_add(&doc->graph.lanes, &id, &doc->identity.public_key, nonce, &doc->own_lane));
     ckv_own_lanes_put(&doc->own_lanes, (ckv_own_lane){doc->own_lane, ckv_ids_n(&doc->graph.ids)});
     return CKV_OK;
 }
@@ -191,7 +192,8 @@ ckv_status ckv_doc_savepoint(ckv_doc *doc, ckv_savepoint *savepoint)
     if (doc->journal.on == 0) doc->journal.log.len = 0;
     doc->journal.on++;
     doc->joins_since = doc->log.n_lv;
-    *savepoint = (ckv_savepoint){doc->journal.log.len, doc->log.n_lv, doc->log.n_items, doc->open_bytes};
+    *savepoint =
+        (ckv_savepoint){doc->journal.log.len, doc->log.n_lv, doc->log.n_items, doc->open_bytes};
     return CKV_OK;
 }
 
@@ -204,8 +206,7 @@ void ckv_doc_undo_to(ckv_doc *doc, size_t journal)
         case CKV_UNDO_HI:
         case CKV_UNDO_LO:
         case CKV_UNDO_DELETE:
-            if (u.kind == CKV_UNDO_INSERT)
-                ckv_crowds_undo(&doc->space.crowds, &doc->graph, u.a);
+            if (u.kind == CKV_UNDO_INSERT) ckv_crowds_undo(&doc->space.crowds, &doc->graph, u.a);
             ckv_seq_undo(&doc->space, &ckv_tree_at(&doc->tree, u.who)->seq, &u);
             doc->tree.epoch++;
             break;
@@ -216,7 +217,8 @@ void ckv_doc_undo_to(ckv_doc *doc, size_t journal)
         case CKV_UNDO_MAKER: ckv_tree_undo(&doc->tree, &u); break;
         case CKV_UNDO_ITEM_DEL: ckv_del_set(&doc->space.deletes, u.who, u.a); break;
         case CKV_UNDO_MOVE: {
-            const uint32_t slot = ckv_moves_undo(&doc->moves, &u), was = ckv_hmap_get(&doc->stands_for, slot);
+            const uint32_t slot = ckv_moves_undo(&doc->moves, &u),
+                           was = ckv_hmap_get(&doc->stands_for, slot);
             if (was != CKV_HMAP_NONE) ckv_hmap_remove(&doc->stands_for, slot, was);
             break;
         }

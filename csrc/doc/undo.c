@@ -49,7 +49,8 @@ static ckv_status delete(undoing *u, uint32_t item, uint32_t n)
     while (n) {
         uint32_t done;
         CKV_TRY(room(u, n));
-        CKV_TRY(ckv_apply_delete(doc, ckv_doc_open_change(doc), item, n, ckv_edit_since(doc), &done));
+        CKV_TRY(
+            ckv_apply_delete(doc, ckv_doc_open_change(doc), item, n, ckv_edit_since(doc), &done));
         doc->open_bytes += 24;
         u->did = true;
         item += done;
@@ -86,7 +87,7 @@ static ckv_status take_out(undoing *u, uint32_t item, uint32_t n)
         CKV_MUST(ckv_space_locate(&doc->space, item, &gap));
         const ckv_span *s = ckv_space_span(&doc->space, gap.leaf, gap.slot);
         const uint32_t left = s->len - (gap.off - 1), m = left < n ? left : n;
-        if (ckv_del_open(&doc->space.deletes, s->del) == 0) CKV_TRY(delete(u, item, m));
+        if (ckv_del_open(&doc->space.deletes, s->del) == 0) CKV_TRY(delete (u, item, m));
         item += m;
         n -= m;
     }
@@ -180,13 +181,14 @@ static ckv_status undo_register(undoing *u, uint32_t reg)
         const uint32_t item = item_at(doc, mine);
         if (doc->log.ops.ptr[ckv_oplog_at_item(&doc->log, item)].kind == CKV_OP_ELEMENTS)
             return CKV_OK; /* the element itself goes */
-        CKV_TRY(delete(u, item, 1));
+        CKV_TRY(delete (u, item, 1));
     }
     u->values.len = 0;
     CKV_TRY(ckv_doc_values(doc, &u->before, reg, &u->values));
     for (size_t i = 0; i < u->values.len; i++) {
         const uint32_t item = item_at(doc, u->values.ptr[i]);
-        if (!ckv_del_restored(&doc->space.deletes, ckv_del_of(&doc->space.deletes, item), u->change))
+        if (!ckv_del_restored(&doc->space.deletes, ckv_del_of(&doc->space.deletes, item),
+                              u->change))
             CKV_TRY(restore(u, item, 1));
     }
     return CKV_OK;
@@ -199,8 +201,7 @@ static ckv_status undo_op(undoing *u, const ckv_op *op, uint32_t k, uint32_t n)
     ckv_doc *doc = u->doc;
     switch ((ckv_op_kind)op->kind) {
     case CKV_OP_INSERT:
-    case CKV_OP_ELEMENTS:
-        return in_scope(u, op->holder) ? take_out(u, op->item + k, n) : CKV_OK;
+    case CKV_OP_ELEMENTS: return in_scope(u, op->holder) ? take_out(u, op->item + k, n) : CKV_OK;
     case CKV_OP_DELETE: return put_back(u, op->item + k, n);
     case CKV_OP_SET:
     case CKV_OP_UNSET:
@@ -231,7 +232,7 @@ static ckv_status undo_op(undoing *u, const ckv_op *op, uint32_t k, uint32_t n)
         if (!in_scope(u, op->holder) ||
             ckv_del_hides(&doc->space.deletes, ckv_del_of(&doc->space.deletes, op->item)))
             return CKV_OK;
-        return delete(u, op->item, 1);
+        return delete (u, op->item, 1);
     case CKV_OP_RESTORE: /* what it brought back goes again */
         for (uint32_t item = op->item + k, end = item + n; item < end; item++) {
             const ckv_op made = doc->log.ops.ptr[ckv_oplog_at_item(&doc->log, item)];
@@ -243,10 +244,10 @@ static ckv_status undo_op(undoing *u, const ckv_op *op, uint32_t k, uint32_t n)
                 if (ckv_del_by(&doc->space.deletes, del, op->a)) CKV_TRY(take_out(u, item, 1));
             } else if (made.kind == CKV_OP_MARK) {
                 if (!ckv_del_hides(&doc->space.deletes, ckv_del_of(&doc->space.deletes, item)))
-                    CKV_TRY(delete(u, item, 1));
+                    CKV_TRY(delete (u, item, 1));
             } else if (ckv_register_has(&doc->tree.registers, ckv_doc_register_of(doc, &made),
                                         made.lv)) {
-                CKV_TRY(delete(u, item, 1));
+                CKV_TRY(delete (u, item, 1));
             }
         }
         return CKV_OK;

@@ -2,7 +2,8 @@
 
 #include "doc/apply.h"
 
-uint32_t ckv_items_alike(const ckv_doc *doc, const ckv_past *at, uint32_t item, uint32_t n, bool *in)
+uint32_t ckv_items_alike(const ckv_doc *doc, const ckv_past *at, uint32_t item, uint32_t n,
+                         bool *in)
 {
     const ckv_graph *g = &doc->graph;
     if (!at || at->all) {
@@ -50,7 +51,7 @@ bool ckv_item_shows(const ckv_doc *doc, const ckv_past *at, uint32_t item, uint3
 }
 
 ckv_status ckv_walk_begin(ckv_walk *p, ckv_doc *doc, const ckv_past *at, uint32_t container,
-                            size_t start, size_t n)
+                          size_t start, size_t n)
 {
     CKV_TRY(ckv_doc_flush(doc));
     const ckv_seq *s = &ckv_tree_at(&doc->tree, container)->seq;

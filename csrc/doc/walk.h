@@ -23,7 +23,7 @@ typedef struct ckv_walk {
 
 /* Visible items [start, start + n), fewer at the end. Enters what is pending. */
 CKV_NODISCARD ckv_status ckv_walk_begin(ckv_walk *p, ckv_doc *doc, const ckv_past *at,
-                                          uint32_t container, size_t start, size_t n);
+                                        uint32_t container, size_t start, size_t n);
 /* The items of a list are slots. */
 bool ckv_walk_next(ckv_walk *p, uint32_t *item, uint32_t *n);
 
@@ -31,8 +31,8 @@ bool ckv_walk_next(ckv_walk *p, uint32_t *item, uint32_t *n);
 uint32_t ckv_items_alike(const ckv_doc *doc, const ckv_past *at, uint32_t item, uint32_t n,
                          bool *in);
 /* Does this item of a sequence, whose span has this del, show at a version (NULL: now) of which it is? Where elements were moved, it stands for itself alone. */
-bool ckv_item_shows(const ckv_doc *doc, const ckv_past *at, uint32_t item, uint32_t del,
-                    bool moves, ckv_moves_round round);
+bool ckv_item_shows(const ckv_doc *doc, const ckv_past *at, uint32_t item, uint32_t del, bool moves,
+                    ckv_moves_round round);
 static inline bool ckv_has_moves(const ckv_doc *doc, uint32_t container)
 {
     return doc->moves.slots.len && ckv_tree_at(&doc->tree, container)->kind == CKV_TAG_LIST;

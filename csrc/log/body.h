@@ -62,20 +62,24 @@ typedef struct ckv_ref {
 
 typedef struct ckv_body_op {
     ckv_op_kind kind;
-    uint32_t n;           /* single operations */
-    ckv_ref left;   /* INSERT, ELEMENTS, MOVE; DELETE, RESTORE: the first item; SET, UNSET: the map; ASSIGN: the element; ADD, DISCARD: the set; COUNT: the
+    uint32_t n; /* single operations */
+    ckv_ref
+        left; /* INSERT, ELEMENTS, MOVE; DELETE, RESTORE: the first item; SET, UNSET: the map; ASSIGN: the element; ADD, DISCARD: the set; COUNT: the
                        counter; MARK: the start */
-    ckv_ref right;  /* INSERT, ELEMENTS, MOVE; MARK: the end */
-    ckv_ref holder; /* INSERT, ELEMENTS, MARK without left and right: the text or list; MOVE: the element */
+    ckv_ref right; /* INSERT, ELEMENTS, MOVE; MARK: the end */
+    ckv_ref
+        holder; /* INSERT, ELEMENTS, MARK without left and right: the text or list; MOVE: the element */
     const uint8_t *bytes; /* INSERT: text; SET, UNSET: key; MARK: name */
     size_t n_bytes;
-    uint32_t max_char;          /* INSERT: the greatest code point, at least 127 */
-    uint32_t sides;             /* MARK */
-    uint32_t change;            /* RESTORE: index among the changes of the table */
-    bool touches;               /* RESTORE, on reading: the range of the one right before it, of the same change */
-    int64_t amount;             /* COUNT */
-    ckv_value value;            /* SET, ASSIGN, ADD, DISCARD, MARK, on reading */
-    const uint8_t *value_bytes; /* SET, ASSIGN, ADD, DISCARD, MARK: the encoded value; MARK: NULL for none. ELEMENTS: n of them in a row */
+    uint32_t max_char; /* INSERT: the greatest code point, at least 127 */
+    uint32_t sides;    /* MARK */
+    uint32_t change;   /* RESTORE: index among the changes of the table */
+    bool
+        touches; /* RESTORE, on reading: the range of the one right before it, of the same change */
+    int64_t amount;  /* COUNT */
+    ckv_value value; /* SET, ASSIGN, ADD, DISCARD, MARK, on reading */
+    const uint8_t *
+        value_bytes; /* SET, ASSIGN, ADD, DISCARD, MARK: the encoded value; MARK: NULL for none. ELEMENTS: n of them in a row */
     size_t n_value_bytes;
 } ckv_body_op;
 

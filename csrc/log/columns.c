@@ -391,7 +391,8 @@ ckv_status ckv_columns_body(ckv_columns_in *c, const ckv_column_change *change,
 {
     int64_t off = *change->own_off, from = off;
     const size_t start = out->len;
-    c->ops.len = 0; /* operations from the first on that needs the table, which is known when all are read */
+    c->ops.len =
+        0; /* operations from the first on that needs the table, which is known when all are read */
     ckv_buf_clear(&c->table);
     ckv_body_begin(out, &change->head);
     const size_t ops = out->len;

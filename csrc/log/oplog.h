@@ -31,12 +31,14 @@ typedef struct ckv_op {
                       COUNT: a, b = low and high half of the amount
                       MARK: a, b = items of start and end, CKV_NO_ITEM: start, end of the text
                       RESTORE: a = the change whose deletes are taken back */
-    uint32_t kind : 4, holder : 28; /* the container's number; MOVE: index in `moved`; DELETE: of no meaning; RESTORE: 1 if a
+    uint32_t kind : 4,
+        holder : 28; /* the container's number; MOVE: index in `moved`; DELETE: of no meaning; RESTORE: 1 if a
                                        DELETE named the items */
 } ckv_op;
 CKV_VEC(ckv_ops, ckv_op);
 
-typedef struct ckv_elements { /* values of a run of elements: `at` is the first one's index in value_at */
+typedef struct
+    ckv_elements { /* values of a run of elements: `at` is the first one's index in value_at */
     uint32_t item, at;
 } ckv_elements;
 CKV_VEC(ckv_elements_runs, ckv_elements);
@@ -81,12 +83,15 @@ void ckv_oplog_delete(ckv_oplog *x, uint32_t holder, uint32_t item, uint32_t n, 
 void ckv_oplog_set(ckv_oplog *x, uint32_t holder, uint32_t key, uint32_t value_off);
 void ckv_oplog_unset(ckv_oplog *x, uint32_t holder, uint32_t key);
 /* n elements whose encoded values stand in a row in `values` from value_off on. Room for n in value_at was reserved. */
-void ckv_oplog_elements(ckv_oplog *x, uint32_t holder, uint32_t n, uint32_t left, uint32_t right, uint32_t value_off);
+void ckv_oplog_elements(ckv_oplog *x, uint32_t holder, uint32_t n, uint32_t left, uint32_t right,
+                        uint32_t value_off);
 void ckv_oplog_assign(ckv_oplog *x, uint32_t holder, uint32_t element, uint32_t value_off);
 void ckv_oplog_move(ckv_oplog *x, uint32_t element, uint32_t left, uint32_t right);
-void ckv_oplog_member(ckv_oplog *x, uint32_t holder, bool add, uint32_t slot, uint32_t value_off); /* ADD, DISCARD */
+void ckv_oplog_member(ckv_oplog *x, uint32_t holder, bool add, uint32_t slot,
+                      uint32_t value_off); /* ADD, DISCARD */
 void ckv_oplog_count(ckv_oplog *x, uint32_t holder, int64_t amount);
-void ckv_oplog_mark(ckv_oplog *x, uint32_t holder, uint32_t start, uint32_t end, ckv_mark_op mark); /* .item is filled in */
+void ckv_oplog_mark(ckv_oplog *x, uint32_t holder, uint32_t start, uint32_t end,
+                    ckv_mark_op mark); /* .item is filled in */
 /* named: a DELETE of `change` names them; then it joins the RESTORE before it, as deletes do. */
 void ckv_oplog_restore(ckv_oplog *x, uint32_t item, uint32_t n, uint32_t change, bool named,
                        uint32_t since);
@@ -99,7 +104,10 @@ CKV_NODISCARD ckv_status ckv_oplog_keep_value(ckv_oplog *x, const ckv_value *v, 
 /* Forgets what was kept from `off` on, when no operation came of it. */
 static inline void ckv_oplog_unkeep(ckv_oplog *x, uint32_t off) { x->values.len = off; }
 
-static inline int64_t ckv_oplog_amount(const ckv_op *op) { return (int64_t)((uint64_t)op->b << 32 | op->a); }
+static inline int64_t ckv_oplog_amount(const ckv_op *op)
+{
+    return (int64_t)((uint64_t)op->b << 32 | op->a);
+}
 /* Where the value of an item is that has one: element, SET, ASSIGN, ADD. */
 uint32_t ckv_oplog_value_of(const ckv_oplog *x, uint32_t item);
 /* The offsets of an element's value and of those that follow it, as far as items with consecutive numbers are elements. */

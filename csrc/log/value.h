@@ -17,7 +17,8 @@ typedef enum ckv_tag {
     CKV_TAG_SET = 18,
     CKV_TAG_COUNTER = 19,
     CKV_TAG_TEXT = 20,
-    CKV_TAG_DEFAULT_MAP = 24, /* one container for all who set it at the same time: Map.setdefault */
+    CKV_TAG_DEFAULT_MAP =
+        24, /* one container for all who set it at the same time: Map.setdefault */
     CKV_TAG_DEFAULT_LIST = 25,
     CKV_TAG_DEFAULT_SET = 26,
     CKV_TAG_DEFAULT_COUNTER = 27,

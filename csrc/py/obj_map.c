@@ -411,8 +411,8 @@ static PyObject *conflicts(ckpy_doc *d, uint32_t c, ckpy_view *view, PyObject *k
 static PyObject *last_content(ckpy_doc *d, ckpy_view *view, const ckv_value *v)
 {
     const ckv_kind kind = (ckv_kind)ckv_tag_kind(v->tag);
-    PyObject *h = view ? ckpy_handle_past(view, v->container, kind)
-                       : ckpy_handle_of(d, v->container, kind);
+    PyObject *h =
+        view ? ckpy_handle_past(view, v->container, kind) : ckpy_handle_of(d, v->container, kind);
     PyObject *content = h ? ckpy_handle_content(HANDLE(h), LAST, false) : NULL;
     Py_XDECREF(h);
     return content;

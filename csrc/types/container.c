@@ -243,8 +243,8 @@ ckv_status ckv_tree_reserve(ckv_tree *t, ckv_journal *j, size_t n)
     return ckv_journal_reserve(j, n);
 }
 
-uint32_t ckv_tree_make(ckv_tree *t, uint32_t kind, uint32_t item, uint32_t holder,
-                       uint32_t reg, uint32_t element, ckv_journal *j)
+uint32_t ckv_tree_make(ckv_tree *t, uint32_t kind, uint32_t item, uint32_t holder, uint32_t reg,
+                       uint32_t element, ckv_journal *j)
 {
     const uint32_t c = (uint32_t)t->v.len;
     ckv_container_vec_put(&t->v, (ckv_container){.kind = kind,

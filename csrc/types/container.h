@@ -47,7 +47,7 @@ typedef struct ckv_default {
 CKV_VEC(ckv_default_vec, ckv_default);
 typedef struct ckv_defaults { /* of one register, in order of arrival */
     ckv_default_vec v;
-    uint32_t asker;  /* this change, which is open, asked last and knew these; CKV_NONE: nobody */
+    uint32_t asker; /* this change, which is open, asked last and knew these; CKV_NONE: nobody */
     uint32_t prefix;
     ckv_u32s rest; /* owned */
 } ckv_defaults;
@@ -81,7 +81,8 @@ static inline uint32_t ckv_tree_of(const ckv_tree *t, uint32_t item)
 /* All items that make a container, if several do; else NULL. */
 const ckv_u32s *ckv_tree_makers(const ckv_tree *t, uint32_t container);
 /* Can it be reached from the root by values of registers, shown or not? */
-bool ckv_tree_is_live(ckv_tree *t, const ckv_space *space, const ckv_oplog *log, uint32_t container);
+bool ckv_tree_is_live(ckv_tree *t, const ckv_space *space, const ckv_oplog *log,
+                      uint32_t container);
 
 /* The register of a key, member or element; CKV_NONE. */
 uint32_t ckv_tree_find(const ckv_tree *t, uint32_t holder, uint32_t key);
@@ -104,12 +105,12 @@ void ckv_tree_back(ckv_tree *t, uint32_t reg, uint32_t lv, ckv_journal *j);
 /* Room for n containers. */
 CKV_NODISCARD ckv_status ckv_tree_reserve(ckv_tree *t, ckv_journal *j, size_t n);
 /* A container made by an item: the value of a register (element CKV_NO_ITEM for keys), or an element's first (reg CKV_NONE). */
-uint32_t ckv_tree_make(ckv_tree *t, uint32_t kind, uint32_t item, uint32_t holder,
-                       uint32_t reg, uint32_t element, ckv_journal *j);
+uint32_t ckv_tree_make(ckv_tree *t, uint32_t kind, uint32_t item, uint32_t holder, uint32_t reg,
+                       uint32_t element, ckv_journal *j);
 /* The default container that an item makes by a SET with this tag on reg: one that is here, or a new one. Room as for make. */
-CKV_NODISCARD ckv_status ckv_tree_default(ckv_tree *t, ckv_tag tag, uint32_t item,
-                                          uint32_t holder, uint32_t reg, const ckv_author_view *v,
-                                          ckv_journal *j, uint32_t *container);
+CKV_NODISCARD ckv_status ckv_tree_default(ckv_tree *t, ckv_tag tag, uint32_t item, uint32_t holder,
+                                          uint32_t reg, const ckv_author_view *v, ckv_journal *j,
+                                          uint32_t *container);
 void ckv_tree_undo(ckv_tree *t, const ckv_undo *u);
 
 size_t ckv_tree_bytes(const ckv_tree *t);

@@ -27,16 +27,15 @@ static inline uint32_t ckv_counts_add(ckv_counts *x, uint32_t last, uint32_t lv,
     return (uint32_t)(x->len - 1);
 }
 /* At a version: from the newest back, until everything is in it. */
-static inline ckv_total ckv_counts_total_at(const ckv_counts *x, uint32_t last,
-                                            const ckv_past *at, const ckv_graph *g)
+static inline ckv_total ckv_counts_total_at(const ckv_counts *x, uint32_t last, const ckv_past *at,
+                                            const ckv_graph *g)
 {
     ckv_total sum = 0;
     for (uint32_t i = last; i != CKV_NONE; i = x->ptr[i].before) {
         if (x->ptr[i].lv >= g->ids.n_lv) continue;
         const uint32_t c = ckv_ids_change_of_lv(&g->ids, x->ptr[i].lv);
         if (at->all || c < at->allin) return sum + x->ptr[i].total;
-        if (ckv_past_has(at, g, c))
-            sum += x->ptr[i].total - ckv_counts_total(x, x->ptr[i].before);
+        if (ckv_past_has(at, g, c)) sum += x->ptr[i].total - ckv_counts_total(x, x->ptr[i].before);
     }
     return sum;
 }

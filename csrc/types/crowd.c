@@ -103,7 +103,8 @@ ckv_status ckv_crowd_knows(ckv_crowds *x, ckv_crowd *c, const ckv_graph *g, cons
     return CKV_OK;
 }
 
-ckv_status ckv_crowd_add(ckv_crowds *x, ckv_crowd *c, size_t index, uint32_t item, const ckv_journal *j)
+ckv_status ckv_crowd_add(ckv_crowds *x, ckv_crowd *c, size_t index, uint32_t item,
+                         const ckv_journal *j)
 {
     if (!j->on || j->log.len == 0) x->arrived.len = 0;
     CKV_TRY(ckv_u32s_reserve(&c->siblings, 1));

@@ -53,10 +53,11 @@ ckv_crowd *ckv_crowd_at(const ckv_crowds *x, uint32_t place);
 /* Remembers the siblings that a walk found (x->walked, in order) for a place. */
 CKV_NODISCARD ckv_status ckv_crowd_make(ckv_crowds *x, uint32_t place);
 /* Does the past hold one of the siblings, or are they own items, from own_item on? */
-CKV_NODISCARD ckv_status ckv_crowd_knows(ckv_crowds *x, ckv_crowd *c, const ckv_graph *g, const ckv_past *past,
-                                         uint32_t own_item, bool *out);
+CKV_NODISCARD ckv_status ckv_crowd_knows(ckv_crowds *x, ckv_crowd *c, const ckv_graph *g,
+                                         const ckv_past *past, uint32_t own_item, bool *out);
 /* One more sibling as the index-th. */
-CKV_NODISCARD ckv_status ckv_crowd_add(ckv_crowds *x, ckv_crowd *c, size_t index, uint32_t item, const ckv_journal *j);
+CKV_NODISCARD ckv_status ckv_crowd_add(ckv_crowds *x, ckv_crowd *c, size_t index, uint32_t item,
+                                       const ckv_journal *j);
 /* An insert of items from `item` on is taken back. */
 void ckv_crowds_undo(ckv_crowds *x, const ckv_graph *g, uint32_t item);
 void ckv_crowds_forget(ckv_crowds *x);

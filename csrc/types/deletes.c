@@ -4,7 +4,8 @@
 
 ckv_deletes ckv_deletes_init(ckv_alloc a, uint32_t secret)
 {
-    return (ckv_deletes){.entries = {.a = a}, .by_item = ckv_hmap_init(a, secret), .restored = {.a = a}};
+    return (ckv_deletes){
+        .entries = {.a = a}, .by_item = ckv_hmap_init(a, secret), .restored = {.a = a}};
 }
 
 void ckv_deletes_fini(ckv_deletes *x)
@@ -115,7 +116,8 @@ bool ckv_del_hides_at(const ckv_deletes *x, uint32_t del, const ckv_past *at, co
         const uint32_t d = del & ~CKV_DEL_AWAY;
         if (d & CKV_DEL_MANY && n < FEW) {
             const ckv_deleted *e = &x->entries.ptr[d & CKV_DEL_NUMBER];
-            if (e->newest < (at->all ? ckv_ids_n(&g->ids) : at->allin)) /* all of the rest is in the version */
+            if (e->newest <
+                (at->all ? ckv_ids_n(&g->ids) : at->allin)) /* all of the rest is in the version */
                 return e->open > closes(x, d, seen, n);
         }
         ckv_del_step s;
@@ -136,8 +138,8 @@ static uint32_t put(ckv_deletes *x, uint32_t rest, uint32_t change, uint32_t of,
     const uint32_t before = rest & CKV_DEL_MANY ? x->entries.ptr[rest & CKV_DEL_NUMBER].newest
                             : rest              ? rest - 1
                                                 : 0;
-    ckv_deleteds_put(&x->entries, (ckv_deleted){rest, change, of, open,
-                                                before > change ? before : change});
+    ckv_deleteds_put(&x->entries,
+                     (ckv_deleted){rest, change, of, open, before > change ? before : change});
     return CKV_DEL_MANY | (uint32_t)(x->entries.len - 1);
 }
 
@@ -147,7 +149,8 @@ uint32_t ckv_del_add(ckv_deletes *x, uint32_t del, uint32_t change)
     if (d == 0) return away | (change + 1);
     const ckv_deleted *last = ckv_deleteds_last(&x->entries);
     if (last && last->rest == d && last->change == change && last->of == CKV_NONE)
-        return away | CKV_DEL_MANY | (uint32_t)(x->entries.len - 1); /* the span before it got it just now */
+        return away | CKV_DEL_MANY |
+               (uint32_t)(x->entries.len - 1); /* the span before it got it just now */
     return away | put(x, d, change, CKV_NONE, ckv_del_open(x, d) + 1);
 }
 

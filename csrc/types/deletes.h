@@ -15,8 +15,9 @@
 #include "ds/hmap.h"
 #include "graph/graph.h"
 
-#define CKV_DEL_MANY   0x80000000u
-#define CKV_DEL_AWAY   0x40000000u /* of a slot in a list: its element shows elsewhere (types/moves) */
+#define CKV_DEL_MANY 0x80000000u
+#define CKV_DEL_AWAY                                                                               \
+    0x40000000u /* of a slot in a list: its element shows elsewhere (types/moves) */
 #define CKV_DEL_NUMBER 0x3fffffffu
 
 typedef struct ckv_deleted {
@@ -30,7 +31,8 @@ CKV_VEC(ckv_deleteds, ckv_deleted);
 typedef struct ckv_deletes {
     ckv_deleteds entries;
     ckv_hmap by_item;
-    ckv_u32s restored; /* scratch of asking, for which a const one does: nobody asks without the document's lock */
+    ckv_u32s
+        restored; /* scratch of asking, for which a const one does: nobody asks without the document's lock */
 } ckv_deletes;
 
 ckv_deletes ckv_deletes_init(ckv_alloc a, uint32_t secret);

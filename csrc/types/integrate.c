@@ -105,7 +105,7 @@ static ckv_status join_crowd(ckv_space *x, ckv_crowd *c, const newcomer *n, cons
 
 /* The walk is over: from so many siblings on they are remembered, the newcomer among them. n_before: of them go before it. */
 static ckv_status settle_crowd(ckv_space *x, uint32_t place, uint32_t n_all, uint32_t n_before,
-                         const newcomer *n, const ckv_journal *j)
+                               const newcomer *n, const ckv_journal *j)
 {
     if (n_all < CKV_CROWD_MIN) return CKV_OK;
     CKV_TRY(ckv_crowd_make(&x->crowds, place));
@@ -114,10 +114,12 @@ static ckv_status settle_crowd(ckv_space *x, uint32_t place, uint32_t n_all, uin
 
 /* Walks over the right children of the item before p (depth d - 1), whose subtree ends at `end`: how many, and how many go before the newcomer. */
 static ckv_status walk_right(ckv_space *x, ckv_seq *s, ckv_gap p, ckv_gap end, uint32_t d,
-                             const newcomer *new, uint32_t *n_all, uint32_t *n_before, uint32_t *prev)
+                             const newcomer *new, uint32_t *n_all, uint32_t *n_before,
+                             uint32_t *prev)
 {
     const bool inside = !ckv_gap_is_start(p) && p.off < ckv_space_span(x, p.leaf, p.slot)->len;
-    ckv_gap at = p; /* behind the subtree of the sibling seen last; its next sibling is the next span of depth <= d */
+    ckv_gap at =
+        p; /* behind the subtree of the sibling seen last; its next sibling is the next span of depth <= d */
     bool passed = false;
     x->crowds.walked.len = 0;
     for (;;) {
@@ -148,10 +150,11 @@ static ckv_status place_right(ckv_space *x, ckv_seq *s, ckv_gap p, ckv_gap end, 
                               uint32_t item, uint32_t n, uint32_t right, const ckv_author_view *v,
                               ckv_journal *j)
 {
-    uint32_t n_before = 0, n_all = 0, prev = CKV_NONE, behind; /* prev: the last sibling before us */
+    uint32_t n_before = 0, n_all = 0, prev = CKV_NONE,
+             behind; /* prev: the last sibling before us */
     const newcomer new = {item, right, false, v};
-    const uint32_t place = ckv_gap_is_start(p) ? ckv_crowd_start(s->number)
-                                               : ckv_crowd_place(item_at(x, p), false);
+    const uint32_t place =
+        ckv_gap_is_start(p) ? ckv_crowd_start(s->number) : ckv_crowd_place(item_at(x, p), false);
     ckv_crowd *crowd = ckv_crowd_at(&x->crowds, place);
     if (crowd) {
         CKV_TRY(join_crowd(x, crowd, &new, j, &prev, &behind));
@@ -192,7 +195,8 @@ static ckv_status walk_left(ckv_space *x, ckv_seq *s, ckv_gap p, uint32_t d, con
     x->crowds.walked.len = 0;
     subtree_begin(x, &leaf, &slot, d - 1);
     for (;;) {
-        CKV_MUST(ckv_seq_search(x, &leaf, &slot, true, CKV_LEAST_DEPTH, d)); /* p itself at the latest */
+        CKV_MUST(
+            ckv_seq_search(x, &leaf, &slot, true, CKV_LEAST_DEPTH, d)); /* p itself at the latest */
         const ckv_gap g = {leaf, slot, 1};
         const uint32_t sibling = item_at(x, g);
         if (sibling == p_item) return CKV_OK;

@@ -9,19 +9,19 @@
 #include "ds/vec.h"
 
 typedef enum ckv_undo_kind {
-    CKV_UNDO_INSERT,    /* who: sequence; a: item, b: n */
-    CKV_UNDO_HI,        /* who: sequence; a: first item of the span, b: old hi */
-    CKV_UNDO_LO,        /* who: sequence; a: last item of the span (CKV_NONE: the start), b: old lo */
-    CKV_UNDO_DELETE,    /* who: sequence; a: item, b: n, c: old del */
-    CKV_UNDO_REG_ADD,   /* who: register; a: 1 if the newest operation on it became a value */
+    CKV_UNDO_INSERT,  /* who: sequence; a: item, b: n */
+    CKV_UNDO_HI,      /* who: sequence; a: first item of the span, b: old hi */
+    CKV_UNDO_LO,      /* who: sequence; a: last item of the span (CKV_NONE: the start), b: old lo */
+    CKV_UNDO_DELETE,  /* who: sequence; a: item, b: n, c: old del */
+    CKV_UNDO_REG_ADD, /* who: register; a: 1 if the newest operation on it became a value */
     CKV_UNDO_REG_DROP,  /* who: register; a: lv that stopped being a value */
     CKV_UNDO_REG_BACK,  /* who: register; a: lv that became a value again */
     CKV_UNDO_ITEM_DEL,  /* who: item that stands in no sequence; a: old del */
     CKV_UNDO_CONTAINER, /* who: container that was made */
     CKV_UNDO_MAKER,     /* who: container that one more item, a, makes */
-    CKV_UNDO_MOVE,      /* who: moved element; a: the slot it showed at before, b: lv of the move there */
-    CKV_UNDO_COUNT,     /* who: counter */
-    CKV_UNDO_MARK,      /* who: text */
+    CKV_UNDO_MOVE, /* who: moved element; a: the slot it showed at before, b: lv of the move there */
+    CKV_UNDO_COUNT, /* who: counter */
+    CKV_UNDO_MARK,  /* who: text */
 } ckv_undo_kind;
 
 typedef struct ckv_undo {

@@ -6,8 +6,7 @@ ckv_keys ckv_keys_init(ckv_alloc a, const uint8_t secret[16])
 {
     uint32_t s;
     memcpy(&s, secret, 4);
-    ckv_keys x = {
-        .bytes = ckv_buf_init(a), .keys = {.a = a}, .by_bytes = ckv_hmap_init(a, s)};
+    ckv_keys x = {.bytes = ckv_buf_init(a), .keys = {.a = a}, .by_bytes = ckv_hmap_init(a, s)};
     memcpy(x.secret, secret, 16);
     return x;
 }
@@ -51,7 +50,8 @@ ckv_status ckv_keys_make(ckv_keys *x, const void *bytes, size_t n_bytes, uint32_
     uint64_t prefix = 0;
     for (size_t i = 0; i < 8; i++)
         prefix = prefix << 8 | (i < n_bytes ? ((const uint8_t *)bytes)[i] : 0);
-    ckv_key_vec_put(&x->keys, (ckv_key){(uint32_t)x->bytes.len, (uint32_t)n_bytes, prefix, CKV_HMAP_NONE});
+    ckv_key_vec_put(&x->keys,
+                    (ckv_key){(uint32_t)x->bytes.len, (uint32_t)n_bytes, prefix, CKV_HMAP_NONE});
     ckv_buf_bytes(&x->bytes, bytes, n_bytes);
     ckv_hmap_add(&x->by_bytes, fingerprint, *key);
     return CKV_OK;

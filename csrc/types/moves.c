@@ -2,8 +2,7 @@
 
 ckv_moves ckv_moves_init(ckv_alloc a, uint32_t secret)
 {
-    return (ckv_moves){
-        .v = {.a = a}, .slots = {.a = a}, .by_element = ckv_hmap_init(a, secret)};
+    return (ckv_moves){.v = {.a = a}, .slots = {.a = a}, .by_element = ckv_hmap_init(a, secret)};
 }
 
 void ckv_moves_fini(ckv_moves *x)
@@ -61,10 +60,9 @@ bool ckv_moves_add(ckv_moves *x, uint32_t element, uint32_t slot, uint32_t lv,
     uint32_t m = ckv_hmap_get(&x->by_element, element);
     if (m == CKV_HMAP_NONE) {
         m = (uint32_t)x->v.len;
-        ckv_moved_vec_put(&x->v, (ckv_moved){.element = element,
-                                            .last = CKV_NONE,
-                                            .shown = element,
-                                            .by = CKV_NONE});
+        ckv_moved_vec_put(
+            &x->v,
+            (ckv_moved){.element = element, .last = CKV_NONE, .shown = element, .by = CKV_NONE});
         ckv_hmap_set(&x->by_element, element, m);
     }
     ckv_moved *e = &x->v.ptr[m];

@@ -20,7 +20,7 @@ CKV_VEC(ckv_slots, ckv_slot);
 typedef struct ckv_moved {
     uint32_t element, last; /* newest slot, CKV_NONE */
     uint32_t shown;         /* item of the slot that it shows at unless deleted */
-    uint32_t by;            /* lv of the move there; CKV_NONE: none, it shows where it was inserted */
+    uint32_t by; /* lv of the move there; CKV_NONE: none, it shows where it was inserted */
     struct {
         uint32_t round, slot;
     } asked[2]; /* where it showed at the version of that round */

@@ -41,16 +41,14 @@ void ckv_registers_fini(ckv_registers *x)
     ckv_hmap_fini(&x->by_place);
 }
 
-static uint32_t place(uint32_t holder, uint32_t key)
-{
-    return key ^ (holder * 0x9e3779b1u);
-}
+static uint32_t place(uint32_t holder, uint32_t key) { return key ^ (holder * 0x9e3779b1u); }
 
 uint32_t ckv_register_find(const ckv_registers *x, uint32_t holder, uint32_t key)
 {
     size_t at = SIZE_MAX;
     if (x->by_place.n == 0) return CKV_NONE;
-    for (uint32_t i; (i = ckv_hmap_probe(&x->by_place, place(holder, key), &at)) != CKV_HMAP_NONE;) {
+    for (uint32_t i;
+         (i = ckv_hmap_probe(&x->by_place, place(holder, key), &at)) != CKV_HMAP_NONE;) {
         if (x->regs.ptr[i].holder == holder && x->regs.ptr[i].key == key) return i;
     }
     return CKV_NONE;
@@ -66,8 +64,7 @@ ckv_status ckv_register_make(ckv_registers *x, uint32_t holder, uint32_t key, ui
     CKV_TRY(ckv_hmap_reserve(&x->by_place, 1));
     CKV_TRY(ckv_register_vec_reserve(&x->regs, 1));
     *reg = (uint32_t)x->regs.len;
-    ckv_register_vec_put(&x->regs,
-                         (ckv_register){holder, key, CKV_NONE, first_lv, CKV_NONE});
+    ckv_register_vec_put(&x->regs, (ckv_register){holder, key, CKV_NONE, first_lv, CKV_NONE});
     ckv_hmap_add(&x->by_place, place(holder, key), *reg);
     return CKV_OK;
 }
@@ -242,7 +239,8 @@ static int number_order(const void *a, const void *b)
 
 static bool is_restored(const ckv_registers *x, uint32_t change)
 {
-    return x->restored.len && bsearch(&change, x->restored.ptr, x->restored.len, sizeof change, number_order);
+    return x->restored.len &&
+           bsearch(&change, x->restored.ptr, x->restored.len, sizeof change, number_order);
 }
 
 static void sort_restored(ckv_registers *x)
@@ -399,7 +397,8 @@ ckv_status ckv_register_replaced_for(ckv_registers *x, const ckv_graph *g,
     *out = false;
     x->restored.len = 0;
     for (ckv_del_step s; ckv_del_next(deletes, &del, &s);) {
-        if (s.of != CKV_NONE && (s.change == own || (s.change < n && ckv_past_has(at, g, s.change))))
+        if (s.of != CKV_NONE &&
+            (s.change == own || (s.change < n && ckv_past_has(at, g, s.change))))
             CKV_TRY(ckv_u32s_push(&x->restored, s.of));
     }
     sort_restored(x);
@@ -523,8 +522,7 @@ ckv_status ckv_register_values_at(ckv_registers *x, const ckv_graph *g, const ck
         const bool writes = x->ops.ptr[i].lv2 & 1, seen = ckv_past_has(scratch, g, c);
         if (writes && seen && deletes->by_item.n) s = ckv_u32s_push(&covered, lv);
         if (seen) continue;
-        if (writes)
-            s = consider(x, g, log, deletes, at, scratch, reg, lv, false, false, out);
+        if (writes) s = consider(x, g, log, deletes, at, scratch, reg, lv, false, false, out);
         if (s == CKV_OK) s = ckv_past_add(scratch, g, c);
     }
     if (s == CKV_OK && first_lv != CKV_NONE && first_lv < g->ids.n_lv) {

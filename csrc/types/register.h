@@ -53,9 +53,11 @@ typedef struct ckv_registers {
     ckv_hmap found_of;       /* lv -> index in found */
     size_t n_found;          /* changes in all of them */
     uint32_t found_upto;     /* none of them has a greater upto */
-    ckv_hmap by_place;    /* fingerprint of (holder, key) -> register */
-    uint32_t elements;    /* every element that has a register is below: after a rollback its number is given to another one */
-    uint32_t epoch;       /* moves when a container's maker may have gone or come back: what is cached about them is wrong */
+    ckv_hmap by_place;       /* fingerprint of (holder, key) -> register */
+    uint32_t
+        elements; /* every element that has a register is below: after a rollback its number is given to another one */
+    uint32_t
+        epoch; /* moves when a container's maker may have gone or come back: what is cached about them is wrong */
 } ckv_registers;
 
 ckv_registers ckv_registers_init(ckv_alloc a, uint32_t secret);

@@ -319,8 +319,7 @@ uint32_t ckv_seq_pos(const ckv_space *x, ckv_gap gap)
     if (ckv_gap_is_start(gap)) return 0;
     const ckv_leaf *l = leaf_at(x, gap.leaf);
     uint32_t pos = ckv_span_visible(x, &l->s[gap.slot]) ? gap.off : 0;
-    for (uint32_t i = 0; i < gap.slot; i++)
-        pos += ckv_span_visible(x, &l->s[i]) ? l->s[i].len : 0;
+    for (uint32_t i = 0; i < gap.slot; i++) pos += ckv_span_visible(x, &l->s[i]) ? l->s[i].len : 0;
     uint32_t child = gap.leaf;
     for (uint32_t p = l->parent; p != CKV_NONE; child = p, p = node_at(x, p)->parent) {
         const ckv_node *n = node_at(x, p);
@@ -598,7 +597,9 @@ void ckv_seq_undo(ckv_space *x, ckv_seq *s, const ckv_undo *u)
 size_t ckv_space_bytes(const ckv_space *x)
 {
     return x->leaves.cap * sizeof(ckv_leaf) + x->nodes.cap * sizeof(ckv_node) +
-           x->deletes.entries.cap * sizeof(ckv_deleted) + x->deletes.by_item.cap * sizeof(ckv_hslot) + ckv_lvindex_bytes(&x->index) + ckv_crowds_bytes(&x->crowds);
+           x->deletes.entries.cap * sizeof(ckv_deleted) +
+           x->deletes.by_item.cap * sizeof(ckv_hslot) + ckv_lvindex_bytes(&x->index) +
+           ckv_crowds_bytes(&x->crowds);
 }
 
 /* ---- check */
@@ -647,7 +648,8 @@ static bool check_below(ckv_space *x, uint32_t at, uint32_t height, uint32_t par
 bool ckv_seq_check(ckv_space *x, const ckv_seq *s, const char **why)
 {
     uint32_t vis = 0, total = 0, m[3];
-    if (s->root != CKV_NONE && !check_below(x, s->root, s->height, CKV_NONE, &vis, &total, m, why)) return false;
+    if (s->root != CKV_NONE && !check_below(x, s->root, s->height, CKV_NONE, &vis, &total, m, why))
+        return false;
     *why = "seq I1: widths of the whole";
     if (vis != s->visible || total != s->total) return false;
     *why = "seq I1: links";

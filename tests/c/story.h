@@ -180,7 +180,8 @@ static inline uint8_t *s_copy(s_arena *a, const void *p, size_t n)
 static inline s_node *s_names_get(const s_names *v, const uint8_t *key, size_t n)
 {
     for (size_t i = 0; i < v->n; i++) {
-        if (v->v[i].n_key == n && (n == 0 || memcmp(v->v[i].key, key, n) == 0)) return v->v[i].value;
+        if (v->v[i].n_key == n && (n == 0 || memcmp(v->v[i].key, key, n) == 0))
+            return v->v[i].value;
     }
     return NULL;
 }
@@ -478,7 +479,8 @@ static inline void s_agree_spans(s_arena *a, ckv_doc *doc, const ckv_view *at, u
     size_t done = 0;
     for (size_t i = 0; i < spans->n_kids; i++) {
         const s_node *span = spans->kids[i];
-        T_CHECK(span->tag == CKV_TAG_LIST && span->n_kids == 2 && span->kids[0]->tag == CKV_TAG_STR);
+        T_CHECK(span->tag == CKV_TAG_LIST && span->n_kids == 2 &&
+                span->kids[0]->tag == CKV_TAG_STR);
         T_CHECK(!last || !s_same(last, span->kids[1])); /* as long as they can be */
         last = span->kids[1];
         ckv_rd r = ckv_rd_init(span->kids[0]->raw + 1, span->kids[0]->n_raw - 1);
@@ -616,7 +618,8 @@ static inline s_node *s_walk_path(s_stream *s, s_node *root)
     return x;
 }
 
-static inline void s_splice_kids(s_arena *a, s_node *x, size_t at, size_t gone, s_node **in, size_t n)
+static inline void s_splice_kids(s_arena *a, s_node *x, size_t at, size_t gone, s_node **in,
+                                 size_t n)
 {
     T_CHECK(at + gone <= x->n_kids);
     s_node **v = s_take(a, (x->n_kids - gone + n) * sizeof *v);
@@ -679,7 +682,7 @@ static inline void s_patch_marks(s_arena *a, s_node *x, size_t start, size_t end
                                  const s_node *new)
 {
     T_CHECK(x->tag == CKV_TAG_TEXT && start < end && end <= x->n_chars);
-    T_CHECK(old && new && old->tag == CKV_TAG_MAP && new->tag == CKV_TAG_MAP);
+    T_CHECK(old && new && old->tag == CKV_TAG_MAP &&new->tag == CKV_TAG_MAP);
     for (size_t i = start; i < end && x->marks_known; i++) {
         s_names *marks = &x->chars[i].marks;
         /* chars share their marks when copied: an own copy first */
@@ -725,22 +728,22 @@ static inline void s_follow(s_arena *a, s_node *root, const uint8_t *p, size_t n
         case CKV_PATCH_MAP_SET: s_patch_map(a, x, true, key, pos, old, new); break;
         case CKV_PATCH_MAP_REMOVE: s_patch_map(a, x, false, key, pos, old, new); break;
         case CKV_PATCH_LIST_INSERT:
-            T_CHECK(x->tag == CKV_TAG_LIST && !old && new && new->tag == CKV_TAG_LIST);
+            T_CHECK(x->tag == CKV_TAG_LIST && !old && new &&new->tag == CKV_TAG_LIST);
             s_splice_kids(a, x, pos, 0, new->kids, new->n_kids);
             break;
         case CKV_PATCH_LIST_REMOVE:
-            T_CHECK(x->tag == CKV_TAG_LIST && !new && old && old->tag == CKV_TAG_LIST);
+            T_CHECK(x->tag == CKV_TAG_LIST && !new &&old && old->tag == CKV_TAG_LIST);
             T_CHECK(pos + old->n_kids <= x->n_kids);
             for (size_t i = 0; i < old->n_kids; i++) S_SAME(x->kids[pos + i], old->kids[i]);
             s_splice_kids(a, x, pos, old->n_kids, NULL, 0);
             break;
         case CKV_PATCH_LIST_SET:
-            T_CHECK(x->tag == CKV_TAG_LIST && old && new && pos < x->n_kids);
+            T_CHECK(x->tag == CKV_TAG_LIST && old && new &&pos < x->n_kids);
             S_SAME(x->kids[pos], old);
             x->kids[pos] = new;
             break;
         case CKV_PATCH_LIST_MOVE: {
-            T_CHECK(x->tag == CKV_TAG_LIST && !old && new && new->tag == CKV_TAG_INT);
+            T_CHECK(x->tag == CKV_TAG_LIST && !old && new &&new->tag == CKV_TAG_INT);
             ckv_rd r = ckv_rd_init(new->raw + 1, new->n_raw - 1);
             const size_t to = (size_t)ckv_unzigzag(ckv_rd_varint(&r));
             T_CHECK(pos < x->n_kids && to != pos);
@@ -836,7 +839,8 @@ static inline void s_plain(ckv_buf *out, unsigned depth, uint64_t *n_keys)
     switch (tag) {
     case CKV_TAG_MAP:
         ckv_buf_varint(out, n);
-        for (uint64_t i = 0; i < n; i++) { /* i-th key of those that this stream knows, or a new one */
+        for (uint64_t i = 0; i < n;
+             i++) { /* i-th key of those that this stream knows, or a new one */
             if (i < *n_keys && t_one_in(2)) {
                 ckv_buf_varint(out, i + 1);
             } else {

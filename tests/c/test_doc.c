@@ -3,9 +3,9 @@
 
 #include "doc/doc.h"
 #include "doc/exchange.h"
-#include "doc/state.h"
 #include "doc/map.h"
 #include "doc/patch.h"
+#include "doc/state.h"
 #include "doc/text.h"
 #include "doc/view.h"
 

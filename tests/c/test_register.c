@@ -54,7 +54,8 @@ static void one_change(world *w, uint32_t reg)
 {
     const uint32_t lane = (uint32_t)t_below(LANES), other = (uint32_t)t_below(LANES), c = w->n;
     uint32_t parent[1], n_parents = 0;
-    if (other != lane && w->tip[other] != CKV_NONE && t_one_in(2)) parent[n_parents++] = w->tip[other];
+    if (other != lane && w->tip[other] != CKV_NONE && t_one_in(2))
+        parent[n_parents++] = w->tip[other];
     const uint32_t prev = w->tip[lane],
                    branch = prev == CKV_NONE ? CKV_NONE
                                              : ckv_lanes_lane(&w->g.lanes, lane)->first_branch;
@@ -64,10 +65,8 @@ static void one_change(world *w, uint32_t reg)
     w->writes[c] = !t_one_in(4);
     T_EQ(ckv_past_of(&w->past, &w->g, prev, parent, n_parents), CKV_OK);
     T_EQ(ckv_graph_reserve(&w->g, branch, n_parents, &w->past), CKV_OK);
-    const ckv_author_view v = {.graph = &w->g,
-                               .oplog = &w->log,
-                               .past = &w->past,
-                               .own_item = w->g.ids.n_items};
+    const ckv_author_view v = {
+        .graph = &w->g, .oplog = &w->log, .past = &w->past, .own_item = w->g.ids.n_items};
     T_EQ(ckv_register_reserve(&w->x, reg, &w->j), CKV_OK);
     T_EQ(ckv_register_know(&w->x, reg, &v, &w->deletes, &w->scratch), CKV_OK);
     T_EQ(ckv_oplog_reserve(&w->log, 1), CKV_OK);

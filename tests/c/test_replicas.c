@@ -111,7 +111,8 @@ static ckv_view *random_version(ckv_doc *doc)
     }
     ckv_id32 heads[3];
     size_t n_heads = n ? t_below(4) : 0;
-    for (size_t i = 0; i < n_heads; i++) heads[i] = *ckv_ids_at(&doc->graph.ids, (uint32_t)t_below(n));
+    for (size_t i = 0; i < n_heads; i++)
+        heads[i] = *ckv_ids_at(&doc->graph.ids, (uint32_t)t_below(n));
     T_EQ(ckv_view_new(&v, doc, heads, n_heads), CKV_OK);
     return v;
 }
@@ -254,7 +255,8 @@ static void follow_a_path(ckv_doc *doc)
             bool found = false;
             T_EQ(s_commit(doc), CKV_OK);
             if (step.key)
-                T_EQ(ckv_map_conflicts(doc, NULL, at, step.key, step.key_bytes, &conflicts), CKV_OK);
+                T_EQ(ckv_map_conflicts(doc, NULL, at, step.key, step.key_bytes, &conflicts),
+                     CKV_OK);
             else
                 T_EQ(ckv_list_conflicts(doc, NULL, at, step.index, &conflicts), CKV_OK);
             T_CHECK(conflicts.len >= 2 * sizeof(ckv_conflict));
@@ -280,7 +282,8 @@ static void undo_in_scope(ckv_doc *doc)
     bool did;
     T_EQ(s_commit(doc), CKV_OK);
     const uint32_t all = ckv_doc_n_changes(doc), scope = s_any(doc), other = s_any(doc);
-    for (uint32_t c = scope;; c = ckv_tree_at(&doc->tree, c)->holder) { /* neither around the other */
+    for (uint32_t c = scope;;
+         c = ckv_tree_at(&doc->tree, c)->holder) { /* neither around the other */
         if (c == other) return;
         if (c == CKV_ROOT) break;
     }

@@ -9,8 +9,8 @@
 #include "dag/bundle.h"
 #include "doc/admit.h"
 #include "doc/doc.h"
-#include "doc/plain.h"
 #include "doc/exchange.h"
+#include "doc/plain.h"
 #include "doc/state.h"
 #include "doc/text.h"
 #include "log/columns.h"
@@ -23,9 +23,9 @@ static bool believes(const ckv_signature *s, const ckv_id32 *author, const ckv_i
 }
 
 #define ckv_verify_change believes
-#define ckv_doc_apply                                    fuzz_apply
-#define ckv_report_init                                  fuzz_report_init
-#define ckv_report_fini                                  fuzz_report_fini
+#define ckv_doc_apply     fuzz_apply
+#define ckv_report_init   fuzz_report_init
+#define ckv_report_fini   fuzz_report_fini
 #include "doc/import.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes);

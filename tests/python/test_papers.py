@@ -85,9 +85,14 @@ def test_peritext_5_a_mark_and_its_removal_at_once():
     ada["t"].unmark(0, 7, "bold")
     ben["t"].mark(4, 15, "bold", True)
     spans = spans_of(ada, ben)
-    assert spans[0][0].startswith("The ") and spans[0][1] == {} and spans[-1] in (
-        (" jumped.", {"bold": True}),
-        ("fox jumped.", {"bold": True}),
+    assert (
+        spans[0][0].startswith("The ")
+        and spans[0][1] == {}
+        and spans[-1]
+        in (
+            (" jumped.", {"bold": True}),
+            ("fox jumped.", {"bold": True}),
+        )
     )
 
 
