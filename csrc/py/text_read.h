@@ -50,6 +50,19 @@ PyObject *ckpy_text_subscript(PyObject *op, PyObject *key);
     X(lower, "lower($self, /)\n--\n\nA str, as str.lower().")                                      \
     X(upper, "upper($self, /)\n--\n\nA str, as str.upper().")                                      \
     X(casefold, "casefold($self, /)\n--\n\nA str, as str.casefold().")                             \
+    X(capitalize, "capitalize($self, /)\n--\n\nA str, as str.capitalize().")                       \
+    X(title, "title($self, /)\n--\n\nA str, as str.title().")                                      \
+    X(swapcase, "swapcase($self, /)\n--\n\nA str, as str.swapcase().")                             \
+    X(isalnum, "isalnum($self, /)\n--\n\nAs str.isalnum().")                                       \
+    X(isalpha, "isalpha($self, /)\n--\n\nAs str.isalpha().")                                       \
+    X(isascii, "isascii($self, /)\n--\n\nAs str.isascii().")                                       \
+    X(isdecimal, "isdecimal($self, /)\n--\n\nAs str.isdecimal().")                                 \
+    X(isdigit, "isdigit($self, /)\n--\n\nAs str.isdigit().")                                       \
+    X(islower, "islower($self, /)\n--\n\nAs str.islower().")                                       \
+    X(isnumeric, "isnumeric($self, /)\n--\n\nAs str.isnumeric().")                                 \
+    X(isprintable, "isprintable($self, /)\n--\n\nAs str.isprintable().")                           \
+    X(istitle, "istitle($self, /)\n--\n\nAs str.istitle().")                                       \
+    X(isupper, "isupper($self, /)\n--\n\nAs str.isupper().")                                       \
     X(isspace, "isspace($self, /)\n--\n\nIs the text nothing but white space, and not empty?")     \
     X(encode, "encode($self, /, encoding='utf-8', errors='strict')\n--\n\nThe text as bytes, as "  \
               "str.encode().")

@@ -458,3 +458,25 @@ def test_many_moves_of_one_element_at_a_version():
     assert mirror == seen["l"].to_py()
     assert seen.at(last)["l"].to_py() == doc.at(last)["l"].to_py() == [1, 2, 3]
     assert seen.at(aside.heads)["l"].to_py() == [2, 3, 1]
+
+
+@pytest.mark.parametrize("make", [lambda: ck.Map(a=[1]), lambda: ck.List([1, [2]]), lambda: ck.Set({1}), ck.Counter])
+@pytest.mark.parametrize(
+    "store",
+    [
+        lambda items, new: items.append(new),
+        lambda items, new: items.insert(99, new),
+        lambda items, new: items.__setitem__(-1, new),
+        lambda items, new: items.__setitem__(slice(1, 1), [new]),
+        lambda items, new: items.extend([new]),
+        lambda items, new: items.__iadd__([new]),
+    ],
+)
+def test_a_fresh_container_becomes_the_handle_whichever_way_it_is_stored(make, store):
+    doc = ck.Doc()
+    doc["l"] = [0]
+    new = make()
+    store(doc["l"], new)
+    assert sum(item is new for item in doc["l"]) == 1
+    doc["l"].append(new)
+    assert doc["l"][-1] is not new and doc["l"][-1] == new

@@ -286,3 +286,29 @@ def test_deleted_and_restored_many_times():
     assert other["t"] == "abc" * 5
     for of, text in heads:
         assert str(other.at(of)["t"]) == str(doc.at(of)["t"]) == text
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda d: d["l"].pop(1),
+        lambda d: d["l"].move(0, 2),
+        lambda d: d["l"].reverse(),
+        lambda d: d["l"].clear(),
+        lambda d: d["m"].pop("k"),
+        lambda d: d["m"].__setitem__("k", 5),
+        lambda d: d.__delitem__("m"),
+        lambda d: d["c"].increment(5),
+        lambda d: d["s"].discard(1),
+        lambda d: d.clear(),
+    ],
+)
+def test_undo_and_redo_of_any_edit(act):
+    doc = ck.Doc()
+    doc.update(l=[1, {"a": 1}, 3], m={"k": {"z": [1]}}, c=ck.Counter(3), s={1, 2})
+    stack, handle, before = doc.undo_stack(), doc["l"][1], doc.to_py()
+    act(doc)
+    after = doc.to_py()
+    assert stack.undo() and doc == before and doc["l"][1] is handle and handle == {"a": 1}
+    assert stack.redo() and doc == after
+    assert stack.undo() and doc == before and not stack.undo()
