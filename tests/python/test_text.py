@@ -54,7 +54,18 @@ def test_reads_like_a_str(make, s):
     assert t.upper() == s.upper() and t.split() == s.split() and t.split("l", maxsplit=1) == s.split("l", maxsplit=1)
     assert t.splitlines() == s.splitlines() and t.strip("h") == s.strip("h") and t.partition("l") == s.partition("l")
     assert t.encode() == s.encode() and t.isspace() == s.isspace() and t.casefold() == s.casefold()
-    for name in ["capitalize", "title", "swapcase", "isalnum", "isalpha", "isascii", "isdecimal", "isdigit", "islower", "isnumeric"]:
+    for name in [
+        "capitalize",
+        "title",
+        "swapcase",
+        "isalnum",
+        "isalpha",
+        "isascii",
+        "isdecimal",
+        "isdigit",
+        "islower",
+        "isnumeric",
+    ]:
         assert getattr(t, name)() == getattr(s, name)()
     for name in ["isprintable", "istitle", "isupper"]:
         assert getattr(t, name)() is getattr(s, name)()
