@@ -254,6 +254,13 @@ bool ckv_doc_taken_back(const ckv_doc *doc, uint32_t item, uint32_t since)
     return lo < v->len && v->ptr[lo].item <= item;
 }
 
+/* What was written down is of no use to anybody when nobody is left who may go back. */
+static void leave_journal(ckv_doc *doc)
+{
+    enum { LITTLE = 4096 };
+    if (--doc->journal.on == 0 && doc->journal.log.cap > LITTLE) ckv_undos_fini(&doc->journal.log);
+}
+
 void ckv_doc_rollback(ckv_doc *doc, ckv_savepoint savepoint)
 {
     doc->pending = (ckv_pending){0};
@@ -262,11 +269,11 @@ void ckv_doc_rollback(ckv_doc *doc, ckv_savepoint savepoint)
     ckv_oplog_truncate(&doc->log, savepoint.n_lv, savepoint.n_items);
     doc->open_bytes = savepoint.open_bytes;
     doc->joins_since = savepoint.n_lv;
-    doc->journal.on--;
+    leave_journal(doc);
 }
 
 void ckv_doc_release(ckv_doc *doc, ckv_savepoint savepoint)
 {
     (void)savepoint;
-    doc->journal.on--;
+    leave_journal(doc);
 }
