@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, MutableMapping, ValuesView
 from typing import Any, Protocol, Self, runtime_checkable
 
 from crdtkv import _core
 from crdtkv.entry import Entry, History, merged
 
-__all__ = ["Items", "Keys", "Map", "MapMethods", "Values"]
+__all__ = ["Items", "Keys", "Map", "MapMethods", "Ordered", "Values"]
 
 
 class Keys(KeysView[str]):
@@ -38,20 +39,10 @@ class Items(ItemsView[str, Any]):
         return iter(list(self)[::-1])
 
 
-class MapMethods(MutableMapping[str, Any]):
-    """What Map and Doc have in common, beside what is in C."""
+class Ordered(Mapping[str, Any]):
+    """A mapping in order of its keys' bytes, whose views can be gone through from the end."""
 
     __slots__ = ()
-
-    def _conflicts(self, key: str, /) -> list[tuple[bytes, int, Any]]:
-        raise NotImplementedError
-
-    def _history(self, key: str, /) -> list[tuple[bool, Any, bytes, bytes, int]]:
-        raise NotImplementedError
-
-    def to_py(self) -> dict[str, Any]:
-        """The content as a plain dict."""
-        raise NotImplementedError
 
     def keys(self) -> Keys:
         """The keys, as dict.keys(), in order of their bytes."""
@@ -64,6 +55,24 @@ class MapMethods(MutableMapping[str, Any]):
     def items(self) -> Items:
         """The keys and values, as dict.items(), in order of the keys."""
         return Items(self)
+
+
+class MapMethods(Ordered, MutableMapping[str, Any]):
+    """What Map and Doc have in common, beside what is in C: that is what is abstract here."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def _conflicts(self, key: str, /) -> list[tuple[bytes, int, Any]]:
+        """Change id, number and value of each value of a key; the shown one first."""
+
+    @abstractmethod
+    def _history(self, key: str, /) -> list[tuple[bool, Any, bytes, bytes, int]]:
+        """What was written to a key, newest first: is it a value, the value, author, change id, time."""
+
+    @abstractmethod
+    def to_py(self) -> dict[str, Any]:
+        """The content as a plain dict."""
 
     def popitem(self) -> tuple[str, Any]:
         """Remove the last key, in order of their bytes, and return it with its content, plain."""

@@ -7,12 +7,12 @@ from typing import Any
 
 from crdtkv import _core
 from crdtkv.entry import Entry, History, merged
-from crdtkv.map import Items, Keys, Values, plain_dict
+from crdtkv.map import Ordered, plain_dict
 
 __all__ = ["View"]
 
 
-class View(Mapping[str, Any]):
+class View(Ordered):
     """A document as it was: what Doc.at() returns. Reads like the document; its containers are read-only.
 
     >>> import crdtkv as ck
@@ -50,18 +50,6 @@ class View(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._root)
-
-    def keys(self) -> Keys:
-        """The keys, in order of their bytes."""
-        return Keys(self)
-
-    def values(self) -> Values:
-        """The values, in order of their keys."""
-        return Values(self)
-
-    def items(self) -> Items:
-        """The keys and values, in order of the keys."""
-        return Items(self)
 
     def to_py(self) -> dict[str, Any]:
         """The content as a plain dict, keys in order of their bytes."""
