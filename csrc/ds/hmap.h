@@ -34,10 +34,8 @@ CKV_NODISCARD ckv_status ckv_hmap_reserve(ckv_hmap *m, size_t n); /* room for n 
 
 static inline size_t ckv_hmap_home(const ckv_hmap *m, uint32_t key)
 {
-    const uint32_t block =
-        key >> 3; /* neighbours share a cache line: most keys are numbers given in turn */
-    const uint64_t h = (uint64_t)(block ^ block >> 15) * (m->secret | (uint64_t)m->secret << 32);
-    return ((size_t)(h >> 32) << 3 | (key & 7)) & (m->cap - 1);
+    const uint64_t h = (uint64_t)(key ^ key >> 15) * (m->secret | (uint64_t)m->secret << 32);
+    return (size_t)(h >> 32) & (m->cap - 1);
 }
 
 /* The value of key, or CKV_HMAP_NONE. */
