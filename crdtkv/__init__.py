@@ -36,6 +36,7 @@ from crdtkv.list import List
 from crdtkv.map import Map
 from crdtkv.patch import MISSING, Patch, PatchList
 from crdtkv.report import Refusal, Report
+from crdtkv.session import Session, SyncReport, sync
 from crdtkv.set import Set
 from crdtkv.text import Text
 from crdtkv.undo import UndoStack
@@ -64,16 +65,19 @@ __all__ = [
     "PatchList",
     "Refusal",
     "Report",
+    "Session",
     "Set",
     "SignatureError",
     "StaleHandleError",
     "StoreError",
     "Subscription",
     "SyncError",
+    "SyncReport",
     "Text",
     "UnauthorizedError",
     "UndoStack",
     "View",
+    "sync",
     "verify_equivocation",
 ]
 

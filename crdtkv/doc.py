@@ -15,6 +15,7 @@ from crdtkv.list import List
 from crdtkv.map import Map, MapMethods
 from crdtkv.patch import MISSING, Patch, PatchList
 from crdtkv.report import Refusal
+from crdtkv.session import Session
 from crdtkv.set import Set
 from crdtkv.undo import UndoStack
 from crdtkv.view import View
@@ -149,6 +150,15 @@ class Doc(_core.Doc, MapMethods):
 
     def __reduce__(self) -> tuple[Callable[[bytes], Self], tuple[bytes]]:
         return type(self).load, (self.save(),)  # no secret key: whoever unpickles writes under a new one
+
+    # ---- exchange
+
+    def session(self, *, max_bytes: int | None = None) -> Session:
+        """One end of an exchange with another replica, over any transport; see Session.
+
+        `max_bytes`: the session ends when more than that has come in. Any number of sessions may be open.
+        """
+        return Session(self, max_bytes=max_bytes)
 
     # ---- events and undo
 

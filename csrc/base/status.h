@@ -20,6 +20,7 @@ typedef enum ckv_status {
     CKV_ESTALE = -7,   /* the container was deleted */
     CKV_EVOID = -8,    /* the body of a change breaks a rule */
     CKV_ELATER = -9,   /* written by a later version */
+    CKV_ESYNC = -11,   /* a message that does not fit into its session */
     CKV_EVALUE = -10,  /* a value that cannot be stored, such as a lone surrogate */
 } ckv_status;
 

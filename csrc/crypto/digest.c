@@ -1,5 +1,7 @@
 #include "crypto/digest.h"
 
+#include "base/check.h"
+
 #include <sodium.h>
 
 bool ckv_crypto_init(void) { return sodium_init() >= 0; }
@@ -8,7 +10,9 @@ void ckv_digest(ckv_id32 *out, const char *person, const void *data, size_t n_by
 {
     static const uint8_t no_salt[crypto_generichash_blake2b_SALTBYTES];
     uint8_t p[crypto_generichash_blake2b_PERSONALBYTES] = {0};
-    memcpy(p, person, strlen(person));
+    const size_t n = strlen(person);
+    CKV_ASSERT(n <= sizeof p);
+    memcpy(p, person, n);
     crypto_generichash_blake2b_salt_personal(out->b, 32, data, n_bytes, NULL, 0, no_salt, p);
 }
 

@@ -24,6 +24,12 @@ void ckv_sign_change(ckv_signature *out, const ckv_identity *who, const ckv_id32
     crypto_sign_detached(out->b, NULL, m, sizeof m, who->secret_key);
 }
 
+void ckv_sign_bytes(uint8_t out[CKV_SIGNATURE_BYTES], const ckv_identity *who, const void *bytes,
+                    size_t n_bytes)
+{
+    crypto_sign_detached(out, NULL, bytes, n_bytes, who->secret_key);
+}
+
 bool ckv_verify_change(const ckv_signature *s, const ckv_id32 *author, const ckv_id32 *doc,
                        const ckv_id32 *lane, uint32_t seq, const ckv_id32 *id)
 {

@@ -19,6 +19,7 @@ enum {
     CKV_SEC_SIGNATURES = 9,
     CKV_SEC_RAW = 10,
     CKV_SEC_KINDS = 11, /* 11 to 19: operations in columns, log/columns */
+    CKV_SEC_TEXT = 18,
     CKV_SEC_MAPS = 19,
     CKV_N_SECTIONS = 20,
 };

@@ -229,7 +229,7 @@ static void put_in(ckv_inbox *x, uint32_t i)
     if (!l->later) enlist(x, i);
     x->bytes += size_of(l);
     if (l->later)
-        x->n_later++;
+        x->n_later++, x->later_version++;
     else
         x->n_waiting++;
 }

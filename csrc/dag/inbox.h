@@ -61,6 +61,7 @@ typedef struct ckv_inbox {
     ckv_hmap by_id, by_missing, by_lane;
     uint64_t secret;
     size_t bytes, n_waiting, n_later;
+    uint64_t later_version; /* grows with each letter that comes for a later version */
     uint64_t evicted;
     uint64_t limit, lane_limit;
 } ckv_inbox;

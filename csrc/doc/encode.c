@@ -37,6 +37,12 @@ void ckv_namer_fini(ckv_namer *n)
     ckv_buf_fini(&n->text);
 }
 
+/* How many parents may name items. */
+static uint32_t n_naming(const ckv_namer *n)
+{
+    return n->n_parents < CKV_MAX_PARENTS ? n->n_parents : CKV_MAX_PARENTS;
+}
+
 void ckv_namer_of(ckv_namer *n, uint32_t lane, uint32_t prev, const uint32_t *parents,
                   uint32_t n_parents, uint32_t item0)
 {
@@ -55,8 +61,9 @@ void ckv_namer_of(ckv_namer *n, uint32_t lane, uint32_t prev, const uint32_t *pa
         n->own_branch = ckv_graph_branch(&n->doc->graph, prev, &seq);
         n->own_off = ckv_chain_items_on(&n->doc->graph, n->own_branch, prev);
     }
-    for (uint32_t i = 0; i < n_parents; i++)
-        n->parent_branch[i] = ckv_graph_branch(&n->doc->graph, parents[i], &seq);
+    for (uint32_t i = 0; i < n_naming(n); i++)
+        n->parent_branch[i] =
+            parents[i] == CKV_NONE ? CKV_NONE : ckv_graph_branch(&n->doc->graph, parents[i], &seq);
 }
 
 void ckv_namer_next(ckv_namer *n, uint32_t branch, uint32_t prev, uint32_t n_items, uint32_t item0)
@@ -76,8 +83,10 @@ static ckv_status past_ready(ckv_namer *n)
     if (n->past_ready) return CKV_OK;
     ckv_past_reset(n->past);
     if (n->prev != CKV_NONE) CKV_TRY(ckv_past_add(n->past, &n->doc->graph, n->prev));
-    for (uint32_t i = 0; i < n->n_parents; i++)
-        CKV_TRY(ckv_past_add(n->past, &n->doc->graph, n->parents[i]));
+    for (uint32_t i = 0; i < n_naming(n); i++) {
+        if (n->parents[i] != CKV_NONE)
+            CKV_TRY(ckv_past_add(n->past, &n->doc->graph, n->parents[i]));
+    }
     ckv_past_close(n->past, &n->doc->graph);
     n->past_ready = true;
     return CKV_OK;
@@ -117,8 +126,10 @@ ckv_status ckv_name_item(ckv_namer *n, uint32_t item, uint32_t made, ckv_ref *re
         *ref = (ckv_ref){CKV_REF_OWN, n->own_off + made - off};
         return CKV_OK;
     }
-    for (uint32_t i = 0; i < n->n_parents; i++) {
-        if (ckv_lanes_branch(&g->lanes, n->parent_branch[i])->lane != lane_no) continue;
+    for (uint32_t i = 0; i < n_naming(n); i++) {
+        if (n->parent_branch[i] == CKV_NONE ||
+            ckv_lanes_branch(&g->lanes, n->parent_branch[i])->lane != lane_no)
+            continue;
         if (off >= ckv_chain_items(g, n->parents[i])) continue;
         if (!alone && ckv_lanes_item(&g->lanes, n->parent_branch[i], off) != item) continue;
         *ref = (ckv_ref){CKV_REF_PARENT + i, off};
@@ -129,6 +140,8 @@ ckv_status ckv_name_item(ckv_namer *n, uint32_t item, uint32_t made, ckv_ref *re
     if (!alone) {
         CKV_TRY(past_ready(n));
         ckv_past_lane(n->past, g, lane_no, &forked);
+        if (!forked) /* forged: the lane's item with this offset is another one there */
+            forked = !ckv_past_has_item(n->past, g, item);
     }
     if (!forked) {
         CKV_TRY(table_entry(n, &n->lanes, &lane->id, &at));
@@ -182,7 +195,24 @@ static ckv_status name_container(ckv_namer *n, uint32_t container, uint32_t lv, 
     const bool several = ckv_tree_makers(&n->doc->tree, container) != NULL;
     if (several) CKV_TRY(past_ready(n));
     *item = ckv_container_item(n->doc, container, n->past, n->item0, lv);
+    if (several && *item == CKV_NO_ITEM) /* forged: no maker is in this past */
+        *item = ckv_tree_makers(&n->doc->tree, container)->ptr[0];
     return CKV_OK;
+}
+
+/* How many items from this one on surely have the same name: up to where the chain that `ref` names ends, and in a lane that forked up to
+ * the end of the change, since what follows here may stand on another branch. */
+static uint32_t reach(const ckv_namer *n, ckv_ref ref, uint32_t item, uint32_t branch, uint32_t off)
+{
+    const ckv_graph *g = &n->doc->graph;
+    uint32_t most = UINT32_MAX;
+    if (ref.code == CKV_REF_OWN)
+        most = n->own_off - off;
+    else if (ref.code < CKV_REF_PARENT + n->n_parents)
+        most = ckv_chain_items(g, n->parents[ref.code - CKV_REF_PARENT]) - off;
+    if (ckv_lanes_of_branch(&g->lanes, branch)->n_branches == 1) return most;
+    const uint32_t end = ckv_ids_item(&g->ids, ckv_ids_change_of_item(&g->ids, item) + 1);
+    return end - item < most ? end - item : most;
 }
 
 /* Cuts the first piece of one chain from a DELETE or RESTORE of [item, item + left), as {target, n, item, branch, off}. */
@@ -196,12 +226,9 @@ static ckv_status first_piece(const ckv_canon *c, uint32_t item, uint32_t left, 
         if (len > c->names->item0 - item) len = c->names->item0 - item;
     }
     CKV_TRY(ckv_name_item(c->names, item, c->made, &op->target));
-    if (op->target.code >= CKV_REF_PARENT + c->names->n_parents && op->branch != CKV_NONE) {
-        /* a table of changes names items inside one change */
-        const uint32_t change = ckv_ids_change_of_item(&g->ids, item),
-                       end = ckv_ids_item(&g->ids, change + 1);
-        const ckv_lane *lane = ckv_lanes_of_branch(&g->lanes, op->branch);
-        if (lane->n_branches > 1 && len > end - item) len = end - item;
+    if (op->branch != CKV_NONE) {
+        const uint32_t most = reach(c->names, op->target, item, op->branch, op->off);
+        if (len > most) len = most;
     }
     op->n = len < left ? len : left;
     return CKV_OK;

@@ -25,13 +25,14 @@ CKV_VEC(ckv_canon_ops, ckv_canon_op);
 
 typedef struct ckv_namer { /* big: keep one for many changes */
     ckv_doc *doc;
-    uint32_t lane;           /* own */
-    uint32_t prev;           /* change, CKV_NONE */
-    uint32_t own_branch;     /* the chain behind: branch of prev, CKV_NONE without */
-    uint32_t own_off;        /* items on it */
-    uint32_t item0;          /* the first own item */
-    const uint32_t *parents; /* changes */
-    uint32_t n_parents;
+    uint32_t lane;       /* own */
+    uint32_t prev;       /* change, CKV_NONE */
+    uint32_t own_branch; /* the chain behind: branch of prev, CKV_NONE without */
+    uint32_t own_off;    /* items on it */
+    uint32_t item0;      /* the first own item */
+    const uint32_t
+        *parents;       /* changes; CKV_NONE: one that is not here and names nothing (forged) */
+    uint32_t n_parents; /* more than CKV_MAX_PARENTS when forged: those beyond name nothing */
     uint32_t parent_branch[CKV_MAX_PARENTS];
     ckv_past *past; /* filled when first needed */
     bool past_ready;

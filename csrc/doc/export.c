@@ -6,9 +6,14 @@
  */
 #include "dag/bundle.h"
 #include "doc/encode.h"
-#include "doc/exchange.h"
+#include "doc/peer.h"
 #include "doc/rebuild.h"
 #include "log/columns.h"
+
+#include <stdlib.h>
+
+#define CHUNK                                                                                      \
+    65536u /* changes in one bundle of several: its reader needs about 100 bytes for each */
 
 typedef struct chain_out {   /* one branch */
     uint32_t branch, number; /* number: of the chain, CKV_NONE until its first change */
@@ -48,6 +53,9 @@ typedef struct export
     /* the slice that is still growing */
     uint32_t slice_chain, slice_form, slice_n;
     int64_t slice_base;
+    size_t max_bytes;   /* stop soon behind so many, or CHUNK changes; 0: write all */
+    uint32_t n_written; /* changes */
+    uint32_t end;       /* the number behind the last one that was written */
 }
 export;
 
@@ -387,13 +395,16 @@ static void put_kept(export *e, chain_out *chain)
     }
 }
 
-/* Letters of a later version go along: raw chains of their own. */
-static void put_later(export *e, ckv_buf *chains)
+/* Letters of a later version, but for those `known`, go along: raw chains of their own. How many. */
+static size_t put_later(export *e, ckv_buf *chains, const ckv_id32 *known, size_t n_known)
 {
     const ckv_inbox *x = &e->doc->inbox;
+    size_t n = 0;
     for (size_t i = 0; i < x->letters.len && x->n_later; i++) {
         const ckv_letter *l = &x->letters.ptr[i];
         if (l->state != 1 || !l->later || !l->has_signature) continue;
+        if (n_known && bsearch(&l->id, known, n_known, 32, ckv_id32_order)) continue;
+        n++;
         end_slice(e);
         const uint32_t lane = e->n_lanes++;
         ckv_buf_u8(&e->lanes, 1);
@@ -413,6 +424,7 @@ static void put_later(export *e, ckv_buf *chains)
         if (l->body_bytes > CKV_INLINE_BODY_BYTES)
             ckv_buf_blob(r, l->bytes + l->header_bytes, l->body_bytes);
     }
+    return n;
 }
 
 /* ---- the whole */
@@ -448,38 +460,74 @@ static ckv_status select_changes(export *e, const ckv_past *until, const ckv_pas
     return CKV_OK;
 }
 
-static ckv_status put_all(export *e, const ckv_past *until)
+/* Is it time to stop behind change c of this chain? Where it is signed, so that no headers must lead from here to a signature, or soon. */
+static bool is_enough(const export *e, const chain_out *chain, uint32_t c)
+{
+    if (e->max_bytes == 0) return false;
+    const size_t n = e->sections[CKV_SEC_TEXT].len + e->sections[CKV_SEC_MAPS].len +
+                     e->sections[CKV_SEC_RAW].len + e->sections[CKV_SEC_PARENTS].len +
+                     e->sections[CKV_SEC_KINDS].len + e->outside.len + e->lanes.len +
+                     e->sections[CKV_SEC_MESSAGES].len;
+    if (n < e->max_bytes && e->n_written < CHUNK) return false;
+    uint32_t seq;
+    ckv_graph_branch(&e->doc->graph, c, &seq);
+    const ckv_signed_at *at = ckv_lanes_signature(&e->doc->graph.lanes, chain->branch, seq);
+    return (at && at->seq == seq) || n >= 2 * e->max_bytes || e->n_written >= 2 * CHUNK;
+}
+
+/* The changes of all segments, as far as there is room. */
+static ckv_status put_changes(export *e, const ckv_past *until)
 {
     const ckv_graph *g = &e->doc->graph;
-    ckv_buf chains = ckv_buf_init(e->doc->env.alloc);
-    ckv_status s = CKV_OK;
-    CKV_TRY(ckv_columns_out_init(&e->columns, e->doc->env.alloc, e->sections + CKV_SEC_KINDS,
-                                 g->lanes.lanes.len));
-    for (uint32_t i = 0; i < g->segments.len && s == CKV_OK; i++) {
+    for (uint32_t i = 0; i < g->segments.len; i++) {
         if (e->first.ptr[i] == CKV_NONE) continue;
         const ckv_segment *seg = &g->segments.ptr[i];
         const uint32_t end = until                     ? ckv_past_in_segment(until, g, i)
                              : i + 1 < g->segments.len ? seg[1].start
                                                        : ckv_ids_n(&g->ids);
         chain_out *chain = &e->chains.ptr[seg->branch];
-        for (uint32_t c = e->first.ptr[i]; c < end && s == CKV_OK; c++) {
+        for (uint32_t c = e->first.ptr[i]; c < end; c++) {
             if (chain->number == CKV_NONE) {
                 chain->number = e->n_chains++;
                 ckv_u32s_put(&e->by_number, seg->branch); /* room for all branches */
-                s = cover(e, chain);
                 lane_index(e, ckv_lanes_branch(&g->lanes, seg->branch)->lane);
-                if (s != CKV_OK) break;
             }
-            s = put_change(e, chain, i, c);
+            CKV_TRY(put_change(e, chain, i, c));
+            e->n_written++;
+            if (is_enough(e, chain, c)) {
+                e->end = c + 1;
+                return CKV_OK;
+            }
         }
     }
-    /* Headers that lead from the last exported change of a branch to a signature. */
-    for (size_t b = 0; b < e->chains.len && s == CKV_OK; b++) {
+    e->end = ckv_ids_n(&g->ids);
+    return CKV_OK;
+}
+
+/* What proves the last change of each chain: a signature on it, or headers that lead to one. */
+static ckv_status put_covers(export *e)
+{
+    for (size_t b = 0; b < e->chains.len; b++) {
         chain_out *chain = &e->chains.ptr[b];
-        for (uint32_t k = 0; k < chain->n_cover && s == CKV_OK; k++)
-            s = put_raw(e, chain, ckv_graph_at(g, chain->branch, chain->seq_b + k), false);
-        if (chain->kept && s == CKV_OK) put_kept(e, chain);
+        if (chain->number == CKV_NONE) continue;
+        chain->seq_b = chain->seq_a + chain->n;
+        CKV_TRY(cover(e, chain));
+        for (uint32_t k = 0; k < chain->n_cover; k++)
+            CKV_TRY(put_raw(e, chain, ckv_graph_at(&e->doc->graph, chain->branch, chain->seq_b + k),
+                            false));
+        if (chain->kept) put_kept(e, chain);
     }
+    return CKV_OK;
+}
+
+static ckv_status put_all(export *e, const ckv_past *until)
+{
+    const ckv_graph *g = &e->doc->graph;
+    ckv_buf chains = ckv_buf_init(e->doc->env.alloc);
+    CKV_TRY(ckv_columns_out_init(&e->columns, e->doc->env.alloc, e->sections + CKV_SEC_KINDS,
+                                 g->lanes.lanes.len));
+    ckv_status s = put_changes(e, until);
+    if (s == CKV_OK) s = put_covers(e);
     end_slice(e);
     /* Chains in order of their numbers. */
     for (uint32_t number = 0, n = e->n_chains; number < n && s == CKV_OK; number++) {
@@ -498,7 +546,7 @@ static ckv_status put_all(export *e, const ckv_past *until)
         }
         s = put_signatures(e, c, &chains);
     }
-    if (s == CKV_OK && !until) put_later(e, &chains);
+    if (s == CKV_OK && !until && !e->max_bytes) put_later(e, &chains, NULL, 0);
     if (e->n_chains) ckv_buf_varint(&e->sections[CKV_SEC_CHAINS], e->n_chains);
     ckv_buf_bytes(&e->sections[CKV_SEC_CHAINS], chains.ptr, chains.len);
     if (s == CKV_OK) s = chains.status;
@@ -602,47 +650,86 @@ ckv_status ckv_doc_common(ckv_doc *doc, ckv_doc *peer, ckv_buf *out)
     return out->status;
 }
 
+/* ---- from outside */
+
+static void export_init(export *e, ckv_doc *doc)
+{
+    const ckv_alloc a = doc->env.alloc;
+    *e = (export){.doc = doc,
+                  .lanes = ckv_buf_init(a),
+                  .lane_of = {.a = a},
+                  .has_changes = {.a = a},
+                  .outside = ckv_buf_init(a),
+                  .chains = {.a = a},
+                  .by_number = {.a = a},
+                  .ordinal = {.a = a},
+                  .first = {.a = a},
+                  .ops = {.a = a},
+                  .text = ckv_buf_init(a),
+                  .parent_refs = ckv_buf_init(a),
+                  .last = CKV_NONE};
+    for (size_t i = 0; i < CKV_N_SECTIONS; i++) e->sections[i] = ckv_buf_init(a);
+    e->columns.cur.a = a;
+    ckv_namer_init(&e->names, doc);
+}
+
+static void export_fini(export *e)
+{
+    for (size_t i = 0; i < CKV_N_SECTIONS; i++) ckv_buf_fini(&e->sections[i]);
+    ckv_buf_fini(&e->lanes);
+    ckv_u32s_fini(&e->lane_of);
+    ckv_u32s_fini(&e->has_changes);
+    ckv_buf_fini(&e->outside);
+    chains_out_fini(&e->chains);
+    ckv_u32s_fini(&e->by_number);
+    ckv_u32s_fini(&e->ordinal);
+    ckv_u32s_fini(&e->first);
+    ckv_columns_out_fini(&e->columns);
+    ckv_column_ops_fini(&e->ops);
+    ckv_buf_fini(&e->text);
+    ckv_namer_fini(&e->names);
+    ckv_buf_fini(&e->parent_refs);
+}
+
+ckv_status ckv_doc_export_past(ckv_doc *doc, const ckv_past *since, const ckv_past *until,
+                               size_t max_bytes, ckv_buf *out, uint32_t *end)
+{
+    export e;
+    export_init(&e, doc);
+    e.max_bytes = max_bytes;
+    ckv_status s = select_changes(&e, until, since);
+    if (s == CKV_OK) s = put_all(&e, until);
+    if (s == CKV_OK) s = finish(&e, out);
+    *end = e.end;
+    export_fini(&e);
+    return s;
+}
+
 ckv_status ckv_doc_export(ckv_doc *doc, const ckv_id32 *since, size_t n_since,
                           const ckv_id32 *until, size_t n_until, ckv_buf *out)
 {
-    const ckv_alloc a = doc->env.alloc;
-    export e = {.doc = doc,
-                .lanes = ckv_buf_init(a),
-                .lane_of = {.a = a},
-                .has_changes = {.a = a},
-                .outside = ckv_buf_init(a),
-                .chains = {.a = a},
-                .by_number = {.a = a},
-                .ordinal = {.a = a},
-                .first = {.a = a},
-                .ops = {.a = a},
-                .text = ckv_buf_init(a),
-                .parent_refs = ckv_buf_init(a)};
-    ckv_past from = ckv_past_init(a), to = ckv_past_init(a);
-    for (size_t i = 0; i < CKV_N_SECTIONS; i++) e.sections[i] = ckv_buf_init(a);
-    e.columns.cur.a = a;
-    e.last = CKV_NONE;
-    ckv_namer_init(&e.names, doc);
+    ckv_past from = ckv_past_init(doc->env.alloc), to = ckv_past_init(doc->env.alloc);
+    uint32_t end;
     ckv_status s = until ? ckv_doc_version(doc, until, n_until, true, &to) : CKV_OK;
     if (s == CKV_OK) s = ckv_doc_version(doc, since, n_since, false, &from);
-    if (s == CKV_OK) s = select_changes(&e, until ? &to : NULL, &from);
-    if (s == CKV_OK) s = put_all(&e, until ? &to : NULL);
-    if (s == CKV_OK) s = finish(&e, out);
-    for (size_t i = 0; i < CKV_N_SECTIONS; i++) ckv_buf_fini(&e.sections[i]);
+    if (s == CKV_OK) s = ckv_doc_export_past(doc, &from, until ? &to : NULL, 0, out, &end);
     ckv_past_fini(&from);
     ckv_past_fini(&to);
-    ckv_buf_fini(&e.lanes);
-    ckv_u32s_fini(&e.lane_of);
-    ckv_u32s_fini(&e.has_changes);
-    ckv_buf_fini(&e.outside);
-    chains_out_fini(&e.chains);
-    ckv_u32s_fini(&e.by_number);
-    ckv_u32s_fini(&e.ordinal);
-    ckv_u32s_fini(&e.first);
-    ckv_columns_out_fini(&e.columns);
-    ckv_column_ops_fini(&e.ops);
-    ckv_buf_fini(&e.text);
-    ckv_namer_fini(&e.names);
-    ckv_buf_fini(&e.parent_refs);
+    return s;
+}
+
+ckv_status ckv_doc_export_later(ckv_doc *doc, const ckv_id32 *known, size_t n_known, ckv_buf *out,
+                                size_t *n)
+{
+    export e;
+    ckv_buf chains = ckv_buf_init(doc->env.alloc);
+    export_init(&e, doc);
+    *n = put_later(&e, &chains, known, n_known);
+    ckv_buf_varint(&e.sections[CKV_SEC_CHAINS], e.n_chains);
+    ckv_buf_bytes(&e.sections[CKV_SEC_CHAINS], chains.ptr, chains.len);
+    ckv_status s = chains.status;
+    if (s == CKV_OK) s = finish(&e, out);
+    ckv_buf_fini(&chains);
+    export_fini(&e);
     return s;
 }

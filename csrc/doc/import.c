@@ -293,34 +293,17 @@ static ckv_status admit_all(ckv_import *m)
 /* ---- covers */
 
 /* The header of an item, as a blob. */
-static void put_header(ckv_import *m, const ckv_item_in *item, const ckv_chain_in *chain,
-                       ckv_buf *out)
+static void put_header(const ckv_import *m, const ckv_item_in *item, ckv_buf *out)
 {
-    if (item->raw) {
-        ckv_buf_blob(out, m->bodies.ptr + item->body - item->header_len, item->header_len);
-        return;
-    }
     uint8_t bytes[CKV_HEADER_MAX_BYTES];
-    ckv_id32 hash;
-    ckv_header h = {.seq = item->seq,
-                    .n_ops = item->n_ops,
-                    .body_len = item->body_len,
-                    .has_prev = item->has_prev,
-                    .prev = item->before == CKV_NONE ? chain->first_prev
-                                                     : m->items.ptr[item->before].id,
-                    .n_parents = item->n_parents,
-                    .parents = m->parents.ptr + item->parents,
-                    .body = m->bodies.ptr + item->body};
-    if (h.body_len > CKV_INLINE_BODY_BYTES) {
-        hash = ckv_body_hash(h.body, h.body_len);
-        h.body_hash = &hash;
-    }
-    ckv_buf_blob(out, bytes, ckv_header_write(bytes, &h));
+    if (item->raw)
+        ckv_buf_blob(out, m->bodies.ptr + item->body - item->header_len, item->header_len);
+    else
+        ckv_buf_blob(out, bytes, ckv_import_header(bytes, m, item));
 }
 
 /* Keeps the headers from behind `last`, which is here, to `signer`, which is not. */
-static ckv_status keep_cover(ckv_import *m, const ckv_chain_in *chain, const ckv_item_in *last,
-                             const ckv_item_in *signer)
+static ckv_status keep_cover(ckv_import *m, const ckv_item_in *last, const ckv_item_in *signer)
 {
     ckv_doc *doc = m->doc;
     ckv_cover c = {.off = doc->cover_headers.len, .signature = signature_at(m, signer->signature)};
@@ -328,7 +311,7 @@ static ckv_status keep_cover(ckv_import *m, const ckv_chain_in *chain, const ckv
     CKV_TRY(ckv_covers_reserve(&doc->covers, 1));
     for (const ckv_item_in *i = last; i != signer; c.n++) {
         i = &m->items.ptr[i->next];
-        put_header(m, i, chain, &doc->cover_headers);
+        put_header(m, i, &doc->cover_headers);
     }
     if (doc->cover_headers.status != CKV_OK) {
         const ckv_status s = doc->cover_headers.status;
@@ -356,7 +339,7 @@ static ckv_status keep_covers(ckv_import *m)
             if (item->change != CKV_NONE)
                 last = item;
             else if (item->signature != CKV_NONE && last && !is_covered(m->doc, last->change))
-                CKV_TRY(keep_cover(m, chain, last, item));
+                CKV_TRY(keep_cover(m, last, item));
         }
     }
     return CKV_OK;
@@ -457,10 +440,21 @@ static void go_back(ckv_doc *doc, const snapshot *at)
     doc->root_valid = false;
 }
 
-ckv_status ckv_doc_apply(ckv_doc *doc, const uint8_t *data, size_t n_bytes, ckv_report *report,
-                         ckv_err *err)
+/* The peer has what came, and ids are noted. */
+static ckv_status note_source(ckv_import *m, ckv_peer *from, ckv_buf *ids)
 {
-    ckv_import m = ckv_import_init(doc, report, err);
+    for (size_t i = 0; i < m->items.len; i++) {
+        const ckv_item_in *item = &m->items.ptr[i];
+        if (ids) ckv_buf_bytes(ids, &item->id, 32);
+        if (from && item->change != CKV_NONE)
+            CKV_TRY(ckv_peer_raise_change(from, m->doc, item->change));
+    }
+    return ids ? ids->status : CKV_OK;
+}
+
+ckv_status ckv_import_enter(ckv_import *m, ckv_peer *from, ckv_buf *ids)
+{
+    ckv_doc *doc = m->doc;
     snapshot at = {.n_changes = ckv_ids_n(&doc->graph.ids),
                    .n_lanes = (uint32_t)doc->graph.lanes.lanes.len,
                    .cover_bytes = doc->cover_headers.len,
@@ -469,30 +463,33 @@ ckv_status ckv_doc_apply(ckv_doc *doc, const uint8_t *data, size_t n_bytes, ckv_
                    .told = doc->told,
                    .heads = {.a = doc->env.alloc}};
     const uint64_t evicted = doc->inbox.evicted;
-    report_clear(report);
-    ckv_status s = ckv_import_read(&m, data, n_bytes);
-    for (size_t i = 0; s == CKV_OK && i < m.chains.len; i++) s = verify_chain(&m, &m.chains.ptr[i]);
+    ckv_status s = CKV_OK;
+    m->peer = from ? from->number : 0;
+    report_clear(m->report);
+    for (size_t i = 0; s == CKV_OK && i < m->chains.len; i++)
+        s = verify_chain(m, &m->chains.ptr[i]);
     if (s == CKV_OK) s = ckv_u32s_reserve(&at.heads, doc->graph.heads.len);
     if (s == CKV_OK) {
         for (size_t i = 0; i < doc->graph.heads.len; i++)
             ckv_u32s_put(&at.heads, doc->graph.heads.ptr[i]);
         if (doc->journal.on++ == 0) doc->journal.log.len = 0;
         at.journal = doc->journal.log.len;
-        s = admit_all(&m);
+        s = admit_all(m);
         if (s == CKV_OK) s = ckv_doc_tell(doc, ckv_ids_n(&doc->graph.ids), false);
-        if (s == CKV_OK) s = settle_refusals(&m);
-        if (s == CKV_OK) s = keep_covers(&m); /* the last step that can fail */
+        if (s == CKV_OK) s = settle_refusals(m);
+        if (s == CKV_OK) s = note_source(m, from, ids); /* of a failure the session dies */
+        if (s == CKV_OK) s = keep_covers(m);            /* the last step that can fail */
         if (s == CKV_OK) {
-            settle_report(&m);
+            settle_report(m);
             ckv_inbox_settle(&doc->inbox);
             /* A copy of us went on with our lane: a change in it cannot build on both branches. */
             if (doc->own_lane != CKV_NONE &&
                 ckv_lanes_lane(&doc->graph.lanes, doc->own_lane)->n_branches > 1)
                 ckv_doc_leave_lane(doc);
-            if (m.bundle.head.has_founder && !doc->has_founder) {
+            if (m->bundle.head.has_founder && !doc->has_founder) {
                 doc->has_founder = true;
-                doc->founder = m.bundle.head.founder;
-                memcpy(doc->founder_nonce, m.bundle.head.nonce, 16);
+                doc->founder = m->bundle.head.founder;
+                memcpy(doc->founder_nonce, m->bundle.head.nonce, 16);
             }
         } else {
             go_back(doc, &at);
@@ -501,8 +498,18 @@ ckv_status ckv_doc_apply(ckv_doc *doc, const uint8_t *data, size_t n_bytes, ckv_
         doc->journal.on--;
         if (doc->journal.on == 0) ckv_undos_fini(&doc->journal.log);
     }
-    if (s != CKV_OK) report_clear(report);
+    if (s != CKV_OK) report_clear(m->report);
     ckv_u32s_fini(&at.heads);
+    return s;
+}
+
+ckv_status ckv_doc_apply(ckv_doc *doc, const uint8_t *data, size_t n_bytes, ckv_report *report,
+                         ckv_err *err)
+{
+    ckv_import m = ckv_import_init(doc, report, err);
+    report_clear(report);
+    ckv_status s = ckv_import_read(&m, data, n_bytes);
+    if (s == CKV_OK) s = ckv_import_enter(&m, NULL, NULL);
     ckv_import_fini(&m);
     return s;
 }

@@ -3,7 +3,7 @@
 #define CKV_DOC_IMPORT_H
 
 #include "dag/bundle.h"
-#include "doc/exchange.h"
+#include "doc/peer.h"
 #include "doc/state.h"
 #include "log/columns.h"
 
@@ -60,11 +60,17 @@ typedef struct ckv_import {
     ckv_report *report;
     ckv_err *err;
     size_t n_bytes; /* of the whole bundle */
+    uint32_t peer;  /* number of the peer it comes from, 0: none */
 } ckv_import;
 
 ckv_import ckv_import_init(ckv_doc *doc, ckv_report *report, ckv_err *err);
 void ckv_import_fini(ckv_import *m);
 /* Opens the frame and reads all: every change gets its header and body back, and from them its id. No signature is looked at. */
 CKV_NODISCARD ckv_status ckv_import_read(ckv_import *m, const uint8_t *data, size_t n_bytes);
+
+/* Verifies what was read and takes it into the document. from (NULL: nobody): has it from now on. ids (NULL: never mind): of all changes. */
+CKV_NODISCARD ckv_status ckv_import_enter(ckv_import *m, ckv_peer *from, ckv_buf *ids);
+/* Writes the header of a change in columns (CKV_HEADER_MAX_BYTES); returns how long it is. */
+size_t ckv_import_header(uint8_t *out, const ckv_import *m, const ckv_item_in *item);
 
 #endif

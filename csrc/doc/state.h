@@ -112,8 +112,10 @@ struct ckv_doc {
     uint32_t unsigned_changes; /* of the own lane since its last signature */
     size_t unsigned_bytes;
     uint64_t n_verified;
+    uint32_t n_peers; /* numbers that were given to peers */
     ckv_id32 root;
     bool root_valid;
+    bool any_tips; /* no limit on the tips of a lane: a liar's own copy */
 
     ckv_own_lanes own_lanes; /* those that this object opened or went on with */
     bool watched;            /* changes leave events */
@@ -141,6 +143,10 @@ int64_t ckv_doc_time(const ckv_doc *doc, uint32_t change);
 /* The past of these ids, themselves included. Unknown ones: CKV_ENOENT if strict, else left out. */
 CKV_NODISCARD ckv_status ckv_doc_version(ckv_doc *doc, const ckv_id32 *ids, size_t n, bool strict,
                                          ckv_past *out);
+/* A bundle of what `until` (NULL: all) holds and `since` lacks. max_bytes: stop soon behind so many (0: never), before change *end. */
+CKV_NODISCARD ckv_status ckv_doc_export_past(ckv_doc *doc, const ckv_past *since,
+                                             const ckv_past *until, size_t max_bytes, ckv_buf *out,
+                                             uint32_t *end);
 /* Leaves an event for changes [told, end), which are all that has happened since (the open change included), if somebody watches. */
 CKV_NODISCARD ckv_status ckv_doc_tell(ckv_doc *doc, uint32_t end, bool is_local);
 void ckv_doc_untell(ckv_doc *doc, size_t events, size_t patches, uint32_t told);

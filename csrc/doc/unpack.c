@@ -369,6 +369,26 @@ static ckv_status read_items(ckv_import *m)
     return rest ? malformed(m, "bundle: bytes left over") : CKV_OK;
 }
 
+size_t ckv_import_header(uint8_t *out, const ckv_import *m, const ckv_item_in *item)
+{
+    const ckv_id32 *prev = item->before == CKV_NONE ? &m->chains.ptr[item->chain].first_prev
+                                                    : &m->items.ptr[item->before].id;
+    ckv_id32 hash;
+    ckv_header h = {.seq = item->seq,
+                    .n_ops = item->n_ops,
+                    .body_len = item->body_len,
+                    .has_prev = item->has_prev,
+                    .prev = *prev,
+                    .n_parents = item->n_parents,
+                    .parents = m->parents.ptr + item->parents,
+                    .body = m->bodies.ptr + item->body};
+    if (h.body_len > CKV_INLINE_BODY_BYTES) {
+        hash = ckv_body_hash(h.body, h.body_len);
+        h.body_hash = &hash;
+    }
+    return ckv_header_write(out, &h);
+}
+
 ckv_status ckv_bundle_doc_id(const uint8_t *data, size_t n_bytes, ckv_id32 *out, ckv_err *err)
 {
     ckv_bundle_head head;

@@ -52,6 +52,7 @@ static PyObject *class_of(ckpy_state *st, ckv_status s)
     case CKV_ERANGE: return PyExc_IndexError;
     case CKV_ESTALE: return st->StaleHandleError;
     case CKV_EVALUE: return PyExc_ValueError;
+    case CKV_ESYNC: return st->SyncError;
     case CKV_OK:
     case CKV_ENOMEM:
     case CKV_EVOID:

@@ -1,6 +1,7 @@
 /* module.c -- crdtkv._core: its state, its types, and the few functions that belong to no object. */
 #include "py/convert.h"
 #include "py/errors.h"
+#include "py/forge.h"
 #include "py/plain.h"
 
 #include <pthread.h>
@@ -84,6 +85,11 @@ static PyMethodDef methods[] = {
     {"verify_equivocation", verify_equivocation, METH_O, verify_doc},
     {"_doc_id_of", doc_id_of, METH_O,
      "_doc_id_of($module, bundle, /)\n--\n\nThe id of the document a bundle is of."},
+    {"_checksum", ckpy_forge_checksum, METH_O,
+     "_checksum($module, data, /)\n--\n\nThe 64 bits that bundles and proofs end with."},
+    {"_n_ops", ckpy_forge_n_ops, METH_VARARGS,
+     "_n_ops($module, body, n_parents, /)\n--\n\n"
+     "How many single operations a body has, as far as it decodes."},
     {"_check", check, METH_O,
      "_check($module, value, /)\n--\n\nRaises what storing the value would raise."},
     {"_adopt", adopt, METH_VARARGS,
@@ -129,6 +135,7 @@ static int exec(PyObject *m)
         {&st->Block, &ckpy_block_spec, "Block", NULL},
         {&st->View, &ckpy_view_spec, "View", NULL},
         {&st->Report, &ckpy_report_spec, "Report", NULL},
+        {&st->Session, &ckpy_session_spec, "Session", NULL},
     };
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         PyObject *base = types[i].base ? (PyObject *)*types[i].base : NULL;
@@ -157,6 +164,7 @@ static int traverse(PyObject *m, visitproc visit, void *arg)
     Py_VISIT(st->Block);
     Py_VISIT(st->View);
     Py_VISIT(st->Report);
+    Py_VISIT(st->Session);
     Py_VISIT(st->Error);
     Py_VISIT(st->DecodeError);
     Py_VISIT(st->SignatureError);
@@ -195,6 +203,7 @@ static int clear(PyObject *m)
     Py_CLEAR(st->Block);
     Py_CLEAR(st->View);
     Py_CLEAR(st->Report);
+    Py_CLEAR(st->Session);
     Py_CLEAR(st->Error);
     Py_CLEAR(st->DecodeError);
     Py_CLEAR(st->SignatureError);

@@ -8,6 +8,7 @@
  */
 #include "py/convert.h"
 #include "py/errors.h"
+#include "py/forge.h"
 
 #include <structmember.h>
 #include <time.h>
@@ -473,6 +474,19 @@ static PyObject *Doc_save(PyObject *op, PyObject *ignored)
     return export_bytes(DOC(op), &all, "save");
 }
 
+PyObject *ckpy_doc_took(ckpy_doc *d, PyObject *result)
+{
+    result = ckpy_told(d, result);
+    if (!d->watchers) return result;
+    PyObject *type, *value, *trace; /* nobody goes without news because another one raised */
+    PyErr_Fetch(&type, &value, &trace);
+    PyObject *told = PyObject_CallMethod((PyObject *)d, "_announce", NULL);
+    if (!told) Py_CLEAR(result);
+    Py_XDECREF(told);
+    if (type) PyErr_Restore(type, value, trace);
+    return result;
+}
+
 /* Parses before it closes the open change: what is no bundle closes nothing. */
 static PyObject *apply_bytes(ckpy_doc *self, const uint8_t *data, size_t n_bytes, const char *what)
 {
@@ -500,17 +514,7 @@ static PyObject *apply_bytes(ckpy_doc *self, const uint8_t *data, size_t n_bytes
                            ? ckpy_report_new(self->state, &report)
                            : ckpy_raise_err(self->state, s, &err, "not a bundle of this document");
     ckv_report_fini(&report);
-    result = ckpy_told(self, result);
-    if (self->watchers && (result || s == CKV_OK)) {
-        PyObject *type, *value,
-            *trace; /* of observers that raised: nobody goes without news for that */
-        PyErr_Fetch(&type, &value, &trace);
-        PyObject *told = PyObject_CallMethod((PyObject *)self, "_announce", NULL);
-        if (!told) Py_CLEAR(result);
-        Py_XDECREF(told);
-        if (type) PyErr_Restore(type, value, trace);
-    }
-    return result;
+    return ckpy_doc_took(self, result);
 }
 
 static PyObject *Doc_apply(PyObject *op, PyObject *arg)
@@ -791,6 +795,18 @@ static PyMethodDef Doc_methods[] = {
      "_go_on_with_lane($self, lane, /)\n--\n\n"
      "The next change goes on with a lane of this identity. If another replica does so, too, it is "
      "lying:\nfor tests and demonstrations."},
+    {"_open_body", ckpy_forge_open_body, METH_VARARGS,
+     "_open_body($self, prev, parents, time, /)\n--\n\n"
+     "(n_ops, body) that the open change would have behind these ids; parents are 32 bytes each."},
+    {"_place_of", ckpy_forge_place_of, METH_O,
+     "_place_of($self, change, /)\n--\n\n(lane, seq) of a change, None if it is not here."},
+    {"_opening", ckpy_forge_opening, METH_O,
+     "_opening($self, lane, /)\n--\n\n(author, nonce) of a lane, None if it is not here."},
+    {"_lift_limits", ckpy_forge_lift_limits, METH_NOARGS,
+     "_lift_limits($self, /)\n--\n\nFrom now on a lane may have any number of tips here."},
+    {"_take_apart", ckpy_forge_take_apart, METH_O,
+     "_take_apart($self, bundle, /)\n--\n\n"
+     "(chain, lane, opening, id, header, form, body, signature) of each change, unchecked."},
     {"_equivocations", Doc_equivocations, METH_NOARGS,
      "_equivocations($self, /)\n--\n\n(author, lane, seq, a, b) of each equivocation, sorted."},
     {"_proof", (PyCFunction)(void (*)(void))Doc_proof, METH_FASTCALL,

@@ -245,7 +245,8 @@ PyObject *ckpy_edit_raise(ckpy_doc *d, ckv_kind kind, ckv_status s)
     case CKV_ESIGN:
     case CKV_ENOENT:
     case CKV_EVOID:
-    case CKV_ELATER: break;
+    case CKV_ELATER:
+    case CKV_ESYNC: break;
     }
     return ckpy_raise(d->state, s, "the document could not be read or edited");
 }

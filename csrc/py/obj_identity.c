@@ -4,6 +4,7 @@
  */
 #include "py/convert.h"
 #include "py/errors.h"
+#include "py/forge.h"
 
 #define IDENTITY(op) ((ckpy_identity *)(op))
 
@@ -185,6 +186,8 @@ static PyMethodDef Identity_methods[] = {
      "wipes."},
     {"_unseal", (PyCFunction)(void (*)(void))Identity_unseal, METH_FASTCALL | METH_CLASS,
      "_unseal($type, data, password, /)\n--\n\nThe identity in the content of a key file."},
+    {"_sign", ckpy_forge_sign, METH_O,
+     "_sign($self, message, /)\n--\n\nThe signature of any bytes. For tests."},
     {"__reduce__", Identity_reduce, METH_NOARGS,
      "__reduce__($self, /)\n--\n\nRefuses: a pickle would hold the secret."},
     {"__copy__", Identity_copy, METH_NOARGS, "__copy__($self, /)\n--\n\nItself: it never changes."},

@@ -21,7 +21,8 @@
 #include "replica/crdtkv.h"
 
 typedef struct ckpy_state {
-    PyTypeObject *Identity, *Doc, *Change, *Block, *View, *Report; /* owned, as all here */
+    PyTypeObject *Identity, *Doc, *Change, *Block, *View, *Report,
+        *Session; /* owned, as all here */
     PyTypeObject *Handle, *Map, *List, *Set, *Counter, *Text, *Cursor, *ListIter;
     PyObject *Error, *DecodeError, *SignatureError, *UnauthorizedError, *StaleHandleError,
         *ForkError, *LimitError, *StoreError, *ClockDriftError, *SyncError;
@@ -106,7 +107,8 @@ typedef struct ckpy_view {
 
 extern PyType_Spec ckpy_identity_spec, ckpy_doc_spec, ckpy_handle_spec, ckpy_map_spec,
     ckpy_list_spec, ckpy_list_iter_spec, ckpy_set_spec, ckpy_counter_spec, ckpy_text_spec,
-    ckpy_cursor_spec, ckpy_change_spec, ckpy_block_spec, ckpy_view_spec, ckpy_report_spec;
+    ckpy_cursor_spec, ckpy_change_spec, ckpy_block_spec, ckpy_view_spec, ckpy_report_spec,
+    ckpy_session_spec;
 
 /* ---- obj_doc.c: the doors */
 
@@ -166,6 +168,10 @@ void ckpy_doc_gather(ckpy_doc *d, PyObject *origin);
 
 /* Tells the news after a call that has `result`, which it steals; NULL if observers raise. */
 PyObject *ckpy_told(ckpy_doc *d, PyObject *result);
+
+/* After changes may have come in, without the lock: tells observers of changes and of equivocations. Steals result (NULL: an exception);
+ * NULL if somebody raised. */
+PyObject *ckpy_doc_took(ckpy_doc *d, PyObject *result);
 
 /* ---- obj_map.c: the root map, for obj_doc.c */
 

@@ -6,6 +6,8 @@
  *     doc/exchange.h  bundles, waiting, equivocation
  *     doc/view.h patch.h    the past; differences and events
  *     doc/undo.h cursor.h   comforts for editors
+ *     sync/session.h  two replicas in step
+ *     doc/forge.h     what liars need, for tests
  *     crypto/keyring.h  identities and their files
  */
 #ifndef CKV_REPLICA_CRDTKV_H
@@ -14,6 +16,7 @@
 #include "doc/counter.h"
 #include "doc/cursor.h"
 #include "doc/exchange.h"
+#include "doc/forge.h"
 #include "doc/list.h"
 #include "doc/map.h"
 #include "doc/patch.h"
@@ -22,6 +25,7 @@
 #include "doc/text.h"
 #include "doc/undo.h"
 #include "doc/view.h"
+#include "sync/session.h"
 
 /* Must be called once before anything else. False: libsodium does not work, or takes a mixed-order key for a good one. */
 bool ckv_init(void);

@@ -13,7 +13,7 @@ import crdtkv
 ROOT = pathlib.Path(__file__).parents[2]
 FLAGS = doctest.ELLIPSIS
 MODULES = sorted(
-    {"crdtkv", "crdtkv._core", *(f"crdtkv.{m.name}" for m in pkgutil.iter_modules(crdtkv.__path__))}
+    {"crdtkv", "crdtkv._core", *(m.name for m in pkgutil.walk_packages(crdtkv.__path__, "crdtkv."))}
     - {"crdtkv.__main__"}
 )
 

@@ -1,0 +1,556 @@
+#include "sync/session.h"
+
+#include "doc/live.h"
+#include "sync/msg.h"
+#include "sync/recon.h"
+
+#include <stdlib.h>
+
+#define ROOM         (1u << 20)        /* for parts in a message */
+#define BUNDLE_BYTES (1u << 20)        /* about, before packing */
+#define MAX_BUNDLE   ((16u << 20) * 2) /* in pieces: a body and what leads to its signature */
+
+CKV_VEC(hashes, uint64_t);
+
+typedef struct promise { /* a change that the other end has and we have not */
+    uint64_t hash;
+    bool kept; /* it came */
+} promise;
+CKV_VEC(promises, promise);
+
+struct ckv_session {
+    ckv_doc *doc; /* borrowed */
+    ckv_alloc a;
+    uint64_t max_bytes;
+    bool over;
+    uint64_t sent, heard;      /* numbers of the last messages, out and in */
+    uint64_t told;             /* the last message out that said something */
+    uint64_t taken;            /* the last message out that the other end took in */
+    bool owes;                 /* the other end said something that we have not answered */
+    bool our_more, their_more; /* what each end said last: it is not finished */
+    uint32_t idle;             /* messages in a row that brought nothing new */
+
+    ckv_hello hello, theirs; /* valid when sent, heard > 0 */
+    uint32_t n_changes;      /* that our hello told of */
+    bool met, comparing,
+        stream; /* met: both hellos are known. stream: we know what the other end has */
+    bool said_doc, heard_doc; /* which document, at the head of the comparison */
+    uint8_t key[16];
+    ckv_recon recon; /* if comparing */
+    ckv_peer peer;
+    promises promises; /* by hash */
+    size_t n_promised; /* that are open */
+    uint32_t
+        n_arrived; /* changes that were looked at for that: another session may have brought them */
+
+    bool said_later, heard_later; /* what each end has for a later version is known */
+    uint64_t later_version;       /* of the set that was passed on last */
+    ckv_buf our_later;            /* ids that our hello told of */
+    ckv_buf known_later;          /* ids that the other end has, sorted */
+
+    struct ckv_live *live; /* owned, NULL: none yet */
+    ckv_buf bundle;        /* on its way out, from bundle_at on */
+    size_t bundle_at;
+    ckv_buf pieces; /* on their way in */
+    uint64_t pieces_left;
+    ckv_session_stats stats;
+};
+
+ckv_status ckv_session_new(ckv_session **out, ckv_doc *doc, uint64_t max_bytes)
+{
+    ckv_peer peer = ckv_peer_init(doc);
+    const ckv_alloc a = peer.n.a;
+    ckv_session *s = ckv_resize(a, NULL, 0, sizeof *s);
+    if (!s) return CKV_ENOMEM;
+    *s = (ckv_session){.doc = doc,
+                       .a = a,
+                       .max_bytes = max_bytes,
+                       .their_more = true,
+                       .peer = peer,
+                       .promises = {.a = a},
+                       .our_later = ckv_buf_init(a),
+                       .known_later = ckv_buf_init(a),
+                       .bundle = ckv_buf_init(a),
+                       .pieces = ckv_buf_init(a)};
+    *out = s;
+    return CKV_OK;
+}
+
+/* All but the struct: what an ended session has no use for. */
+static void drop(ckv_session *s)
+{
+    if (s->comparing) ckv_recon_fini(&s->recon);
+    s->comparing = false;
+    ckv_peer_fini(&s->peer);
+    promises_fini(&s->promises);
+    s->n_promised = 0;
+    ckv_buf_fini(&s->our_later);
+    ckv_buf_fini(&s->known_later);
+    ckv_buf_fini(&s->bundle);
+    ckv_buf_fini(&s->pieces);
+    ckv_release(s->a, s->live, s->live ? sizeof *s->live : 0);
+    s->live = NULL;
+}
+
+void ckv_session_free(ckv_session *s)
+{
+    if (!s) return;
+    drop(s);
+    ckv_release(s->a, s, sizeof *s);
+}
+
+bool ckv_session_is_over(const ckv_session *s) { return s->over; }
+ckv_session_stats ckv_session_figures(const ckv_session *s) { return s->stats; }
+
+/* ---- what both ends know of each other */
+
+static ckv_status say_hello(ckv_session *s)
+{
+    CKV_TRY(ckv_doc_root(s->doc, &s->hello.root));
+    s->later_version = ckv_doc_later_version(s->doc);
+    CKV_TRY(ckv_doc_later(s->doc, &s->our_later));
+    if (s->our_later.len) {
+        ckv_id32 digest;
+        ckv_digest(&digest, "crdtkv-later-v1", s->our_later.ptr, s->our_later.len);
+        memcpy(s->hello.later, digest.b, sizeof s->hello.later);
+    }
+    ckv_doc_random(s->doc, s->hello.salt, sizeof s->hello.salt);
+    s->n_changes = ckv_doc_n_changes(s->doc);
+    return CKV_OK;
+}
+
+/* The key of all hashes of this session: neither end, and nobody else, chose it alone. */
+static void make_key(ckv_session *s)
+{
+    uint8_t m[32 + 8 + 8];
+    ckv_id32 key;
+    const bool first = memcmp(s->hello.salt, s->theirs.salt, 8) < 0;
+    memcpy(m, ckv_doc_id(s->doc), 32);
+    memcpy(m + 32, first ? s->hello.salt : s->theirs.salt, 8);
+    memcpy(m + 40, first ? s->theirs.salt : s->hello.salt, 8);
+    ckv_digest(&key, "crdtkv-sync-v1", m, sizeof m);
+    memcpy(s->key, key.b, sizeof s->key);
+}
+
+static uint64_t hash_of(const ckv_session *s, const void *id)
+{
+    return ckv_siphash(s->key, id, sizeof(ckv_id32));
+}
+
+static int by_hash(const void *x, const void *y)
+{
+    const uint64_t *a = x, *b = y;
+    return *a < *b ? -1 : *a > *b;
+}
+
+static bool is_among(const hashes *sorted, uint64_t hash)
+{
+    return sorted->len && bsearch(&hash, sorted->ptr, sorted->len, sizeof hash, by_hash);
+}
+
+static promise *find_promise(const promises *sorted, uint64_t hash)
+{
+    return bsearch(&hash, sorted->ptr, sorted->len, sizeof(promise), by_hash);
+}
+
+static void keep_promise(ckv_session *s, const void *id)
+{
+    promise *p = find_promise(&s->promises, hash_of(s, id));
+    if (p && !p->kept) p->kept = true, s->n_promised--;
+}
+
+/* Both hellos are known. opener: this end begins the comparison. */
+static ckv_status meet(ckv_session *s, bool opener)
+{
+    s->met = true;
+    make_key(s);
+    const bool same_later = memcmp(s->hello.later, s->theirs.later, sizeof s->hello.later) == 0;
+    if (same_later) {
+        s->said_later = s->heard_later = true;
+        ckv_buf_bytes(&s->known_later, s->our_later.ptr, s->our_later.len);
+        CKV_TRY(s->known_later.status);
+    } else {
+        s->later_version = UINT64_MAX; /* nothing is passed on yet */
+    }
+    if (ckv_id32_eq(&s->hello.root, &s->theirs.root)) {
+        s->stream = true;
+        if (same_later) s->our_more = s->their_more = false; /* it will see, as we do */
+        return ckv_peer_raise_all(&s->peer, s->doc, s->n_changes);
+    }
+    s->comparing = true;
+    s->n_arrived = ckv_doc_n_changes(s->doc);
+    return ckv_recon_begin(&s->recon, s->doc, &s->peer, s->key, opener);
+}
+
+/* The comparison is over: what it found is in `peer`, and what we may expect in `promised`. */
+static ckv_status end_comparison(ckv_session *s)
+{
+    const ckv_foreign_tips *f = &s->recon.foreign;
+    CKV_TRY(promises_reserve(&s->promises, f->len));
+    for (size_t i = 0; i < f->len; i++) promises_put(&s->promises, (promise){.hash = f->ptr[i].id});
+    if (f->len) qsort(s->promises.ptr, f->len, sizeof *s->promises.ptr, by_hash);
+    s->n_promised = f->len;
+    s->stats.hashes = s->recon.hashes;
+    s->stream = true;
+    return CKV_OK;
+}
+
+/* ---- out */
+
+/* May there be changes for a later version that the other end has not? */
+static bool owes_later(const ckv_session *s)
+{
+    return s->heard_later && s->later_version != ckv_doc_later_version(s->doc);
+}
+
+static bool has_news(ckv_session *s)
+{
+    return (s->comparing && s->recon.out.len) || (s->met && !s->said_later) || owes_later(s) ||
+           s->bundle_at < s->bundle.len || (s->stream && ckv_peer_lacks(&s->peer, s->doc));
+}
+
+/* Promises that others kept. */
+static void note_arrivals(ckv_session *s)
+{
+    const uint32_t n = ckv_doc_n_changes(s->doc);
+    for (; s->n_arrived < n && s->n_promised; s->n_arrived++) {
+        ckv_change_info info;
+        ckv_doc_change(s->doc, s->n_arrived, &info);
+        keep_promise(s, info.id);
+    }
+}
+
+/* Is there nothing that we want to say or wait for? */
+static bool is_settled(ckv_session *s)
+{
+    if (s->stream) note_arrivals(s);
+    return s->stream && s->heard_later && s->n_promised == 0 && s->pieces_left == 0 && !has_news(s);
+}
+
+bool ckv_session_done(ckv_session *s)
+{
+    return !s->over && is_settled(s) && !s->their_more && s->taken >= s->told &&
+           !ckv_doc_is_open(s->doc);
+}
+
+static void put_later(ckv_session *s, ckv_buf *parts)
+{
+    ckv_buf_varint(parts, CKV_PART_LATER);
+    ckv_buf_varint(parts, s->our_later.len / 4);
+    for (size_t i = 0; i < s->our_later.len; i += 32)
+        ckv_buf_u64le(parts, hash_of(s, s->our_later.ptr + i));
+    s->said_later = true;
+    ckv_buf_fini(&s->our_later);
+}
+
+/* What there is to say in the comparison, as far as there is room. */
+static void put_compare(ckv_session *s, ckv_buf *parts, size_t room)
+{
+    ckv_buf *ranges = &s->recon.out;
+    const size_t n = ranges->len < room ? ranges->len : room, name = s->said_doc ? 0 : 8;
+    ckv_buf_varint(parts, CKV_PART_COMPARE);
+    ckv_buf_varint(parts, n + name);
+    if (name) ckv_buf_u64le(parts, hash_of(s, ckv_doc_id(s->doc)));
+    s->said_doc = true;
+    ckv_buf_bytes(parts, ranges->ptr, n);
+    memmove(ranges->ptr, ranges->ptr + n, ranges->len - n);
+    ranges->len -= n;
+}
+
+static ckv_status need_live(ckv_session *s)
+{
+    if (s->live) return CKV_OK;
+    s->live = ckv_resize(s->a, NULL, 0, sizeof *s->live);
+    if (!s->live) return CKV_ENOMEM;
+    memset(s->live, 0, sizeof *s->live);
+    return CKV_OK;
+}
+
+/* The next bundle, or, if little is to be sent, changes right into the message. */
+static ckv_status next_content(ckv_session *s, ckv_buf *parts)
+{
+    ckv_buf_clear(&s->bundle);
+    s->bundle_at = 0;
+    if (owes_later(s)) {
+        size_t n;
+        CKV_TRY(ckv_doc_export_later(s->doc, (const ckv_id32 *)(const void *)s->known_later.ptr,
+                                     s->known_later.len / 32, &s->bundle, &n));
+        ckv_buf_clear(&s->known_later);
+        CKV_TRY(ckv_doc_later(s->doc, &s->known_later));
+        s->later_version = ckv_doc_later_version(s->doc);
+        if (n) return CKV_OK;
+        ckv_buf_clear(&s->bundle);
+    }
+    if (!s->stream || !ckv_peer_lacks(&s->peer, s->doc)) return CKV_OK;
+    CKV_TRY(need_live(s));
+    bool fits;
+    ckv_buf changes = ckv_buf_init(s->a);
+    ckv_status status = ckv_live_write(s->live, s->doc, &s->peer, &changes, &fits);
+    if (status == CKV_OK && fits) {
+        ckv_buf_varint(parts, CKV_PART_LIVE);
+        ckv_buf_blob(parts, changes.ptr, changes.len);
+    }
+    ckv_buf_fini(&changes);
+    if (status != CKV_OK || fits) return status;
+    return ckv_peer_bundle(&s->peer, s->doc, BUNDLE_BYTES, &s->bundle);
+}
+
+static void put_piece(ckv_session *s, ckv_buf *parts, size_t room)
+{
+    const size_t left = s->bundle.len - s->bundle_at, n = left < room ? left : room;
+    ckv_buf_varint(parts, CKV_PART_BUNDLE);
+    ckv_buf_varint(parts, ckv_varint_size(left - n) + n);
+    ckv_buf_varint(parts, left - n);
+    ckv_buf_bytes(parts, s->bundle.ptr + s->bundle_at, n);
+    s->bundle_at += n;
+    if (s->bundle_at == s->bundle.len) ckv_buf_fini(&s->bundle), s->bundle_at = 0;
+}
+
+static ckv_status say(ckv_session *s, ckv_buf *parts)
+{
+    const size_t later = s->met && !s->said_later ? s->our_later.len / 4 : 0;
+    if (s->comparing && s->recon.out.len) put_compare(s, parts, ROOM - later);
+    if (s->met && !s->said_later) put_later(s, parts);
+    if (s->bundle_at == s->bundle.len) CKV_TRY(next_content(s, parts));
+    if (s->bundle_at < s->bundle.len && parts->len < ROOM) put_piece(s, parts, ROOM - parts->len);
+    return parts->status;
+}
+
+static ckv_status end(ckv_session *s, ckv_status status)
+{
+    drop(s);
+    s->over = true;
+    return status;
+}
+
+ckv_status ckv_session_send(ckv_session *s, ckv_buf *out)
+{
+    if (s->over) return CKV_OK;
+    const bool first = s->sent == 0;
+    ckv_buf parts = ckv_buf_init(s->a);
+    ckv_status status = CKV_OK;
+    if (first) {
+        status = say_hello(s);
+        if (status == CKV_OK && s->heard) status = meet(s, true);
+    }
+    if (status == CKV_OK && s->met) status = say(s, &parts);
+    const bool more = !is_settled(s);
+    if (status == CKV_OK && (first || parts.len || s->owes || (s->our_more && !more))) {
+        const size_t start = out->len;
+        s->sent++;
+        s->owes = false;
+        s->our_more = more;
+        if (parts.len) s->told = s->sent;
+        ckv_msg_begin(out, more, s->sent, s->heard, &s->hello);
+        ckv_buf_bytes(out, parts.ptr, parts.len);
+        ckv_msg_end(out, start);
+        status = out->status;
+        s->stats.messages_out++;
+        s->stats.bytes_out += out->len - start;
+    }
+    ckv_buf_fini(&parts);
+    return status == CKV_OK ? CKV_OK : end(s, status);
+}
+
+/* ---- in */
+
+static ckv_status misfit(ckv_err *err, const char *text)
+{
+    *err = (ckv_err){CKV_ESYNC, 0, text};
+    return CKV_ESYNC;
+}
+
+static ckv_status take_compare(ckv_session *s, ckv_rd part, ckv_err *err)
+{
+    const char *why = NULL;
+    if (!s->comparing || s->stream) return misfit(err, "it compares what is compared");
+    if (!s->heard_doc) {
+        const uint64_t doc = ckv_rd_u64le(&part);
+        if (part.status != CKV_OK || doc != hash_of(s, ckv_doc_id(s->doc)))
+            return misfit(err, "the other end has another document");
+        s->heard_doc = true;
+    }
+    const ckv_status status = ckv_recon_take(&s->recon, part.p, ckv_rd_left(&part), &why);
+    if (status == CKV_ESYNC || status == CKV_ELIMIT) return misfit(err, why);
+    if (status == CKV_OK && ckv_recon_done(&s->recon)) return end_comparison(s);
+    return status;
+}
+
+/* Which of our changes for a later version the other end has. */
+static ckv_status take_later(ckv_session *s, ckv_rd part, ckv_err *err)
+{
+    const size_t n = ckv_rd_left(&part) / 8;
+    if (s->heard_later || ckv_rd_left(&part) % 8) return misfit(err, "changes for a later version");
+    hashes theirs = {.a = s->a};
+    CKV_TRY(hashes_reserve(&theirs, n + 1));
+    for (size_t i = 0; i < n; i++) hashes_put(&theirs, ckv_rd_u64le(&part));
+    qsort(theirs.ptr, n, sizeof *theirs.ptr, by_hash);
+    ckv_buf ours = ckv_buf_init(s->a), both = ckv_buf_init(s->a);
+    ckv_status status = ckv_doc_later(s->doc, &ours);
+    for (size_t i = 0; i < ours.len; i += 32) {
+        if (is_among(&theirs, hash_of(s, ours.ptr + i))) ckv_buf_bytes(&both, ours.ptr + i, 32);
+    }
+    if (status == CKV_OK) status = both.status;
+    hashes_fini(&theirs);
+    ckv_buf_fini(&ours);
+    s->known_later = both;
+    s->heard_later = true;
+    return status;
+}
+
+/* All of these ids came: what was promised is kept, whatever became of it. */
+static void note_kept(ckv_session *s, const ckv_buf *ids)
+{
+    for (size_t i = 0; i < ids->len && s->n_promised; i += 32) {
+        keep_promise(s, ids->ptr + i);
+    }
+}
+
+/* Those of them that are kept for a later version need not be sent back. */
+static ckv_status note_later(ckv_session *s, const ckv_buf *ids)
+{
+    ckv_buf ours = ckv_buf_init(s->a);
+    ckv_status status = ckv_doc_later(s->doc, &ours);
+    for (size_t i = 0; i < ids->len && ours.len; i += 32) {
+        if (bsearch(ids->ptr + i, ours.ptr, ours.len / 32, 32, ckv_id32_order))
+            ckv_buf_bytes(&s->known_later, ids->ptr + i, 32);
+    }
+    s->known_later.len = 32 * ckv_id32_sort_unique(s->known_later.ptr, s->known_later.len / 32);
+    ckv_buf_fini(&ours);
+    return status == CKV_OK ? s->known_later.status : status;
+}
+
+/* Changes that do not hold are skipped, and counted. Local limits are no fault of the other end. */
+static ckv_status count_refused(ckv_session *s, const ckv_report *report, ckv_err *err)
+{
+    for (size_t i = 0; i < report->refused.len; i += sizeof(ckv_refusal)) {
+        ckv_refusal r;
+        memcpy(&r, report->refused.ptr + i, sizeof r);
+        s->stats.refused += r.kind != CKV_REFUSED_LIMIT;
+    }
+    return s->stats.refused > CKV_SESSION_BAD ? misfit(err, "more than 1,000 changes did not hold")
+                                              : CKV_OK;
+}
+
+static ckv_status take_content(ckv_session *s, const uint8_t *data, size_t n_bytes, bool live,
+                               ckv_report *report, ckv_err *err)
+{
+    ckv_buf ids = ckv_buf_init(s->a);
+    const uint64_t version = ckv_doc_later_version(s->doc);
+    ckv_status status = live ? need_live(s) : CKV_OK;
+    if (status == CKV_OK)
+        status = live ? ckv_live_apply(s->live, s->doc, &s->peer, data, n_bytes, report, &ids, err)
+                      : ckv_peer_apply(&s->peer, s->doc, data, n_bytes, report, &ids, err);
+    if (status == CKV_OK) {
+        note_kept(s, &ids);
+        if (version != ckv_doc_later_version(s->doc)) status = note_later(s, &ids);
+    }
+    if (status == CKV_OK) status = count_refused(s, report, err);
+    ckv_buf_fini(&ids);
+    return status;
+}
+
+/* A piece of a bundle; with the last one it is taken in. */
+static ckv_status take_piece(ckv_session *s, ckv_rd part, ckv_report *report, ckv_err *err)
+{
+    const uint64_t left = ckv_rd_varint(&part);
+    const size_t n = ckv_rd_left(&part);
+    const uint8_t *bytes = ckv_rd_bytes(&part, n);
+    if (part.status != CKV_OK || n == 0) return misfit(err, "an empty piece of a bundle");
+    if (s->pieces.len == 0 && (left > MAX_BUNDLE || n + left > MAX_BUNDLE))
+        return misfit(err, "a bundle of more than 32 MiB");
+    if (s->pieces.len && left + n != s->pieces_left) return misfit(err, "a piece is missing");
+    s->pieces_left = left;
+    if (left == 0 && s->pieces.len == 0) return take_content(s, bytes, n, false, report, err);
+    ckv_buf_bytes(&s->pieces, bytes, n);
+    if (s->pieces.status != CKV_OK) return s->pieces.status;
+    if (left) return CKV_OK;
+    const ckv_status status = take_content(s, s->pieces.ptr, s->pieces.len, false, report, err);
+    ckv_buf_fini(&s->pieces);
+    return status;
+}
+
+/* The hello of the other end. Whoever heard the other one first opens the comparison; if both spoke at once, the smaller salt. */
+static ckv_status take_hello(ckv_session *s, const ckv_msg *m, ckv_err *err)
+{
+    s->theirs = m->hello;
+    if (s->sent == 0) return m->empty ? CKV_OK : misfit(err, "it speaks before it could hear us");
+    const int order = memcmp(s->hello.salt, s->theirs.salt, sizeof s->hello.salt);
+    if (order == 0) return misfit(err, "the other end is this one");
+    return meet(s, m->heard == 0 && order < 0);
+}
+
+static ckv_status take_parts(ckv_session *s, const ckv_msg *m, ckv_report *report, bool *news,
+                             ckv_err *err)
+{
+    const uint64_t lacked = s->n_promised;
+    if (m->empty) return CKV_OK;
+    if (!s->met) return misfit(err, "it speaks before it could hear us");
+    if (m->has[CKV_PART_COMPARE]) {
+        CKV_TRY(take_compare(s, m->parts[CKV_PART_COMPARE], err));
+        *news = true;
+    }
+    if (m->has[CKV_PART_LATER]) {
+        CKV_TRY(take_later(s, m->parts[CKV_PART_LATER], err));
+        *news = true;
+    }
+    if (m->has[CKV_PART_BUNDLE] && m->has[CKV_PART_LIVE])
+        return misfit(err, "a bundle and live changes at once");
+    if (m->has[CKV_PART_BUNDLE]) {
+        CKV_TRY(take_piece(s, m->parts[CKV_PART_BUNDLE], report, err));
+        *news |= s->pieces.len > 0 && ckv_rd_left(&m->parts[CKV_PART_BUNDLE]) >= 4096;
+    }
+    if (m->has[CKV_PART_LIVE]) {
+        const ckv_rd part = m->parts[CKV_PART_LIVE];
+        if (s->pieces.len) return misfit(err, "live changes within a bundle");
+        CKV_TRY(take_content(s, part.p, ckv_rd_left(&part), true, report, err));
+    }
+    *news |=
+        report->applied.len || report->voided.len || report->waiting.len || s->n_promised < lacked;
+    return CKV_OK;
+}
+
+static ckv_status take_message(ckv_session *s, const uint8_t *data, size_t n_bytes,
+                               ckv_report *report, ckv_err *err)
+{
+    ckv_msg m;
+    if (n_bytes > CKV_MSG_MAX_BYTES) return misfit(err, "a message of more than 1 MiB and 4 KiB");
+    CKV_TRY(ckv_msg_read(&m, data, n_bytes, err));
+    s->stats.messages_in++;
+    s->stats.bytes_in += n_bytes;
+    if (s->max_bytes && s->stats.bytes_in > s->max_bytes)
+        return misfit(err, "more bytes than this session may take");
+    if (m.number != s->heard + 1) return misfit(err, "a message was lost, repeated or overtaken");
+    if (m.heard < s->taken || m.heard > s->sent)
+        return misfit(err, "it has heard what was not said");
+    /* To hear that we were heard is news, once. */
+    bool news = m.number == 1 || (s->taken < s->told && m.heard > s->taken);
+    s->heard = m.number;
+    s->taken = m.heard;
+    s->their_more = m.more;
+    if (m.number == 1) CKV_TRY(take_hello(s, &m, err));
+    CKV_TRY(take_parts(s, &m, report, &news, err));
+    if (!m.empty) s->owes = true;
+    s->idle = news ? 0 : s->idle + 1;
+    return s->idle > CKV_SESSION_PATIENCE ? misfit(err, "64 messages brought nothing new") : CKV_OK;
+}
+
+ckv_status ckv_session_take(ckv_session *s, const uint8_t *data, size_t n_bytes, ckv_report *report,
+                            ckv_err *err)
+{
+    *err = (ckv_err){0};
+    if (s->over) return misfit(err, "the session is over");
+    const ckv_status status = take_message(s, data, n_bytes, report, err);
+    return status == CKV_OK ? CKV_OK : end(s, status);
+}
+
+bool ckv_session_check(const ckv_session *s, const char **why)
+{
+    size_t open = 0;
+    for (size_t i = 0; i < s->promises.len; i++) open += !s->promises.ptr[i].kept;
+    *why = "session: promises are counted";
+    if (open != s->n_promised) return false;
+    *why = "session: numbers";
+    if (s->taken > s->sent || s->told > s->sent) return false;
+    return !s->comparing || ckv_recon_check(&s->recon, why);
+}

@@ -1,0 +1,44 @@
+/* session.h -- two replicas find and exchange what the other one lacks, and stay in step. Bytes in, bytes out; both ends are alike.
+ *
+ *     ask   `ckv_session_send` for the next message until it has none, carry messages to the other end in order, hand what comes from
+ *           there to `ckv_session_take`.
+ *
+ *     1  hello     root and a digest of what it does not tell of: equal ones are done
+ *     2  compare   tips, sync/recon; which end opens follows from who heard whom first
+ *     3  stream    bundles of what the other end lacks, parents first; from then on every new change, whoever made it
+ *
+ * Every message tells the number of the last one that was taken in. An end is done when it has nothing to say, has heard all that it was
+ * promised, and knows that the other end took in all that it said and has nothing to say either.
+ *
+ *     I1  what a session believes of its peer only decides what is sent to it; what comes from it goes through the door like any bundle
+ *     I2  after an error the session is over, and the document holds what was authentic
+ *     cost: memory of the comparison, 4 bytes a branch, one bundle in pieces each way; a live change is 90 bytes and one signature
+ */
+#ifndef CKV_SYNC_SESSION_H
+#define CKV_SYNC_SESSION_H
+
+#include "doc/exchange.h"
+
+#define CKV_SESSION_PATIENCE 64u   /* messages in a row that bring nothing new */
+#define CKV_SESSION_BAD      1000u /* changes that do not hold */
+
+typedef struct ckv_session ckv_session;
+
+/* max_bytes: the session ends when more has come (0: never). The document must outlive it. */
+CKV_NODISCARD ckv_status ckv_session_new(ckv_session **out, ckv_doc *doc, uint64_t max_bytes);
+void ckv_session_free(ckv_session *s);
+/* Appends the next message; nothing if there is none now. The open change must be closed. */
+CKV_NODISCARD ckv_status ckv_session_send(ckv_session *s, ckv_buf *out);
+/* Takes a message in. CKV_ECORRUPT: it is none. CKV_ESYNC: it does not fit here. The open change must be closed. */
+CKV_NODISCARD ckv_status ckv_session_take(ckv_session *s, const uint8_t *data, size_t n_bytes,
+                                          ckv_report *report, ckv_err *err);
+bool ckv_session_done(ckv_session *s);
+bool ckv_session_is_over(const ckv_session *s); /* after an error */
+
+typedef struct ckv_session_stats {
+    uint64_t messages_out, messages_in, bytes_out, bytes_in, refused, hashes;
+} ckv_session_stats;
+ckv_session_stats ckv_session_figures(const ckv_session *s);
+bool ckv_session_check(const ckv_session *s, const char **why);
+
+#endif
