@@ -105,6 +105,27 @@ class Doc(_core.Doc, MapMethods):
         heads = tuple(heads)
         return View(self._at(heads), tuple(sorted(set(map(bytes, heads)))))
 
+    def without(self, *authors: bytes, heads: Iterable[bytes] | None = None) -> View:
+        """The document (as of `heads`) as if these authors (public keys) had done nothing: a view, for this reader alone.
+
+        What they wrote or marked is not there, what they deleted or overwrote is; who wrote next to it, or moved it,
+        is not touched. Nobody else's edits inside a container of theirs are shown. The document stays as it is, as it
+        must to agree with others: this is for showing it while somebody is known to lie, see observe_equivocations().
+        Closes the open change.
+
+        >>> import crdtkv as ck
+        >>> doc = ck.Doc()
+        >>> doc["x"] = 1
+        >>> vandal = doc.fork(ck.Identity.generate())
+        >>> vandal["x"] = "vandalised"
+        >>> bool(doc.merge(vandal)), doc["x"]
+        (True, 'vandalised')
+        >>> doc.without(vandal.identity.public_key)["x"]
+        1
+        """
+        version = self.heads if heads is None else tuple(heads)
+        return View(self._at(version, authors), tuple(sorted(set(map(bytes, version)))))
+
     def diff(self, a: Iterable[bytes], b: Iterable[bytes]) -> PatchList:
         """What turns version a into version b, in order of application. Closes the open change.
 

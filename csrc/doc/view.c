@@ -18,16 +18,18 @@ static ckv_status make(ckv_view **out, ckv_doc *doc)
     return CKV_OK;
 }
 
-ckv_status ckv_view_new(ckv_view **out, ckv_doc *doc, const ckv_id32 *heads, size_t n_heads)
+ckv_status ckv_view_new(ckv_view **out, ckv_doc *doc, const ckv_id32 *heads, size_t n_heads,
+                        const ckv_id32 *without, size_t n_without)
 {
     ckv_view *v;
     CKV_TRY(make(&v, doc));
-    const ckv_status s = ckv_doc_version(doc, heads, n_heads, true, &v->past);
+    ckv_status s = ckv_doc_version(doc, heads, n_heads, true, &v->past);
+    if (s == CKV_OK && n_without) s = ckv_past_without(&v->past, &doc->graph, without, n_without);
     if (s != CKV_OK) {
         ckv_view_free(v);
         return s;
     }
-    v->past.prefix = ckv_past_is_prefix(&v->past, &doc->graph);
+    v->past.prefix = !n_without && ckv_past_is_prefix(&v->past, &doc->graph);
     *out = v;
     return CKV_OK;
 }

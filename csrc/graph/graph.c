@@ -393,6 +393,28 @@ uint32_t ckv_past_lane(const ckv_past *p, const ckv_graph *g, uint32_t lane, boo
     return deepest;
 }
 
+static bool is_one_of(const ckv_id32 *id, const ckv_id32 *ids, size_t n)
+{
+    while (n && !ckv_id32_eq(id, &ids[n - 1])) n--;
+    return n > 0;
+}
+
+ckv_status ckv_past_without(ckv_past *p, const ckv_graph *g, const ckv_id32 *authors, size_t n)
+{
+    CKV_TRY(room(p, g));
+    for (uint32_t b = 0; b < g->lanes.branches.len; b++) {
+        const ckv_branch *br = ckv_lanes_branch(&g->lanes, b);
+        uint32_t in = 0; /* each branch by its own number from now on, none by allin */
+        if (!is_one_of(&ckv_lanes_of_branch(&g->lanes, b)->author, authors, n) &&
+            ckv_past_has(p, g, ckv_graph_at(g, b, br->seq0)))
+            in = reach(p, g, b);
+        p->n[b] = in;
+    }
+    p->all = p->prefix = false;
+    p->allin = p->allin_item = 0;
+    return CKV_OK;
+}
+
 ckv_bits *ckv_past_minus(const ckv_past *a, const ckv_past *b, const ckv_graph *g)
 {
     ckv_bits *bits = ckv_bits_new();

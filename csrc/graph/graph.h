@@ -136,6 +136,9 @@ static inline uint32_t ckv_past_branch(const ckv_past *p, uint32_t branch)
 uint32_t ckv_past_in_segment(const ckv_past *p, const ckv_graph *g, uint32_t segment);
 /* The branch that the past holds of a lane, the deepest one; CKV_NONE if none. *forked: it holds two changes of one seq. */
 uint32_t ckv_past_lane(const ckv_past *p, const ckv_graph *g, uint32_t lane, bool *forked);
+/* Takes the changes of these authors out again. What is left is no longer closed under ancestors: only for looking at. */
+CKV_NODISCARD ckv_status ckv_past_without(ckv_past *p, const ckv_graph *g, const ckv_id32 *authors,
+                                          size_t n);
 /* The changes of `a` (NULL: all) that are not in `b` (NULL: none). NULL: out of memory. */
 ckv_bits *ckv_past_minus(const ckv_past *a, const ckv_past *b, const ckv_graph *g);
 

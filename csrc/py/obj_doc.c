@@ -622,7 +622,14 @@ static PyObject *Doc_proof(PyObject *op, PyObject *const *args, Py_ssize_t nargs
     return result;
 }
 
-static PyObject *Doc_at(PyObject *op, PyObject *heads) { return ckpy_view_new(DOC(op), heads); }
+static PyObject *Doc_at(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
+{
+    if (nargs < 1 || nargs > 2) {
+        PyErr_Format(PyExc_TypeError, "_at expected 1 or 2 arguments, got %zd", nargs);
+        return NULL;
+    }
+    return ckpy_view_new(DOC(op), args[0], nargs > 1 ? args[1] : NULL);
+}
 
 static PyObject *Doc_stats(PyObject *op, PyObject *ignored)
 {
@@ -811,7 +818,8 @@ static PyMethodDef Doc_methods[] = {
      "_equivocations($self, /)\n--\n\n(author, lane, seq, a, b) of each equivocation, sorted."},
     {"_proof", (PyCFunction)(void (*)(void))Doc_proof, METH_FASTCALL,
      "_proof($self, author, lane, seq, a, b, /)\n--\n\nThe proof of an equivocation."},
-    {"_at", Doc_at, METH_O, "_at($self, heads, /)\n--\n\nThe view behind at()."},
+    {"_at", (PyCFunction)(void (*)(void))Doc_at, METH_FASTCALL,
+     "_at($self, heads, without=(), /)\n--\n\nThe view behind at() and without()."},
     {"_diff", (PyCFunction)(void (*)(void))ckpy_doc_diff, METH_FASTCALL,
      "_diff($self, a, b, /)\n--\n\n(path, kind, position, old, new) of each step from view a to "
      "view b."},

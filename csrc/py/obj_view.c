@@ -5,21 +5,26 @@
 
 #define VIEW(op) ((ckpy_view *)(op))
 
-PyObject *ckpy_view_new(ckpy_doc *d, PyObject *heads)
+PyObject *ckpy_view_new(ckpy_doc *d, PyObject *heads, PyObject *without)
 {
-    ckv_id32 *ids;
-    size_t n;
+    ckv_id32 *ids, *authors = NULL;
+    size_t n, n_authors = 0;
     if (ckpy_ids_arg(heads, &ids, &n) < 0) return NULL;
+    if (without && ckpy_ids_arg(without, &authors, &n_authors) < 0) {
+        PyMem_Free(ids);
+        return NULL;
+    }
     ckpy_view *self = VIEW(d->state->View->tp_alloc(d->state->View, 0));
     if (!self) {
         PyMem_Free(ids);
+        PyMem_Free(authors);
         return NULL;
     }
     self->doc = (ckpy_doc *)Py_NewRef((PyObject *)d);
     if (ckpy_doc_settle(d, "at") < 0) {
         Py_CLEAR(self);
     } else {
-        const ckv_status s = ckv_view_new(&self->core, d->core, ids, n);
+        const ckv_status s = ckv_view_new(&self->core, d->core, ids, n, authors, n_authors);
         ckpy_lock_put(&d->lock);
         if (s != CKV_OK) {
             self->core = NULL;
@@ -28,6 +33,7 @@ PyObject *ckpy_view_new(ckpy_doc *d, PyObject *heads)
         }
     }
     PyMem_Free(ids);
+    PyMem_Free(authors);
     return (PyObject *)self;
 }
 

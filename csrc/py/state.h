@@ -221,7 +221,8 @@ bool ckpy_text_splits(PyObject *s);
 
 /* ---- obj_view.c */
 
-PyObject *ckpy_view_new(ckpy_doc *d, PyObject *heads);
+/* without: authors whose changes do not count, NULL for none. */
+PyObject *ckpy_view_new(ckpy_doc *d, PyObject *heads, PyObject *without);
 
 /* ---- obj_report.c */
 

@@ -469,8 +469,8 @@ static ckv_status look_back(ckv_doc *doc, ckv_alloc a, ckv_view **then, ckv_view
     CKV_TRY(type(doc, t, 0, "xyz"));
     CKV_TRY(commit(doc));
     const ckv_id32 new = *ckv_ids_at(&doc->graph.ids, ckv_doc_heads(doc, &n)[0]);
-    CKV_TRY(ckv_view_new(then, doc, &old, 1));
-    CKV_TRY(ckv_view_new(now, doc, &new, 1));
+    CKV_TRY(ckv_view_new(then, doc, &old, 1, NULL, 0));
+    CKV_TRY(ckv_view_new(now, doc, &new, 1, NULL, 0));
     CKV_TRY(ckv_text_chars(doc, *then, t, out));
     T_EQ(out->len, 6 * 4);
     CKV_TRY(ckv_text_chars(doc, *now, t, out));

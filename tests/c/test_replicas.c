@@ -113,7 +113,7 @@ static ckv_view *random_version(ckv_doc *doc)
     size_t n_heads = n ? t_below(4) : 0;
     for (size_t i = 0; i < n_heads; i++)
         heads[i] = *ckv_ids_at(&doc->graph.ids, (uint32_t)t_below(n));
-    T_EQ(ckv_view_new(&v, doc, heads, n_heads), CKV_OK);
+    T_EQ(ckv_view_new(&v, doc, heads, n_heads, NULL, 0), CKV_OK);
     return v;
 }
 

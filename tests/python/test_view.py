@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 import crdtkv as ck
+from crdtkv import testing
 
 
 def story():
@@ -331,3 +332,104 @@ def test_history_of_the_past():
     assert doc.at(doc.heads)["m"].history("k") == doc["m"].history("k")
     del doc["m"]
     assert len(doc.at(here)["m"].history("k")) == 3
+
+
+# ---- without somebody
+
+
+def everything(identity=None):
+    doc = ck.Doc(identity)
+    doc["t"] = ck.Text("hello world")
+    doc["items"] = ["a", "b", "c"]
+    doc["n"] = ck.Counter(5)
+    doc["tags"] = {"x", "y"}
+    doc["m"] = {"k": 1}
+    return doc
+
+
+def test_without_nobody_and_without_all():
+    doc = everything()
+    assert doc.without() == doc.to_py() and doc.without(bytes(32)) == doc.to_py()
+    assert doc.without(doc.identity.public_key) == {}
+    with pytest.raises((TypeError, ValueError)):
+        doc.without(b"short")
+    with pytest.raises(KeyError):
+        doc.without(heads=[bytes(32)])
+
+
+def test_without_a_vandal_nothing_of_his_shows_and_all_that_he_broke_does():
+    doc = everything()
+    plain = doc.to_py()
+    vandal = doc.fork(ck.Identity.generate())
+    vandal["t"].delete(0, 6)
+    vandal["t"].insert(2, "RUDE")
+    vandal["t"].mark(0, 3, "bold", True)
+    vandal["items"].move(0, 2)
+    vandal["items"][0] = "changed"
+    del vandal["items"][1]
+    vandal["items"].append("more")
+    vandal["n"] += 100
+    vandal["tags"].discard("x")
+    vandal["tags"].add("z")
+    vandal["m"]["k"] = 2
+    vandal["new"] = {"deep": [1]}
+    del vandal["m"]
+    doc.merge(vandal)
+    assert doc != plain and doc.without(vandal.identity.public_key) == plain
+    assert doc.without(vandal.identity.public_key)["t"].spans() == [("hello world", {})]
+    doc["t"] += "!"
+    assert str(doc.without(vandal.identity.public_key)["t"]) == "hello world!"
+    assert doc.without(vandal.identity.public_key, heads=vandal.heads) == plain
+
+
+def test_what_honest_people_write_next_to_a_vandal_stays():
+    doc = everything()
+    vandal = doc.fork(ck.Identity.generate())
+    vandal["t"].insert(5, "XXXX")
+    doc.merge(vandal)
+    doc["t"].insert(7, "(in between)")
+    doc["t"].insert(0, ">")
+    view = doc.without(vandal.identity.public_key)
+    assert str(view["t"]) == ">hello(in between) world"
+    assert doc.without(doc.identity.public_key) == {}
+    assert doc["t"] == ">helloXX(in between)XX world"
+
+
+def test_whoever_equivocates_can_be_left_out_as_soon_as_it_is_found():
+    doc = everything()
+    muted = set()
+    with doc.observe_equivocations(lambda e: muted.add(e.author)):
+        liar = testing.Forger(doc, ck.Identity.generate())
+
+        def story(word):
+            return lambda d: d["t"].insert(0, word)
+
+        for bundle in liar.fork(story("one "), story("two ")):
+            doc.apply(bundle)
+    assert muted == {liar.identity.public_key}
+    assert str(doc["t"]) in ("one two hello world", "two one hello world")
+    assert str(doc.without(*muted)["t"]) == "hello world"
+
+
+def test_without_agrees_on_all_replicas():
+    rng = random.Random(4)
+    for _ in range(20):
+        base = everything()
+        docs = [base, *(base.fork(ck.Identity.generate()) for _ in range(3))]
+        for _ in range(30):
+            doc = rng.choice(docs)
+            text = doc["t"]
+            if rng.random() < 0.5 or not text:
+                text.insert(rng.randrange(len(text) + 1), rng.choice("abc"))
+            else:
+                text.delete(rng.randrange(len(text)))
+            doc[rng.choice("pq")] = rng.random()
+            if rng.random() < 0.3:
+                doc.merge(rng.choice(docs))
+        for one in docs:
+            for other in docs:
+                one.merge(other)
+        for left_out in docs:
+            key = left_out.identity.public_key
+            views = {str(doc.without(key).to_py()) for doc in docs}
+            assert len(views) == 1
