@@ -8,6 +8,7 @@
 ## asan tsan   the same under AddressSanitizer + UBSan, or ThreadSanitizer
 ## asan-py     the Python suite with the extension under AddressSanitizer + UBSan
 ## fuzz        libFuzzer: T=name of tests/fuzz/fuzz_<name>.c, S=seconds
+## mutate      N mutated bundles (1,000,000), from seed CKV_SEED: nothing unsigned enters
 ## cov         line coverage of csrc/ by all tests
 ## bench       against the peers, from Python; ARGS go to benchmarks/run.py
 ## cbench      benchmarks/c; B=name for one of them
@@ -100,12 +101,17 @@ fuzz: .venv/ready
 	@mkdir -p build/corpus/$T tests/fuzz/corpus/$T
 	build/c/fuzz/fuzz_$T -max_total_time=$S -artifact_prefix=build/corpus/$T- build/corpus/$T tests/fuzz/corpus/$T
 
+N ?= 1000000
+mutate: .venv/ready
+	@$(SUB) FLAVOUR=test build/c/test/test_mutate
+	@build/c/test/test_mutate $N
+
 cbench: .venv/ready
 	@$(SUB) FLAVOUR=bench benches
 	@$(PY) benchmarks/flat.py
 	@for bench in $(or $(B),$(BENCHES)); do build/c/bench/$$bench $(ARGS) || exit 1; done
 
-.PHONY: help demo test slow dev asan-py cov bench floors format lint clean ctest asan tsan fuzz cbench build run benches
+.PHONY: help demo test slow dev asan-py cov bench floors format lint clean ctest asan tsan fuzz mutate cbench build run benches
 
 FLAVOUR ?= test
 O := build/c/$(FLAVOUR)

@@ -4,27 +4,34 @@
 
 #define NONE CKV_HMAP_NONE
 
-/* What a letter costs beside its bytes, at most: arrays that double have up to twice the places, hash tables four times. */
+/* What a letter costs beside its bytes, at most: arrays that double have up to twice the places, hash tables four times. Accounts of peers are
+ * not counted: each stands for a session, which costs more anyway. */
 #define OVERHEAD                                                                                   \
     (2 * (sizeof(ckv_letter) + sizeof(ckv_account)) + 3 * 4 * sizeof(ckv_hslot) +                  \
      3 * 2 * sizeof(uint32_t))
 
 enum { FREE, HERE, GONE };
 
+static ckv_book open_book(ckv_alloc a, uint64_t secret, uint64_t limit)
+{
+    return (ckv_book){.accounts = {.a = a},
+                      .ranking = {.a = a},
+                      .free_account = NONE,
+                      .by_name = ckv_hmap_init(a, (uint32_t)secret),
+                      .limit = limit};
+}
+
 ckv_inbox ckv_inbox_init(ckv_alloc a, uint64_t secret)
 {
     return (ckv_inbox){.letters = {.a = a},
                        .unused = {.a = a},
                        .touched = {.a = a},
-                       .accounts = {.a = a},
-                       .ranking = {.a = a},
-                       .free_account = NONE,
+                       .books = {open_book(a, secret >> 16, CKV_INBOX_LANE_BYTES),
+                                 open_book(a, secret >> 24, CKV_INBOX_PEER_BYTES)},
                        .by_id = ckv_hmap_init(a, (uint32_t)secret),
                        .by_missing = ckv_hmap_init(a, (uint32_t)(secret >> 32)),
-                       .by_lane = ckv_hmap_init(a, (uint32_t)(secret >> 16)),
                        .secret = secret,
-                       .limit = CKV_INBOX_BYTES,
-                       .lane_limit = CKV_INBOX_LANE_BYTES};
+                       .limit = CKV_INBOX_BYTES};
 }
 
 static uint32_t print_of(const ckv_inbox *x, const ckv_id32 *id)
@@ -51,11 +58,13 @@ void ckv_inbox_fini(ckv_inbox *x)
     ckv_letters_fini(&x->letters);
     ckv_u32s_fini(&x->unused);
     ckv_u32s_fini(&x->touched);
-    ckv_accounts_fini(&x->accounts);
-    ckv_u32s_fini(&x->ranking);
+    for (unsigned k = 0; k < CKV_N_BOOKS; k++) {
+        ckv_accounts_fini(&x->books[k].accounts);
+        ckv_u32s_fini(&x->books[k].ranking);
+        ckv_hmap_fini(&x->books[k].by_name);
+    }
     ckv_hmap_fini(&x->by_id);
     ckv_hmap_fini(&x->by_missing);
-    ckv_hmap_fini(&x->by_lane);
 }
 
 /* ---- who misses what */
@@ -96,120 +105,164 @@ static void delist(ckv_inbox *x, uint32_t i)
     if (l->waiter_next != NONE) ckv_hmap_add(&x->by_missing, print, l->waiter_next);
 }
 
-/* ---- the letters of a lane: a pairing heap */
+/* ---- the letters of an account: a pairing heap. k: the book */
 
-static uint32_t meld(ckv_letter *l, uint32_t a, uint32_t b)
+static uint32_t meld(ckv_letter *l, unsigned k, uint32_t a, uint32_t b)
 {
     if (a == NONE || b == NONE) return a == NONE ? b : a;
     const uint32_t top = l[a].seq >= l[b].seq ? a : b, below = top == a ? b : a;
-    l[below].before = top;
-    l[below].next = l[top].child;
-    if (l[top].child != NONE) l[l[top].child].before = below;
-    l[top].child = below;
+    ckv_entered *const t = &l[top].in[k];
+    l[below].in[k].before = top;
+    l[below].in[k].next = t->child;
+    if (t->child != NONE) l[t->child].in[k].before = below;
+    t->child = below;
     return top;
 }
 
 /* One heap of the children of i: in pairs first, then all of them, which is what makes it O(log n) amortised. */
-static uint32_t meld_children(ckv_letter *l, uint32_t i)
+static uint32_t meld_children(ckv_letter *l, unsigned k, uint32_t i)
 {
     uint32_t pairs = NONE, top = NONE;
-    for (uint32_t a = l[i].child, b, rest; a != NONE; a = rest) {
-        b = l[a].next;
-        rest = b == NONE ? NONE : l[b].next;
-        l[a].before = l[a].next = NONE;
-        if (b != NONE) l[b].before = l[b].next = NONE;
-        const uint32_t pair = meld(l, a, b);
-        l[pair].next = pairs;
+    for (uint32_t a = l[i].in[k].child, b, rest; a != NONE; a = rest) {
+        b = l[a].in[k].next;
+        rest = b == NONE ? NONE : l[b].in[k].next;
+        l[a].in[k].before = l[a].in[k].next = NONE;
+        if (b != NONE) l[b].in[k].before = l[b].in[k].next = NONE;
+        const uint32_t pair = meld(l, k, a, b);
+        l[pair].in[k].next = pairs;
         pairs = pair;
     }
     for (uint32_t rest; pairs != NONE; pairs = rest) {
-        rest = l[pairs].next;
-        l[pairs].next = NONE;
-        top = meld(l, top, pairs);
+        rest = l[pairs].in[k].next;
+        l[pairs].in[k].next = NONE;
+        top = meld(l, k, top, pairs);
     }
-    l[i].child = NONE;
+    l[i].in[k].child = NONE;
     return top;
 }
 
-static void heap_remove(ckv_letter *l, uint32_t *top, uint32_t i)
+static void heap_remove(ckv_letter *l, unsigned k, uint32_t *top, uint32_t i)
 {
     if (*top == i) {
-        *top = meld_children(l, i);
+        *top = meld_children(l, k, i);
         return;
     }
-    const uint32_t before = l[i].before, next = l[i].next;
-    if (l[before].child == i)
-        l[before].child = next;
+    const uint32_t before = l[i].in[k].before, next = l[i].in[k].next;
+    if (l[before].in[k].child == i)
+        l[before].in[k].child = next;
     else
-        l[before].next = next;
-    if (next != NONE) l[next].before = before;
-    *top = meld(l, *top, meld_children(l, i));
+        l[before].in[k].next = next;
+    if (next != NONE) l[next].in[k].before = before;
+    *top = meld(l, k, *top, meld_children(l, k, i));
 }
 
-/* ---- the lanes: a binary heap */
+/* ---- the accounts of a book: a binary heap */
 
-static void rank_at(ckv_inbox *x, uint32_t rank, uint32_t account)
+static void rank_at(ckv_book *b, uint32_t rank, uint32_t account)
 {
-    x->ranking.ptr[rank] = account;
-    x->accounts.ptr[account].rank = rank;
+    b->ranking.ptr[rank] = account;
+    b->accounts.ptr[account].rank = rank;
 }
 
 /* Moves an account up or down to where its bytes belong. */
-static void rank_again(ckv_inbox *x, uint32_t account)
+static void rank_again(ckv_book *b, uint32_t account)
 {
-    const size_t bytes = x->accounts.ptr[account].bytes;
-    uint32_t at = x->accounts.ptr[account].rank;
-    for (uint32_t up; at > 0 && x->accounts.ptr[x->ranking.ptr[up = (at - 1) / 2]].bytes < bytes;
+    const size_t bytes = b->accounts.ptr[account].bytes;
+    uint32_t at = b->accounts.ptr[account].rank;
+    for (uint32_t up; at > 0 && b->accounts.ptr[b->ranking.ptr[up = (at - 1) / 2]].bytes < bytes;
          at = up)
-        rank_at(x, at, x->ranking.ptr[up]);
-    for (size_t down; (down = 2 * (size_t)at + 1) < x->ranking.len; at = (uint32_t)down) {
-        const uint32_t *r = x->ranking.ptr;
-        if (down + 1 < x->ranking.len &&
-            x->accounts.ptr[r[down + 1]].bytes > x->accounts.ptr[r[down]].bytes)
+        rank_at(b, at, b->ranking.ptr[up]);
+    for (size_t down; (down = 2 * (size_t)at + 1) < b->ranking.len; at = (uint32_t)down) {
+        const uint32_t *r = b->ranking.ptr;
+        if (down + 1 < b->ranking.len &&
+            b->accounts.ptr[r[down + 1]].bytes > b->accounts.ptr[r[down]].bytes)
             down++;
-        if (x->accounts.ptr[r[down]].bytes <= bytes) break;
-        rank_at(x, at, r[down]);
+        if (b->accounts.ptr[r[down]].bytes <= bytes) break;
+        rank_at(b, at, r[down]);
     }
-    rank_at(x, at, account);
+    rank_at(b, at, account);
 }
 
-static uint32_t find_account(const ckv_inbox *x, const ckv_id32 *lane)
+static ckv_id32 peer_name(uint32_t peer)
 {
+    ckv_id32 name = {{0}};
+    memcpy(name.b, &peer, sizeof peer);
+    return name;
+}
+
+static ckv_id32 name_in(const ckv_letter *l, unsigned k)
+{
+    return k == CKV_BOOK_LANES ? l->lane : peer_name(l->peer);
+}
+
+static uint32_t find_account(const ckv_inbox *x, unsigned k, const ckv_id32 *name)
+{
+    const ckv_book *b = &x->books[k];
     size_t at = SIZE_MAX;
-    for (uint32_t i; (i = ckv_hmap_probe(&x->by_lane, print_of(x, lane), &at)) != NONE;) {
-        if (ckv_id32_eq(&x->accounts.ptr[i].lane, lane)) return i;
+    for (uint32_t i; (i = ckv_hmap_probe(&b->by_name, print_of(x, name), &at)) != NONE;) {
+        if (ckv_id32_eq(&b->accounts.ptr[i].name, name)) return i;
     }
     return NONE;
 }
 
 /* Room was made in add. */
-static uint32_t open_account(ckv_inbox *x, const ckv_id32 *lane)
+static uint32_t open_account(ckv_inbox *x, unsigned k, const ckv_id32 *name)
 {
-    uint32_t i = x->free_account;
+    ckv_book *b = &x->books[k];
+    uint32_t i = b->free_account;
     if (i != NONE) {
-        x->free_account = x->accounts.ptr[i].rank;
+        b->free_account = b->accounts.ptr[i].rank;
     } else {
-        i = (uint32_t)x->accounts.len;
-        ckv_accounts_put(&x->accounts, (ckv_account){.top = NONE});
+        i = (uint32_t)b->accounts.len;
+        ckv_accounts_put(&b->accounts, (ckv_account){.top = NONE});
     }
-    x->accounts.ptr[i] =
-        (ckv_account){.lane = *lane, .top = NONE, .rank = (uint32_t)x->ranking.len};
-    ckv_u32s_put(&x->ranking, i);
-    ckv_hmap_add(&x->by_lane, print_of(x, lane), i);
+    b->accounts.ptr[i] =
+        (ckv_account){.name = *name, .top = NONE, .rank = (uint32_t)b->ranking.len};
+    ckv_u32s_put(&b->ranking, i);
+    ckv_hmap_add(&b->by_name, print_of(x, name), i);
     return i;
 }
 
-static void close_account(ckv_inbox *x, uint32_t i)
+static void close_account(ckv_inbox *x, unsigned k, uint32_t i)
 {
-    ckv_account *account = &x->accounts.ptr[i];
-    const uint32_t last = x->ranking.ptr[--x->ranking.len], rank = account->rank;
-    ckv_hmap_remove(&x->by_lane, print_of(x, &account->lane), i);
+    ckv_book *b = &x->books[k];
+    ckv_account *account = &b->accounts.ptr[i];
+    const uint32_t last = b->ranking.ptr[--b->ranking.len], rank = account->rank;
+    ckv_hmap_remove(&b->by_name, print_of(x, &account->name), i);
     if (last != i) {
-        rank_at(x, rank, last);
-        rank_again(x, last);
+        rank_at(b, rank, last);
+        rank_again(b, last);
     }
-    account->rank = x->free_account;
-    x->free_account = i;
+    account->rank = b->free_account;
+    b->free_account = i;
+}
+
+static void enter(ckv_inbox *x, unsigned k, uint32_t i)
+{
+    ckv_book *b = &x->books[k];
+    ckv_letter *l = &x->letters.ptr[i];
+    const ckv_id32 name = name_in(l, k);
+    uint32_t account = find_account(x, k, &name);
+    if (account == NONE) account = open_account(x, k, &name);
+    l->in[k] = (ckv_entered){account, NONE, NONE, NONE};
+    ckv_account *a = &b->accounts.ptr[account];
+    a->top = meld(x->letters.ptr, k, a->top, i);
+    a->bytes += size_of(l);
+    rank_again(b, account);
+}
+
+static void strike(ckv_inbox *x, unsigned k, uint32_t i)
+{
+    ckv_book *b = &x->books[k];
+    const ckv_letter *l = &x->letters.ptr[i];
+    const uint32_t account = l->in[k].account;
+    ckv_account *a = &b->accounts.ptr[account];
+    heap_remove(x->letters.ptr, k, &a->top, i);
+    a->bytes -= size_of(l);
+    if (a->top == NONE)
+        close_account(x, k, account);
+    else
+        rank_again(b, account);
 }
 
 /* ---- in and out */
@@ -218,13 +271,7 @@ static void put_in(ckv_inbox *x, uint32_t i)
 {
     ckv_letter *l = &x->letters.ptr[i];
     l->state = HERE;
-    l->child = l->before = l->next = NONE;
-    l->account = find_account(x, &l->lane);
-    if (l->account == NONE) l->account = open_account(x, &l->lane);
-    ckv_account *account = &x->accounts.ptr[l->account];
-    account->top = meld(x->letters.ptr, account->top, i);
-    account->bytes += size_of(l);
-    rank_again(x, l->account);
+    for (unsigned k = 0; k < CKV_N_BOOKS; k++) enter(x, k, i);
     ckv_hmap_add(&x->by_id, print_of(x, &l->id), i);
     if (!l->later) enlist(x, i);
     x->bytes += size_of(l);
@@ -237,13 +284,7 @@ static void put_in(ckv_inbox *x, uint32_t i)
 static void take_out(ckv_inbox *x, uint32_t i)
 {
     ckv_letter *l = &x->letters.ptr[i];
-    ckv_account *account = &x->accounts.ptr[l->account];
-    heap_remove(x->letters.ptr, &account->top, i);
-    account->bytes -= size_of(l);
-    if (account->top == NONE)
-        close_account(x, l->account);
-    else
-        rank_again(x, l->account);
+    for (unsigned k = 0; k < CKV_N_BOOKS; k++) strike(x, k, i);
     ckv_hmap_remove(&x->by_id, print_of(x, &l->id), i);
     if (!l->later) delist(x, i);
     x->bytes -= size_of(l);
@@ -286,11 +327,25 @@ static ckv_status reserve(ckv_inbox *x)
     CKV_TRY(ckv_letters_reserve(&x->letters, 1));
     CKV_TRY(ckv_u32s_reserve(&x->unused, n - x->unused.len));
     CKV_TRY(ckv_u32s_reserve(&x->touched, n - x->touched.len));
-    CKV_TRY(ckv_accounts_reserve(&x->accounts, n - x->accounts.len));
-    CKV_TRY(ckv_u32s_reserve(&x->ranking, n - x->ranking.len));
+    for (unsigned k = 0; k < CKV_N_BOOKS; k++) {
+        /* One for the newcomer, one for peer 0. Accounts are never given back, so those that revert opens have their places. */
+        ckv_book *b = &x->books[k];
+        CKV_TRY(ckv_accounts_reserve(&b->accounts, 2));
+        CKV_TRY(ckv_u32s_reserve(&b->ranking, b->accounts.len + 2 - b->ranking.len));
+        CKV_TRY(ckv_hmap_reserve(&b->by_name, b->accounts.len + 2 - b->by_name.n));
+    }
     CKV_TRY(ckv_hmap_reserve(&x->by_id, n - x->by_id.n));
-    CKV_TRY(ckv_hmap_reserve(&x->by_missing, n - x->by_missing.n));
-    return ckv_hmap_reserve(&x->by_lane, n - x->by_lane.n);
+    return ckv_hmap_reserve(&x->by_missing, n - x->by_missing.n);
+}
+
+/* Who goes when the document is full. */
+static uint32_t most_expendable(const ckv_inbox *x)
+{
+    const ckv_book *lanes = &x->books[CKV_BOOK_LANES], *peers = &x->books[CKV_BOOK_PEERS];
+    const ckv_account *peer = &peers->accounts.ptr[peers->ranking.ptr[0]];
+    const ckv_id32 nobody = peer_name(0);
+    return ckv_id32_eq(&peer->name, &nobody) ? lanes->accounts.ptr[lanes->ranking.ptr[0]].top
+                                             : peer->top;
 }
 
 ckv_status ckv_inbox_add(ckv_inbox *x, const ckv_letter *l, const uint8_t *header,
@@ -314,15 +369,19 @@ ckv_status ckv_inbox_add(ckv_inbox *x, const ckv_letter *l, const uint8_t *heade
     x->letters.ptr[i].is_touched = is_touched;
     touch(x, i);
     put_in(x, i);
-    const uint32_t account = x->letters.ptr[i].account;
     *kept = true;
-    while (*kept && x->accounts.ptr[account].bytes > x->lane_limit) {
-        const uint32_t top = x->accounts.ptr[account].top;
-        *kept = top != i;
-        evict(x, top);
+    for (unsigned k = 0; k < CKV_N_BOOKS && *kept; k++) {
+        const ckv_book *b = &x->books[k];
+        const uint32_t account = x->letters.ptr[i].in[k].account;
+        if (k == CKV_BOOK_PEERS && l->peer == 0) continue;
+        while (*kept && b->accounts.ptr[account].bytes > b->limit) {
+            const uint32_t top = b->accounts.ptr[account].top;
+            *kept = top != i;
+            evict(x, top);
+        }
     }
     while (x->bytes > x->limit) {
-        const uint32_t top = x->accounts.ptr[x->ranking.ptr[0]].top;
+        const uint32_t top = most_expendable(x);
         if (top == i) *kept = false;
         evict(x, top);
     }
@@ -358,6 +417,32 @@ void ckv_inbox_await(ckv_inbox *x, uint32_t letter, const ckv_id32 *missing)
     enlist(x, letter);
 }
 
+void ckv_inbox_forget_peer(ckv_inbox *x, uint32_t peer)
+{
+    const ckv_id32 name = peer_name(peer);
+    CKV_ASSERT(peer != 0 && x->touched.len == 0);
+    for (uint32_t account; (account = find_account(x, CKV_BOOK_PEERS, &name)) != NONE;) {
+        const uint32_t i = x->books[CKV_BOOK_PEERS].accounts.ptr[account].top;
+        strike(x, CKV_BOOK_PEERS, i);
+        x->letters.ptr[i].peer = 0;
+        enter(x, CKV_BOOK_PEERS, i); /* room for peer 0 was made in add */
+    }
+}
+
+size_t ckv_inbox_most(const ckv_inbox *x, unsigned book)
+{
+    const ckv_book *b = &x->books[book];
+    const ckv_id32 nobody = peer_name(0);
+    size_t most = 0;
+    for (size_t k = 0; k < b->ranking.len && k < 3;
+         k++) { /* peer 0 aside: the second or the third */
+        const ckv_account *a = &b->accounts.ptr[b->ranking.ptr[k]];
+        if (book == CKV_BOOK_PEERS && ckv_id32_eq(&a->name, &nobody)) continue;
+        if (a->bytes > most) most = a->bytes;
+    }
+    return most;
+}
+
 void ckv_inbox_settle(ckv_inbox *x)
 {
     for (size_t k = 0; k < x->touched.len; k++) {
@@ -387,12 +472,38 @@ void ckv_inbox_revert(ckv_inbox *x)
 
 /* ---- check */
 
+/* Where letter i stands in book k. */
+static bool check_entered(const ckv_inbox *x, unsigned k, uint32_t i)
+{
+    const ckv_letter *l = &x->letters.ptr[i];
+    const ckv_entered *e = &l->in[k];
+    const ckv_id32 name = name_in(l, k);
+    if (find_account(x, k, &name) != e->account) return false;
+    if (e->before == NONE) return x->books[k].accounts.ptr[e->account].top == i;
+    const ckv_letter *b = &x->letters.ptr[e->before];
+    if (b->state != HERE || b->in[k].account != e->account) return false;
+    return b->in[k].child == i ? b->seq >= l->seq : b->in[k].next == i;
+}
+
+static bool check_book(const ckv_inbox *x, const ckv_book *b, const char **why)
+{
+    size_t bytes = 0;
+    if (!ckv_hmap_check(&b->by_name, why)) return false;
+    *why = "inbox I3: a ranking";
+    for (uint32_t k = 0; k < b->ranking.len; k++) {
+        const ckv_account *a = &b->accounts.ptr[b->ranking.ptr[k]];
+        if (a->rank != k || a->top == NONE) return false;
+        if (k && b->accounts.ptr[b->ranking.ptr[(k - 1) / 2]].bytes < a->bytes) return false;
+        bytes += a->bytes;
+    }
+    *why = "inbox I1: a book";
+    return bytes == x->bytes && b->by_name.n == b->ranking.len;
+}
+
 bool ckv_inbox_check(const ckv_inbox *x, const char **why)
 {
-    size_t bytes = 0, n = 0, n_first = 0, account_bytes = 0;
-    if (!ckv_hmap_check(&x->by_id, why) || !ckv_hmap_check(&x->by_missing, why) ||
-        !ckv_hmap_check(&x->by_lane, why))
-        return false;
+    size_t bytes = 0, n = 0, n_first = 0;
+    if (!ckv_hmap_check(&x->by_id, why) || !ckv_hmap_check(&x->by_missing, why)) return false;
     for (uint32_t i = 0; i < x->letters.len; i++) {
         const ckv_letter *l = &x->letters.ptr[i];
         if (l->state != HERE) continue;
@@ -410,26 +521,16 @@ bool ckv_inbox_check(const ckv_inbox *x, const char **why)
                                  !ckv_id32_eq(&x->letters.ptr[next].missing, &l->missing)))
                 return false;
         }
-        *why = "inbox I3: the heap of a lane";
-        if (find_account(x, &l->lane) != l->account) return false;
-        if (l->before == NONE) {
-            if (x->accounts.ptr[l->account].top != i) return false;
-        } else {
-            const ckv_letter *b = &x->letters.ptr[l->before];
-            if (b->state != HERE || b->account != l->account || (b->child != i && b->next != i))
-                return false;
-            if (b->child == i && b->seq < l->seq) return false;
+        *why = "inbox I3: the heap of an account";
+        for (unsigned k = 0; k < CKV_N_BOOKS; k++) {
+            if (!check_entered(x, k, i)) return false;
         }
     }
-    *why = "inbox I3: the ranking";
-    for (uint32_t k = 0; k < x->ranking.len; k++) {
-        const ckv_account *account = &x->accounts.ptr[x->ranking.ptr[k]];
-        if (account->rank != k || account->top == NONE) return false;
-        if (k && x->accounts.ptr[x->ranking.ptr[(k - 1) / 2]].bytes < account->bytes) return false;
-        account_bytes += account->bytes;
+    for (unsigned k = 0; k < CKV_N_BOOKS; k++) {
+        if (!check_book(x, &x->books[k], why)) return false;
     }
     *why = "inbox I1";
-    if (bytes != x->bytes || account_bytes != bytes || n != x->n_waiting + x->n_later) return false;
+    if (bytes != x->bytes || n != x->n_waiting + x->n_later) return false;
     *why = "inbox I2: counts";
-    return x->by_id.n == n && x->by_missing.n == n_first && x->by_lane.n == x->ranking.len;
+    return x->by_id.n == n && x->by_missing.n == n_first;
 }

@@ -103,7 +103,7 @@ ckv_status ckv_apply_erase(ckv_doc *doc, const ckv_author_view *v, ckv_op_kind k
 
 ckv_status ckv_apply_reserve_elements(ckv_doc *doc, uint32_t n, uint32_t n_made)
 {
-    if (doc->log.n_items + (uint64_t)n >= UINT32_MAX / 4) return CKV_ELIMIT;
+    if (doc->log.n_items + (uint64_t)n >= CKV_MAX_ITEMS) return CKV_ELIMIT;
     CKV_TRY(ckv_space_reserve(&doc->space, doc->log.n_items + n, 1));
     CKV_TRY(ckv_oplog_reserve(&doc->log, 1));
     CKV_TRY(ckv_u32s_reserve(&doc->log.value_at, n));

@@ -1,3 +1,4 @@
+#include "doc/admit.h"
 #include "doc/state.h"
 
 #include "doc/encode.h"
@@ -324,17 +325,31 @@ ckv_status ckv_doc_stats(ckv_doc *doc, ckv_stats *out)
     *out = (ckv_stats){.changes = ckv_ids_n(&g->ids),
                        .ops = g->ids.n_lv,
                        .items = g->ids.n_items,
+                       .items_limit = CKV_MAX_ITEMS,
                        .lanes = g->lanes.lanes.len,
+                       .branches = g->lanes.branches.len,
                        .heads = g->heads.len,
                        .voids = doc->voids.len,
+                       .void_bytes = doc->void_bodies.len,
                        .waiting = doc->inbox.n_waiting,
                        .later = doc->inbox.n_later,
                        .waiting_bytes = doc->inbox.bytes,
+                       .waiting_limit = doc->inbox.limit,
+                       .lane_waiting = ckv_inbox_most(&doc->inbox, CKV_BOOK_LANES),
+                       .lane_waiting_limit = doc->inbox.books[CKV_BOOK_LANES].limit,
+                       .peer_waiting = ckv_inbox_most(&doc->inbox, CKV_BOOK_PEERS),
+                       .peer_waiting_limit = doc->inbox.books[CKV_BOOK_PEERS].limit,
                        .evicted = doc->inbox.evicted,
+                       .refused = doc->n_refused,
+                       .tips_limit = CKV_MAX_TIPS,
                        .verified = doc->n_verified,
                        .spans = doc->space.n_spans};
     for (size_t i = 0; i < g->lanes.branches.len; i++)
         out->signatures += g->lanes.branches.ptr[i].signatures.len;
+    for (size_t i = 0; i < g->lanes.lanes.len; i++) {
+        if (g->lanes.lanes.ptr[i].n_branches > out->tips)
+            out->tips = g->lanes.lanes.ptr[i].n_branches;
+    }
     out->memory = sizeof *doc + g->ids.ids.cap * 32 + g->ids.pieces.cap * sizeof(ckv_piece) +
                   g->ids.by_id.cap * 8 + g->segments.cap * sizeof(ckv_segment) +
                   g->entries.cap * 8 + g->parents.cap * 4 +

@@ -18,6 +18,7 @@ typedef struct ckv_doc ckv_doc;
 
 #define CKV_ROOT      0u
 #define CKV_NO_CHANGE UINT32_MAX
+#define CKV_MAX_ITEMS (UINT32_MAX / 4) /* of a document: 2^30 less one */
 
 /* ---- life */
 
@@ -106,9 +107,16 @@ CKV_NODISCARD ckv_status ckv_doc_select(ckv_doc *doc, const ckv_id32 *since, siz
                                         const ckv_id32 *until, size_t n_until,
                                         ckv_buf *out /* of uint32_t */);
 
+/* Counts, sizes in bytes, and beside what is bounded its bound. */
 typedef struct ckv_stats {
-    uint64_t changes, ops, items, lanes, heads, voids, waiting, later, waiting_bytes, evicted,
-        equivocations, verified, memory, spans, signatures;
+    uint64_t changes, ops, items, items_limit, lanes, branches, heads, voids, void_bytes;
+    uint64_t waiting, later; /* changes */
+    uint64_t waiting_bytes, waiting_limit;
+    uint64_t lane_waiting, lane_waiting_limit; /* bytes of the lane that uses most */
+    uint64_t peer_waiting, peer_waiting_limit; /* of the peer that does */
+    uint64_t evicted, refused;                 /* since this object was made */
+    uint64_t tips, tips_limit;                 /* of the lane that has most */
+    uint64_t equivocations, verified, signatures, memory, spans;
 } ckv_stats;
 CKV_NODISCARD ckv_status ckv_doc_stats(ckv_doc *doc, ckv_stats *out);
 

@@ -10,7 +10,7 @@ ckv_status ckv_edit_begin(ckv_doc *doc, uint32_t container, size_t n_ops, size_t
     if (doc->open_bytes + n_bytes > CKV_MAX_BODY_BYTES ||
         doc->log.n_lv - doc->graph.ids.n_lv + n_ops > CKV_MAX_OPS)
         return CKV_ELIMIT;
-    if (doc->log.n_items + (uint64_t)n_ops >= UINT32_MAX / 4 ||
+    if (doc->log.n_items + (uint64_t)n_ops >= CKV_MAX_ITEMS ||
         doc->log.n_lv + (uint64_t)n_ops >= UINT32_MAX / 2)
         return CKV_ELIMIT;
     return CKV_OK;

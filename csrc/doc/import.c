@@ -29,22 +29,6 @@ static ckv_status is_here(ckv_import *m, ckv_item_in *item)
     return s == CKV_ENOENT ? CKV_OK : s;
 }
 
-static ckv_signature signature_at(const ckv_import *m, uint32_t i)
-{
-    ckv_signature s;
-    memcpy(&s, m->bundle.sections[CKV_SEC_SIGNATURES].p + (size_t)i * CKV_SIGNATURE_BYTES,
-           sizeof s);
-    return s;
-}
-
-static bool verify(ckv_import *m, const ckv_item_in *item, uint32_t signature)
-{
-    const ckv_lane_in *lane = &m->lanes.ptr[m->chains.ptr[item->chain].lane];
-    const ckv_signature s = signature_at(m, signature);
-    m->doc->n_verified++;
-    return ckv_verify_change(&s, &lane->author, &m->doc->id, &lane->id, item->seq, &item->id);
-}
-
 /* Accepts [from, to] of a chain if the run is not too long. */
 static void accept_run(ckv_import *m, uint32_t from, uint32_t to)
 {
@@ -96,7 +80,7 @@ static ckv_status verify_chain(ckv_import *m, const ckv_chain_in *c)
             from = CKV_NONE;
             continue;
         }
-        if (!verify(m, item, sig)) continue; /* a later one may still cover it */
+        if (!ckv_import_verify(m, i, sig)) continue; /* a later one may still cover it */
         news = false;
         item->signature = sig;
         accept_run(m, from, i);
@@ -156,6 +140,7 @@ static ckv_status put_aside(ckv_import *m, const ckv_candidate *c, const ckv_jud
                     .author = *c->author,
                     .missing = j->missing,
                     .seq = c->header.seq,
+                    .peer = m->peer,
                     .later = j->verdict == CKV_LATER,
                     .has_signature = c->signature != NULL};
     memcpy(l.nonce, c->nonce, 16);
@@ -232,8 +217,9 @@ static ckv_status admit_item(ckv_import *m, ckv_item_in *item, const ckv_chain_i
         if (lane->number == CKV_NONE) lane->number = ckv_lanes_find(&doc->graph.lanes, &lane->id);
         CKV_TRY(is_here(m, item));
     }
-    const ckv_signature signature =
-        item->signature == CKV_NONE ? (ckv_signature){{0}} : signature_at(m, item->signature);
+    const ckv_signature signature = item->signature == CKV_NONE
+                                        ? (ckv_signature){{0}}
+                                        : ckv_import_signature(m, item->signature);
     if (item->change !=
         CKV_NONE) { /* known; a new signature on it is welcome where none covers it */
         m->report->known++;
@@ -306,7 +292,8 @@ static void put_header(const ckv_import *m, const ckv_item_in *item, ckv_buf *ou
 static ckv_status keep_cover(ckv_import *m, const ckv_item_in *last, const ckv_item_in *signer)
 {
     ckv_doc *doc = m->doc;
-    ckv_cover c = {.off = doc->cover_headers.len, .signature = signature_at(m, signer->signature)};
+    ckv_cover c = {.off = doc->cover_headers.len,
+                   .signature = ckv_import_signature(m, signer->signature)};
     c.branch = ckv_graph_branch(&doc->graph, last->change, &c.seq);
     CKV_TRY(ckv_covers_reserve(&doc->covers, 1));
     for (const ckv_item_in *i = last; i != signer; c.n++) {
@@ -481,6 +468,7 @@ ckv_status ckv_import_enter(ckv_import *m, ckv_peer *from, ckv_buf *ids)
         if (s == CKV_OK) s = keep_covers(m);            /* the last step that can fail */
         if (s == CKV_OK) {
             settle_report(m);
+            doc->n_refused += m->report->refused.len / sizeof(ckv_refusal);
             ckv_inbox_settle(&doc->inbox);
             /* A copy of us went on with our lane: a change in it cannot build on both branches. */
             if (doc->own_lane != CKV_NONE &&

@@ -1,4 +1,9 @@
-/* import.h -- a bundle on its way in, between unpack (bytes to changes) and import (changes into the document). Only these two look in here. */
+/* import.h -- a bundle on its way in, between unpack (bytes to changes) and import (changes into the document). Only these two look in here.
+ *
+ * A bundle may claim much with few bytes. So what it brings is taken on credit: each change costs what it takes here beyond the bytes that it
+ * came with, until a signature at or behind it in its chain holds. Then what stands behind that signature is paid for. A second copy of a run pays
+ * nothing. Who needs more credit than CKV_IMPORT_CREDIT, or 64 times the bytes that are there, is malformed.
+ */
 #ifndef CKV_DOC_IMPORT_H
 #define CKV_DOC_IMPORT_H
 
@@ -7,13 +12,18 @@
 #include "doc/state.h"
 #include "log/columns.h"
 
+#define CKV_IMPORT_CREDIT (UINT64_C(4) << 20)
+
 typedef struct ckv_lane_in {
     ckv_id32 id, author;
     uint8_t nonce[16];
-    bool has_opening, good; /* good: the id is that of the opening, and the key may open lanes */
-    uint32_t number;        /* local, CKV_NONE while unknown */
+    bool has_opening,
+        good;     /* good: the id is that of the opening, and the key, if checked, may open lanes */
+    bool checked; /* whether the key may: asked when a signature holds, since it costs 40 us */
+    uint32_t number; /* local, CKV_NONE while unknown */
 } ckv_lane_in;
 
+enum { CKV_PROOF_UNKNOWN, CKV_PROOF_HOLDS, CKV_PROOF_FALSE }; /* the signature at an item */
 enum { CKV_ITEM_UNSIGNED, CKV_ITEM_ACCEPTED, CKV_ITEM_REFUSED, CKV_ITEM_OMITTED };
 
 typedef struct ckv_item_in { /* one change */
@@ -25,7 +35,7 @@ typedef struct ckv_item_in { /* one change */
     uint32_t header_len; /* raw: its header stands before the body */
     uint32_t signature;  /* index, or CKV_NONE */
     uint32_t change;     /* its number once it is here */
-    uint8_t n_parents, state;
+    uint8_t n_parents, state, proof;
     bool raw, has_prev, cut; /* cut: at or behind a break of its chain */
     const char *why;         /* of a refused one */
 } ckv_item_in;
@@ -38,9 +48,17 @@ typedef struct ckv_chain_in {
     ckv_id32 first_prev; /* of its first */
     bool started, broken, was_raw;
     uint32_t sigs, n_sigs; /* in `sig_at`, positions in the chain */
+    uint32_t n_read;       /* so many of them have their change here */
+    uint64_t cost, paid;   /* of its changes, in all and up to the last signature that holds */
     const char *why;
 } ckv_chain_in;
 
+typedef struct ckv_claim_in { /* a signature whose change is here and that was not looked at yet */
+    uint64_t cost;            /* of its chain up to it */
+    uint32_t signature, item;
+} ckv_claim_in;
+
+CKV_VEC(ckv_claims_in, ckv_claim_in);
 CKV_VEC(ckv_lanes_in, ckv_lane_in);
 CKV_VEC(ckv_items_in, ckv_item_in);
 CKV_VEC(ckv_chains_in, ckv_chain_in);
@@ -61,12 +79,18 @@ typedef struct ckv_import {
     ckv_err *err;
     size_t n_bytes; /* of the whole bundle */
     uint32_t peer;  /* number of the peer it comes from, 0: none */
+    ckv_claims_in claims;
+    ckv_hmap paid;            /* items at signatures that hold, by a fingerprint of their ids */
+    uint64_t credit, look_at; /* taken and not paid for; where to look at claims next */
 } ckv_import;
 
 ckv_import ckv_import_init(ckv_doc *doc, ckv_report *report, ckv_err *err);
 void ckv_import_fini(ckv_import *m);
 /* Opens the frame and reads all: every change gets its header and body back, and from them its id. No signature is looked at. */
 CKV_NODISCARD ckv_status ckv_import_read(ckv_import *m, const uint8_t *data, size_t n_bytes);
+ckv_signature ckv_import_signature(const ckv_import *m, uint32_t signature);
+/* Whether the signature at an item holds, and the key may sign at all. Looked at once. */
+bool ckv_import_verify(ckv_import *m, uint32_t item, uint32_t signature);
 
 /* Verifies what was read and takes it into the document. from (NULL: nobody): has it from now on. ids (NULL: never mind): of all changes. */
 CKV_NODISCARD ckv_status ckv_import_enter(ckv_import *m, ckv_peer *from, ckv_buf *ids);

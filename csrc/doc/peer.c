@@ -9,7 +9,12 @@ ckv_peer ckv_peer_init(ckv_doc *doc)
     return (ckv_peer){.n = {.a = doc->env.alloc}, .number = doc->n_peers};
 }
 
-void ckv_peer_fini(ckv_peer *p) { ckv_u32s_fini(&p->n); }
+void ckv_peer_fini(ckv_peer *p, ckv_doc *doc)
+{
+    if (p->number) ckv_inbox_forget_peer(&doc->inbox, p->number);
+    ckv_u32s_fini(&p->n);
+    p->number = 0;
+}
 
 /* One entry for each branch that is here now. */
 static ckv_status widen(ckv_peer *p, const ckv_doc *doc)

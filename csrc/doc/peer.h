@@ -23,7 +23,8 @@ typedef struct ckv_peer {
 } ckv_peer;
 
 ckv_peer ckv_peer_init(ckv_doc *doc);
-void ckv_peer_fini(ckv_peer *p);
+void ckv_peer_fini(ckv_peer *p,
+                   ckv_doc *doc); /* what it left waiting is nobody's in particular then */
 /* It has the change at seq of the chain that ends in `branch`, and so all of the lane behind it. */
 CKV_NODISCARD ckv_status ckv_peer_raise(ckv_peer *p, const ckv_doc *doc, uint32_t branch,
                                         uint32_t seq);

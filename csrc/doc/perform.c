@@ -376,7 +376,7 @@ static ckv_status do_restore(ckv_judge *j, const ckv_body_op *op, uint32_t made)
 static ckv_status do_op(ckv_judge *j, const ckv_body_op *op, uint32_t made)
 {
     const ckv_oplog *log = &j->doc->log;
-    if (log->n_items + (uint64_t)op->n >= UINT32_MAX / 4 ||
+    if (log->n_items + (uint64_t)op->n >= CKV_MAX_ITEMS ||
         log->n_lv + (uint64_t)op->n >= UINT32_MAX / 2)
         return CKV_ELIMIT;
     switch (op->kind) {

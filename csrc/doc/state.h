@@ -112,7 +112,8 @@ struct ckv_doc {
     uint32_t unsigned_changes; /* of the own lane since its last signature */
     size_t unsigned_bytes;
     uint64_t n_verified;
-    uint32_t n_peers; /* numbers that were given to peers */
+    uint32_t n_peers;   /* numbers that were given to peers */
+    uint64_t n_refused; /* reported by applies that went through */
     ckv_id32 root;
     bool root_valid;
     bool any_tips; /* no limit on the tips of a lane: a liar's own copy */

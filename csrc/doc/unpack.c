@@ -1,5 +1,6 @@
 /* unpack.c -- from the bytes of a bundle to its changes: columns back to canonical headers and bodies, and from them the ids.
- * Whatever does not fit is malformed, whatever fits is still only a claim. docs/format.md, "Bundle".
+ * Whatever does not fit is malformed, whatever fits is still only a claim.
+ * Signatures are looked at here only as far as credit asks for it (doc/import.h). docs/format.md, "Bundle".
  */
 #include "base/utf8.h"
 #include "doc/import.h"
@@ -12,10 +13,19 @@ static ckv_status malformed(ckv_import *m, const char *text)
 
 /* ---- 1 read */
 
+/* A number of things of which each brings at least `min_bytes` that no packing takes away (a nonce, a hash, a signature): the bundle must have
+ * the bytes. Some may be there twice. */
+#define SOME_TWICE 256
+static bool has_bytes_for(const ckv_import *m, size_t n, size_t min_bytes)
+{
+    return n <= m->n_bytes / min_bytes + SOME_TWICE;
+}
+
 static ckv_status read_lanes(ckv_import *m)
 {
     ckv_rd *r = &m->bundle.sections[CKV_SEC_LANES];
     const size_t n = r->p == r->end ? 0 : ckv_rd_count(r, 33);
+    if (!has_bytes_for(m, n, 16)) return malformed(m, "bundle: more lanes than its bytes can name");
     for (size_t i = 0; i < n; i++) {
         ckv_lane_in l = {.number = CKV_NONE};
         const uint8_t form = ckv_rd_u8(r);
@@ -33,8 +43,7 @@ static ckv_status read_lanes(ckv_import *m)
         }
         if (id) memcpy(&l.id, id, 32);
         l.number = ckv_lanes_find(&m->doc->graph.lanes, &l.id);
-        /* The point check costs 40 us, so it is made once, when a lane is first seen. */
-        if (l.good && l.number == CKV_NONE) l.good = ckv_key_is_valid(&l.author);
+        l.checked = l.number != CKV_NONE; /* when the lane was opened here */
         CKV_TRY(ckv_lanes_in_push(&m->lanes, l));
         CKV_TRY(ckv_id32s_push(&m->lane_ids, l.id));
     }
@@ -45,6 +54,8 @@ static ckv_status read_chains(ckv_import *m)
 {
     ckv_rd *r = &m->bundle.sections[CKV_SEC_CHAINS];
     const size_t n = r->p == r->end ? 0 : ckv_rd_count(r, 3);
+    if (!has_bytes_for(m, n, 16))
+        return malformed(m, "bundle: more chains than its bytes can name");
     for (size_t i = 0; i < n; i++) {
         ckv_chain_in c = {.lane = (uint32_t)ckv_rd_upto(r, UINT32_MAX),
                           .first = CKV_NONE,
@@ -73,6 +84,8 @@ static ckv_status read_chains(ckv_import *m)
     if (!ckv_rd_done(r)) return malformed(m, "bundle: chains");
     if (ckv_rd_left(&m->bundle.sections[CKV_SEC_SIGNATURES]) != m->sig_at.len * CKV_SIGNATURE_BYTES)
         return malformed(m, "bundle: signatures");
+    if (!has_bytes_for(m, m->sig_at.len, CKV_SIGNATURE_BYTES))
+        return malformed(m, "bundle: more signatures than its bytes can hold");
     return CKV_OK;
 }
 
@@ -80,6 +93,8 @@ static ckv_status read_outside(ckv_import *m)
 {
     ckv_rd *r = &m->bundle.sections[CKV_SEC_OUTSIDE];
     const size_t n = r->p == r->end ? 0 : ckv_rd_count(r, 33);
+    if (!has_bytes_for(m, n, 32))
+        return malformed(m, "bundle: more parents than its bytes can name");
     for (size_t i = 0; i < n; i++) {
         const uint64_t lane = ckv_rd_upto(r, UINT32_MAX);
         const uint8_t *id = ckv_rd_bytes(r, 32);
@@ -90,6 +105,98 @@ static ckv_status read_outside(ckv_import *m)
         CKV_TRY(ckv_id32s_push(&m->outside_ids, x));
     }
     return ckv_rd_done(r) ? CKV_OK : malformed(m, "bundle: outside parents");
+}
+
+/* ---- credit */
+
+ckv_signature ckv_import_signature(const ckv_import *m, uint32_t i)
+{
+    ckv_signature s;
+    memcpy(&s, m->bundle.sections[CKV_SEC_SIGNATURES].p + (size_t)i * CKV_SIGNATURE_BYTES,
+           sizeof s);
+    return s;
+}
+
+bool ckv_import_verify(ckv_import *m, uint32_t at, uint32_t signature)
+{
+    ckv_item_in *item = &m->items.ptr[at];
+    ckv_lane_in *lane = &m->lanes.ptr[m->chains.ptr[item->chain].lane];
+    if (!lane->good) return false;
+    if (item->proof == CKV_PROOF_UNKNOWN) {
+        const ckv_signature s = ckv_import_signature(m, signature);
+        m->doc->n_verified++;
+        item->proof =
+            ckv_verify_change(&s, &lane->author, &m->doc->id, &lane->id, item->seq, &item->id)
+                ? CKV_PROOF_HOLDS
+                : CKV_PROOF_FALSE;
+    }
+    if (item->proof == CKV_PROOF_HOLDS && !lane->checked) {
+        lane->checked = true;
+        lane->good = ckv_key_is_valid(&lane->author);
+    }
+    return item->proof == CKV_PROOF_HOLDS && lane->good;
+}
+
+static uint32_t fingerprint(const ckv_id32 *id)
+{
+    uint32_t print;
+    memcpy(&print, id->b, sizeof print);
+    return print;
+}
+
+/* Whether a change was paid for in this bundle before: if not, it is now. Room was reserved. */
+static bool paid_before(ckv_import *m, uint32_t item)
+{
+    const ckv_id32 *id = &m->items.ptr[item].id;
+    size_t at = SIZE_MAX;
+    for (uint32_t i; (i = ckv_hmap_probe(&m->paid, fingerprint(id), &at)) != CKV_HMAP_NONE;) {
+        if (ckv_id32_eq(&m->items.ptr[i].id, id)) return true;
+    }
+    ckv_hmap_add(&m->paid, fingerprint(id), item);
+    return false;
+}
+
+/* Looks at the signatures whose changes are here by now. What is here already needs none. */
+static ckv_status pay(ckv_import *m)
+{
+    CKV_TRY(ckv_hmap_reserve(&m->paid, m->claims.len));
+    for (size_t k = 0; k < m->claims.len; k++) {
+        const ckv_claim_in claim = m->claims.ptr[k];
+        const ckv_item_in *item = &m->items.ptr[claim.item];
+        ckv_chain_in *chain = &m->chains.ptr[item->chain];
+        uint32_t change;
+        if (item->cut) continue;
+        const ckv_status s = ckv_ids_find(&m->doc->graph.ids, &item->id, &change);
+        if (s != CKV_OK && s != CKV_ENOENT) return s;
+        if (s == CKV_ENOENT && !ckv_import_verify(m, claim.item, claim.signature)) continue;
+        if (paid_before(m, claim.item)) continue;
+        m->credit -= claim.cost - chain->paid;
+        chain->paid = claim.cost;
+    }
+    m->claims.len = 0;
+    return CKV_OK;
+}
+
+/* The newest item costs so much beyond what it came with. */
+static ckv_status charge(ckv_import *m, uint64_t cost)
+{
+    const uint32_t at = (uint32_t)m->items.len - 1;
+    ckv_chain_in *chain = &m->chains.ptr[m->items.ptr[at].chain];
+    const uint64_t most =
+        m->n_bytes > CKV_IMPORT_CREDIT / 64 ? (uint64_t)m->n_bytes * 64 : CKV_IMPORT_CREDIT;
+    chain->cost += cost;
+    m->credit += cost;
+    if (chain->n_read < chain->n_sigs &&
+        m->sig_at.ptr[chain->sigs + chain->n_read] == chain->n - 1) {
+        const ckv_claim_in claim = {chain->cost, chain->sigs + chain->n_read++, at};
+        CKV_TRY(ckv_claims_in_push(&m->claims, claim));
+    }
+    if (m->credit <= m->look_at) return CKV_OK;
+    CKV_TRY(pay(m));
+    if (m->credit > most) return malformed(m, "bundle: claims more than its signatures cover");
+    m->look_at = m->credit + most / 16 > most ? most : m->credit + most / 16;
+    if (m->look_at < most / 2) m->look_at = most / 2;
+    return CKV_OK;
 }
 
 /* A column of (value, repeat) pairs. */
@@ -319,8 +426,8 @@ static ckv_status read_items(ckv_import *m)
         if (r.status != CKV_OK) return malformed(m, "bundle: slices");
     }
     CKV_TRY(open_parents(m, &cols, n_columns));
-    CKV_TRY(ckv_items_in_reserve(&m->items, (size_t)n_changes));
-    CKV_TRY(ckv_id32s_reserve(&m->parents, 1)); /* never NULL */
+    CKV_TRY(ckv_claims_in_reserve(&m->claims, 1)); /* never NULL */
+    CKV_TRY(ckv_id32s_reserve(&m->parents, 1));    /* never NULL */
     while (slices->p < slices->end) {
         const uint32_t chain_no = (uint32_t)ckv_rd_varint(slices);
         const uint8_t form = ckv_rd_u8(slices);
@@ -344,8 +451,12 @@ static ckv_status read_items(ckv_import *m)
             if (columns && (chain->seq > CKV_MAX_SEQ || (chain->seq == 0 && chain->n)))
                 return malformed(m, "bundle: slices");
             const bool was_broken = chain->broken;
+            const size_t before = ckv_columns_left(&m->columns) + ckv_rd_left(cols.messages);
             CKV_TRY(columns ? read_column_change(m, &cols, chain, &item, ordinal)
                             : read_raw_change(m, chain, &item));
+            const size_t came_with =
+                columns ? before - ckv_columns_left(&m->columns) - ckv_rd_left(cols.messages)
+                        : item.body_len;
             if (chain->n == 0) chain->first_prev = chain->prev;
             if (was_broken) item.state = CKV_ITEM_REFUSED, item.why = chain->why, item.cut = true;
             chain->started = true;
@@ -357,7 +468,9 @@ static ckv_status read_items(ckv_import *m)
                 m->items.ptr[chain->last].next = ordinal;
             chain->last = ordinal;
             chain->n++;
-            ckv_items_in_put(&m->items, item);
+            CKV_TRY(ckv_items_in_push(&m->items, item));
+            CKV_TRY(charge(m, sizeof item + 32 * (uint64_t)item.n_parents +
+                                  (item.body_len > came_with ? item.body_len - came_with : 0)));
         }
         if (columns && !ckv_columns_slice_done(&m->columns))
             return malformed(m, "bundle: a run reaches over its slice");
@@ -401,6 +514,7 @@ ckv_status ckv_bundle_doc_id(const uint8_t *data, size_t n_bytes, ckv_id32 *out,
 ckv_status ckv_import_read(ckv_import *m, const uint8_t *data, size_t n_bytes)
 {
     m->n_bytes = n_bytes;
+    m->look_at = CKV_IMPORT_CREDIT / 2;
     CKV_TRY(ckv_bundle_open(&m->bundle, m->doc->env.alloc, data, n_bytes, m->err));
     if (!ckv_id32_eq(&m->bundle.head.doc, &m->doc->id))
         return malformed(m, "a bundle of another document");
@@ -437,7 +551,9 @@ ckv_import ckv_import_init(ckv_doc *doc, ckv_report *report, ckv_err *err)
                         .outside_ids = {.a = a},
                         .parents = {.a = a},
                         .bodies = ckv_buf_init(a),
-                        .columns = {.cur = {.a = a}, .ops = {.a = a}, .table = ckv_buf_init(a)}};
+                        .claims = {.a = a},
+                        .paid = ckv_hmap_init(a, (uint32_t)doc->inbox.secret),
+                        .columns = {.cur = {.a = a}, .table = ckv_buf_init(a)}};
 }
 
 void ckv_import_fini(ckv_import *m)
@@ -453,6 +569,8 @@ void ckv_import_fini(ckv_import *m)
     ckv_id32s_fini(&m->outside_ids);
     ckv_id32s_fini(&m->parents);
     ckv_buf_fini(&m->bodies);
+    ckv_claims_in_fini(&m->claims);
+    ckv_hmap_fini(&m->paid);
 }
 
 ckv_status ckv_bundle_check(ckv_doc *doc, const uint8_t *data, size_t n_bytes, ckv_err *err)

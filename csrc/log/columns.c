@@ -25,7 +25,7 @@ static bool has_place(ckv_op_kind kind)
 static ckv_status make_cur(ckv_i64s *cur, size_t n_lanes)
 {
     CKV_TRY(ckv_i64s_reserve(cur, n_lanes + 1));
-    while (cur->len <= n_lanes) ckv_i64s_put(cur, (ckv_i64s_item){0});
+    while (cur->len <= n_lanes) ckv_i64s_put(cur, (ckv_i64s_item){.v = 0});
     return CKV_OK;
 }
 
@@ -66,25 +66,25 @@ static void put_holder(ckv_columns_out *c, ckv_spot s, int64_t base)
 static void flush(ckv_columns_out *c)
 {
     ckv_column_op *r = &c->run;
-    int64_t *cur = &c->cur.ptr[0].v;
+    ckv_i64s_item *cur = c->cur.ptr;
     if (r->n == 0) return;
     const unsigned a = class_of(c, r->left), b = class_of(c, r->right),
                    code = is_other(r->kind) ? CODE_OTHER : r->kind;
     ckv_buf_u8(&c->col[KINDS], (uint8_t)(code | a << 3 | b << 5 | (unsigned)c->rev << 7));
     ckv_buf_varint(&c->col[COUNTS], r->n);
     if (has_place(r->kind)) {
-        put_spot(c, LEFT, r->left, a ? cur[r->left.lane] : 0);
+        put_spot(c, LEFT, r->left, a ? cur[r->left.lane].v : 0);
         if (b)
             put_spot(c, RIGHT, r->right,
-                     a && r->left.lane == r->right.lane ? r->left.off : cur[r->right.lane]);
-        if (r->kind == CKV_OP_MOVE || (!a && !b)) put_holder(c, r->holder, cur[r->holder.lane]);
+                     a && r->left.lane == r->right.lane ? r->left.off : cur[r->right.lane].v);
+        if (r->kind == CKV_OP_MOVE || (!a && !b)) put_holder(c, r->holder, cur[r->holder.lane].v);
     } else if (r->kind == CKV_OP_DELETE) {
-        put_spot(c, TARGETS, (ckv_spot){r->left.lane, r->left.off + r->n - 1}, cur[r->left.lane]);
-        cur[r->left.lane] = r->left.off - 1;
+        put_spot(c, TARGETS, (ckv_spot){r->left.lane, r->left.off + r->n - 1}, cur[r->left.lane].v);
+        cur[r->left.lane].v = r->left.off - 1;
     } else if (a) {
-        put_spot(c, TARGETS, r->left, cur[r->left.lane]);
+        put_spot(c, TARGETS, r->left, cur[r->left.lane].v);
     }
-    if (ckv_op_makes_items(r->kind)) cur[c->own] = c->own_end - 1;
+    if (ckv_op_makes_items(r->kind)) cur[c->own].v = c->own_end - 1;
     r->n = 0;
 }
 
@@ -147,7 +147,7 @@ ckv_status ckv_columns_in_init(ckv_columns_in *c, ckv_alloc a, const ckv_rd *col
 {
     size_t n_chars;
     uint32_t max;
-    *c = (ckv_columns_in){.cur = {.a = a}, .ops = {.a = a}, .table = ckv_buf_init(a)};
+    *c = (ckv_columns_in){.cur = {.a = a}, .table = ckv_buf_init(a)};
     memcpy(c->col, columns, sizeof c->col);
     const ckv_rd *text = &c->col[TEXT];
     if (ckv_rd_left(text) && !ckv_utf8_valid(text->p, ckv_rd_left(text), &n_chars, &max))
@@ -159,8 +159,14 @@ ckv_status ckv_columns_in_init(ckv_columns_in *c, ckv_alloc a, const ckv_rd *col
 void ckv_columns_in_fini(ckv_columns_in *c)
 {
     ckv_i64s_fini(&c->cur);
-    ckv_column_ops_fini(&c->ops);
     ckv_buf_fini(&c->table);
+}
+
+size_t ckv_columns_left(const ckv_columns_in *c)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < CKV_N_COLUMNS; i++) n += ckv_rd_left(&c->col[i]);
+    return n;
 }
 
 bool ckv_columns_slice_done(const ckv_columns_in *c) { return c->left_in_run == 0; }
@@ -228,7 +234,7 @@ static bool get_key(ckv_columns_in *c, ckv_column_op *op)
 static bool next_run(ckv_columns_in *c, uint32_t own)
 {
     ckv_column_op *r = &c->run;
-    int64_t *cur = &c->cur.ptr[0].v;
+    ckv_i64s_item *cur = c->cur.ptr;
     const uint8_t k = ckv_rd_u8(&c->col[KINDS]);
     const uint64_t n = ckv_rd_upto(&c->col[COUNTS], UINT32_MAX - 1);
     const unsigned code = k & 7, a = k >> 3 & 3, b = k >> 5 & 3;
@@ -243,9 +249,9 @@ static bool next_run(ckv_columns_in *c, uint32_t own)
     if (!get_lane(c, a, own, &r->left) || !get_lane(c, b, own, &r->right)) return false;
     if ((c->rev && r->kind != CKV_OP_DELETE) || (b && !has_place(r->kind))) return false;
     if (has_place(r->kind)) {
-        if (a && !get_off(&c->col[LEFT], cur[r->left.lane], &r->left.off)) return false;
+        if (a && !get_off(&c->col[LEFT], cur[r->left.lane].v, &r->left.off)) return false;
         if (b && !get_off(&c->col[RIGHT],
-                          a && r->left.lane == r->right.lane ? r->left.off : cur[r->right.lane],
+                          a && r->left.lane == r->right.lane ? r->left.off : cur[r->right.lane].v,
                           &r->right.off))
             return false;
         if (r->kind == CKV_OP_MOVE) return r->n == 1 && get_holder(c, own, &r->holder);
@@ -253,13 +259,14 @@ static bool next_run(ckv_columns_in *c, uint32_t own)
     }
     if (r->kind == CKV_OP_DELETE) {
         int64_t last;
-        if (!a || !get_off(&c->col[TARGETS], cur[r->left.lane], &last) || last + 1 < (int64_t)r->n)
+        if (!a || !get_off(&c->col[TARGETS], cur[r->left.lane].v, &last) ||
+            last + 1 < (int64_t)r->n)
             return false;
         r->left.off = last + 1 - r->n;
-        cur[r->left.lane] = r->left.off - 1;
+        cur[r->left.lane].v = r->left.off - 1;
         return true;
     }
-    if (r->n != 1 || (a && !get_off(&c->col[TARGETS], cur[r->left.lane], &r->left.off)))
+    if (r->n != 1 || (a && !get_off(&c->col[TARGETS], cur[r->left.lane].v, &r->left.off)))
         return false;
     if (code == CODE_OTHER && !a) return false;
     if (r->kind == CKV_OP_COUNT) {
@@ -309,7 +316,7 @@ static bool needs_table(const ckv_column_change *change, ckv_spot s)
            parent_with_lane(change, s.lane) == change->n_parents;
 }
 
-static bool name(const ckv_columns_in *c, const ckv_column_change *change, const ckv_id32 *lanes,
+static bool name(ckv_columns_in *c, const ckv_column_change *change, const ckv_id32 *lanes,
                  ckv_spot s, int64_t own_off, ckv_ref *ref)
 {
     *ref = (ckv_ref){CKV_REF_NONE, 0};
@@ -324,13 +331,20 @@ static bool name(const ckv_columns_in *c, const ckv_column_change *change, const
     ref->value = (uint32_t)s.off;
     ref->code = CKV_REF_PARENT + i;
     if (i < change->n_parents) return true;
-    const uint8_t *p = bsearch(&lanes[s.lane], c->table.ptr, c->table.len / 32, 32, ckv_id32_order);
-    ref->code += (uint32_t)((size_t)(p - c->table.ptr) / 32);
+    ckv_i64s_item *const in = &c->cur.ptr[s.lane];
+    if (in->named != c->n_tables) {
+        const uint8_t *p =
+            bsearch(&lanes[s.lane], c->table.ptr, c->table.len / 32, 32, ckv_id32_order);
+        if (!p) return false; /* what was looked at ahead did not come */
+        in->named = c->n_tables;
+        in->index = (uint32_t)((size_t)(p - c->table.ptr) / 32);
+    }
+    ref->code += in->index;
     return true;
 }
 
 /* Appends an operation, its references named. off: the own lane's next item. */
-static bool put_op(const ckv_columns_in *c, const ckv_column_change *change, const ckv_id32 *lanes,
+static bool put_op(ckv_columns_in *c, const ckv_column_change *change, const ckv_id32 *lanes,
                    const ckv_column_op *o, int64_t off, ckv_buf *out)
 {
     ckv_body_op op = {.kind = o->kind,
@@ -366,6 +380,50 @@ static bool next_op(ckv_columns_in *c, const ckv_column_change *change, uint32_t
     return true;
 }
 
+/* A lane of the bundle that goes into the table, once, unless it is the own or a parent's. */
+static void note_lane(ckv_columns_in *c, const ckv_column_change *change, const ckv_id32 *lanes,
+                      uint32_t lane)
+{
+    if (c->cur.ptr[lane].table == c->n_tables) return;
+    c->cur.ptr[lane].table = c->n_tables;
+    if (needs_table(change, (ckv_spot){lane, 0})) ckv_buf_bytes(&c->table, &lanes[lane], 32);
+}
+
+/* Collects the table: the lanes of op, which was just cut, and of the `left` single operations behind it, whose kinds and lanes are looked at
+ * ahead. Whether all is well with them is found out when they are read. */
+static void make_table(ckv_columns_in *c, const ckv_column_change *change, const ckv_id32 *lanes,
+                       const ckv_column_op *op, uint32_t left)
+{
+    ckv_rd kinds = c->col[KINDS], counts = c->col[COUNTS], others = c->col[LANES],
+           holders = c->col[HOLDERS];
+    const ckv_spot spots[3] = {op->left, op->right, op->holder};
+    c->n_tables++;
+    for (int i = 0; i < 3; i++) {
+        if (spots[i].lane != CKV_NO_LANE) note_lane(c, change, lanes, spots[i].lane);
+    }
+    left -= c->left_in_run < left ? c->left_in_run : left; /* the same lanes again */
+    while (left) {
+        const uint8_t k = ckv_rd_u8(&kinds);
+        const uint64_t n = ckv_rd_upto(&counts, UINT32_MAX - 1);
+        const unsigned class[2] = {k >> 3 & 3, k >> 5 & 3};
+        const ckv_op_kind kind = (ckv_op_kind)(k & 7);
+        if (kinds.status != CKV_OK || n == 0) return;
+        for (int i = 0; i < 2; i++) {
+            if (class[i] != CLASS_OTHER) continue;
+            const uint64_t lane = ckv_rd_varint(&others);
+            if (others.status != CKV_OK || lane + 1 >= c->cur.len) return;
+            note_lane(c, change, lanes, (uint32_t)lane);
+        }
+        if (kind == CKV_OP_MOVE || (has_place(kind) && !class[0] && !class[1])) {
+            const uint64_t lane = ckv_rd_varint(&holders);
+            ckv_rd_varint(&holders);
+            if (holders.status != CKV_OK || lane > c->cur.len - 1) return;
+            if (lane) note_lane(c, change, lanes, (uint32_t)lane - 1);
+        }
+        left -= n < left ? (uint32_t)n : left;
+    }
+}
+
 /* Puts a head with a table in the place of the one at [start, ops) without, before the operations that stand there. */
 static ckv_status put_table(ckv_columns_in *c, const ckv_body_head *plain, size_t start, size_t ops,
                             ckv_buf *out)
@@ -389,10 +447,8 @@ static ckv_status put_table(ckv_columns_in *c, const ckv_body_head *plain, size_
 ckv_status ckv_columns_body(ckv_columns_in *c, const ckv_column_change *change,
                             const ckv_id32 *lanes, ckv_buf *out)
 {
-    int64_t off = *change->own_off, from = off;
+    int64_t off = *change->own_off;
     const size_t start = out->len;
-    c->ops.len =
-        0; /* operations from the first on that needs the table, which is known when all are read */
     ckv_buf_clear(&c->table);
     ckv_body_begin(out, &change->head);
     const size_t ops = out->len;
@@ -401,23 +457,13 @@ ckv_status ckv_columns_body(ckv_columns_in *c, const ckv_column_change *change,
         const int64_t before = off;
         if (!next_op(c, change, left, &off, &op)) return CKV_ECORRUPT;
         left -= op.n;
-        const ckv_spot spots[3] = {op.left, op.right, op.holder};
-        for (int i = 0; i < 3; i++) {
-            if (needs_table(change, spots[i])) ckv_buf_bytes(&c->table, &lanes[spots[i].lane], 32);
+        if (c->table.len == 0 && (needs_table(change, op.left) || needs_table(change, op.right) ||
+                                  needs_table(change, op.holder))) {
+            make_table(c, change, lanes, &op, left);
+            if (c->table.status != CKV_OK) return c->table.status;
+            CKV_TRY(put_table(c, &change->head, start, ops, out));
         }
-        if (c->table.len) {
-            if (c->ops.len == 0) from = before;
-            CKV_TRY(ckv_column_ops_push(&c->ops, op));
-        } else if (!put_op(c, change, lanes, &op, before, out)) {
-            return CKV_ECORRUPT;
-        }
-    }
-    if (c->table.status != CKV_OK) return c->table.status;
-    if (c->table.len) CKV_TRY(put_table(c, &change->head, start, ops, out));
-    for (size_t i = 0; i < c->ops.len; i++) {
-        const ckv_column_op *o = &c->ops.ptr[i];
-        if (!put_op(c, change, lanes, o, from, out)) return CKV_ECORRUPT;
-        if (ckv_op_makes_items(o->kind)) from += o->n;
+        if (!put_op(c, change, lanes, &op, before, out)) return CKV_ECORRUPT;
     }
     *change->own_off = off;
     return out->status;

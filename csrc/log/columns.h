@@ -32,8 +32,11 @@ typedef struct ckv_column_op {
 } ckv_column_op;
 CKV_VEC(ckv_column_ops, ckv_column_op);
 
-typedef struct ckv_i64s_item {
+typedef struct ckv_i64s_item { /* of each lane */
     int64_t v;
+    uint32_t table,
+        named; /* reading: the last table that has it; the one in which it stands at `index` */
+    uint32_t index;
 } ckv_i64s_item;
 CKV_VEC(ckv_i64s, ckv_i64s_item);
 
@@ -62,8 +65,8 @@ void ckv_columns_end_slice(
 typedef struct ckv_columns_in {
     ckv_rd col[CKV_N_COLUMNS];
     ckv_i64s cur;
-    ckv_column_ops ops; /* of the change that is being written */
-    ckv_buf table;
+    ckv_buf table; /* ids */
+    uint32_t n_tables;
     bool ascii;
     /* the run that is being cut */
     ckv_column_op run;
@@ -87,6 +90,7 @@ void ckv_columns_in_fini(ckv_columns_in *c);
 /* Appends the canonical body of the next change. CKV_ECORRUPT: the columns do not fit. */
 CKV_NODISCARD ckv_status ckv_columns_body(ckv_columns_in *c, const ckv_column_change *change,
                                           const ckv_id32 *lanes, ckv_buf *out);
+size_t ckv_columns_left(const ckv_columns_in *c);     /* bytes that were not read yet */
 bool ckv_columns_slice_done(const ckv_columns_in *c); /* no run is open */
 bool ckv_columns_done(const ckv_columns_in *c);       /* everything was read */
 

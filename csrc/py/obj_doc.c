@@ -644,13 +644,31 @@ static PyObject *Doc_stats(PyObject *op, PyObject *ignored)
         const char *name;
         uint64_t value;
     } rows[] = {
-        {"changes", t.changes},   {"ops", t.ops},
-        {"items", t.items},       {"spans", t.spans},
-        {"lanes", t.lanes},       {"heads", t.heads},
-        {"void", t.voids},        {"waiting", t.waiting},
-        {"later", t.later},       {"waiting_bytes", t.waiting_bytes},
-        {"evicted", t.evicted},   {"equivocations", t.equivocations},
-        {"verified", t.verified}, {"signatures", t.signatures},
+        {"changes", t.changes},
+        {"ops", t.ops},
+        {"items", t.items},
+        {"items_limit", t.items_limit},
+        {"spans", t.spans},
+        {"lanes", t.lanes},
+        {"branches", t.branches},
+        {"heads", t.heads},
+        {"void", t.voids},
+        {"void_bytes", t.void_bytes},
+        {"waiting", t.waiting},
+        {"later", t.later},
+        {"waiting_bytes", t.waiting_bytes},
+        {"waiting_limit", t.waiting_limit},
+        {"lane_waiting", t.lane_waiting},
+        {"lane_waiting_limit", t.lane_waiting_limit},
+        {"peer_waiting", t.peer_waiting},
+        {"peer_waiting_limit", t.peer_waiting_limit},
+        {"evicted", t.evicted},
+        {"refused", t.refused},
+        {"tips", t.tips},
+        {"tips_limit", t.tips_limit},
+        {"equivocations", t.equivocations},
+        {"verified", t.verified},
+        {"signatures", t.signatures},
         {"memory", t.memory},
     };
     PyObject *result = PyDict_New();
@@ -755,10 +773,19 @@ PyDoc_STRVAR(merge_doc,
              "(True, 1)");
 PyDoc_STRVAR(stats_doc,
              "stats($self, /)\n--\n\n"
-             "Counts and sizes, as a dict of ints; `memory` and `waiting_bytes` in bytes.\n\n"
+             "Counts and sizes, as a dict of ints. What is bounded stands beside its bound, `x` "
+             "beside `x_limit`.\n\n"
+             "`waiting` and `later` count changes; `waiting_bytes` are the bytes of both, "
+             "`lane_waiting` and\n"
+             "`peer_waiting` those of the lane and of the peer that use most. `tips` is of the "
+             "lane that has\n"
+             "most. `evicted` (from what waits), `refused` and `verified` count since this object "
+             "was made.\n"
+             "`memory` and `void_bytes` are bytes.\n\n"
              ">>> import crdtkv as ck\n"
-             ">>> ck.Doc().stats()['changes']\n"
-             "0");
+             ">>> stats = ck.Doc().stats()\n"
+             ">>> stats['changes'], stats['waiting_limit'], stats['tips'], stats['tips_limit']\n"
+             "(0, 33554432, 0, 1024)");
 
 PyDoc_STRVAR(
     get_doc,

@@ -81,7 +81,7 @@ static void drop(ckv_session *s)
 {
     if (s->comparing) ckv_recon_fini(&s->recon);
     s->comparing = false;
-    ckv_peer_fini(&s->peer);
+    ckv_peer_fini(&s->peer, s->doc);
     promises_fini(&s->promises);
     s->n_promised = 0;
     ckv_buf_fini(&s->our_later);

@@ -1,5 +1,5 @@
 /* Bundles of a document whose id is 32 times 0x2a. An input is a bundle, or only the payload of one (what does not begin with CKB):
- * frame and checksum are made here, so that mutations get past them. doc/import.c stands here once more, with a verifier that believes
+ * frame and checksum are made here, so that mutations get past them. doc/import.c and doc/unpack.c stand here once more, with a verifier that believes
  * every signature that does not begin with 0xee: ids change with each mutation, and honest signatures would keep everything out.
  *
  * What went in must pass ckv_doc_check, be known when it comes again, and come out as a bundle from which a second replica gets the same.
@@ -22,11 +22,19 @@ static bool believes(const ckv_signature *s, const ckv_id32 *author, const ckv_i
     return s->b[0] != 0xee || ckv_verify_change(s, author, doc, lane, seq, id);
 }
 
-#define ckv_verify_change believes
-#define ckv_doc_apply     fuzz_apply
-#define ckv_report_init   fuzz_report_init
-#define ckv_report_fini   fuzz_report_fini
+#define ckv_verify_change    believes
+#define ckv_doc_apply        fuzz_apply
+#define ckv_report_init      fuzz_report_init
+#define ckv_report_fini      fuzz_report_fini
+#define ckv_import_init      fuzz_import_init
+#define ckv_import_fini      fuzz_import_fini
+#define ckv_import_read      fuzz_import_read
+#define ckv_import_verify    fuzz_import_verify
+#define ckv_import_signature fuzz_import_signature
+#define ckv_bundle_check     fuzz_bundle_check
+#define ckv_bundle_doc_id    fuzz_bundle_doc_id
 #include "doc/import.c"
+#include "doc/unpack.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes);
 

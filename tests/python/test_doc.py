@@ -1,3 +1,4 @@
+import contextlib
 import copy
 import itertools
 import json
@@ -6,6 +7,7 @@ import pickle
 from collections.abc import Mapping, MutableMapping
 
 import pytest
+import xxhash
 
 import crdtkv as ck
 
@@ -633,6 +635,33 @@ def test_stats():
     ]
     assert set(names) <= set(stats) and all(type(n) is int for n in stats.values())
     assert stats["changes"] == stats["lanes"] == stats["heads"] == 1 and stats["ops"] == 7 and stats["memory"] > 0
+    assert stats["tips"] == stats["branches"] == 1 and stats["refused"] == stats["void_bytes"] == 0
+    bounded = {name.removesuffix("_limit") for name in stats if name.endswith("_limit")}
+    assert bounded == {"items", "waiting", "lane_waiting", "peer_waiting", "tips"}
+    mib = 1 << 20
+    limits = [stats[f"{name}_limit"] for name in ("waiting", "lane_waiting", "peer_waiting", "tips")]
+    assert limits == [32 * mib, 8 * mib, 4 * mib, 1024]
+
+
+def test_stats_of_what_waits_and_what_was_refused():
+    doc = ck.Doc()
+    doc["a"] = 1
+    first = doc.commit()
+    doc["b"] = 2
+    doc.commit()
+    other = ck.Doc(id=doc.id)
+    assert other.apply(doc.export(since=[first.id])).waiting == tuple(doc.heads)
+    stats = other.stats()
+    assert stats["waiting"] == 1 and stats["refused"] == 0
+    assert stats["lane_waiting"] == stats["waiting_bytes"] > 0 == stats["peer_waiting"]
+    bundle, refused = doc.export(), 0
+    for at in range(40, len(bundle) - 8):
+        damaged = bundle[:at] + bytes([bundle[at] ^ 1]) + bundle[at + 1 : -8]
+        damaged += xxhash.xxh3_64_intdigest(damaged).to_bytes(8, "little")
+        with contextlib.suppress(ck.DecodeError):
+            refused += len(other.apply(damaged).refused)
+        assert other.stats()["refused"] == refused
+    assert refused > 64
 
 
 def test_to_py_is_plain():
