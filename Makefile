@@ -3,6 +3,7 @@
 ## demo        two honest replicas and a liar on your screen; TRACE=file replays an editing trace
 ## test        everything: Python suite, C tests, house rules. ARGS="-k text -x" goes to pytest
 ## slow        the tests that `test` leaves out
+## sim         networks of replicas, liars and faults: SEEDS=n FROM=seed JOBS=n; says what happened, replays what failed
 ## dev         the extension with asserts on and warnings as errors, in seconds; then use .venv/bin/pytest
 ## ctest       the C core without Python: tests/c and the fuzz corpora
 ## asan tsan   the same under AddressSanitizer + UBSan, or ThreadSanitizer
@@ -46,6 +47,12 @@ demo: .venv/base
 test slow: .venv/test
 	@$(EXTENSION)
 	@$(PY) -m pytest $(if $(filter slow,$@),-m slow) $(ARGS)
+
+SEEDS ?= 1000
+FROM ?= 0
+sim: .venv/test
+	@$(EXTENSION)
+	@$(PY) tests/property/simulate.py --seeds $(SEEDS) --first $(FROM) --jobs $(JOBS) $(ARGS)
 
 dev: .venv/test
 	@CRDTKV_DEV=1 $(EXTENSION)
@@ -111,7 +118,7 @@ cbench: .venv/ready
 	@$(PY) benchmarks/flat.py
 	@for bench in $(or $(B),$(BENCHES)); do build/c/bench/$$bench $(ARGS) || exit 1; done
 
-.PHONY: help demo test slow dev asan-py cov bench floors format lint clean ctest asan tsan fuzz mutate cbench build run benches
+.PHONY: help demo test slow dev asan-py cov bench floors format lint clean ctest asan tsan fuzz mutate cbench build run benches sim
 
 FLAVOUR ?= test
 O := build/c/$(FLAVOUR)

@@ -37,6 +37,23 @@ void ckv_random_bytes(void *ctx, uint8_t *out, size_t n_bytes)
     randombytes_buf(out, n_bytes);
 }
 
+void ckv_stream_bytes(void *stream, uint8_t *out, size_t n_bytes)
+{
+    ckv_stream *const s = stream;
+    while (n_bytes > 0) {
+        uint8_t m[40];
+        ckv_id32 block;
+        const size_t n = n_bytes < sizeof block ? n_bytes : sizeof block;
+        memcpy(m, s->seed, 32);
+        for (int i = 0; i < 8; i++) m[32 + i] = (uint8_t)(s->n_blocks >> 8 * i);
+        ckv_digest(&block, "crdtkv-stream", m, sizeof m);
+        memcpy(out, &block, n);
+        s->n_blocks++;
+        out += n;
+        n_bytes -= n;
+    }
+}
+
 ckv_id32 ckv_lane_id(const ckv_id32 *doc, const ckv_id32 *author, const uint8_t nonce[16])
 {
     uint8_t m[80];

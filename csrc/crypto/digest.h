@@ -20,6 +20,14 @@ void ckv_digest_change(ckv_id32 *out, const ckv_id32 *lane, const void *header, 
 uint64_t ckv_siphash(const uint8_t key[16], const void *data, size_t n_bytes);
 void ckv_random_bytes(void *ctx, uint8_t *out, size_t n_bytes); /* the system's; ctx is ignored */
 
+/* Bytes that look random and follow from a seed, the same everywhere: block k is H("crdtkv-stream", seed, k).
+ * For simulations, which replay. Nothing secret may come from it. */
+typedef struct ckv_stream {
+    uint8_t seed[32];
+    uint64_t n_blocks; /* drawn so far */
+} ckv_stream;
+void ckv_stream_bytes(void *stream, uint8_t *out, size_t n_bytes);
+
 ckv_id32 ckv_lane_id(const ckv_id32 *doc, const ckv_id32 *author, const uint8_t nonce[16]);
 ckv_id32 ckv_founded_doc_id(const ckv_id32 *founder, const uint8_t nonce[16]);
 ckv_id32 ckv_body_hash(const void *body, size_t n_bytes);

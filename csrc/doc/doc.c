@@ -102,6 +102,14 @@ void ckv_doc_free(ckv_doc *d)
     ckv_release(a, d, sizeof *d);
 }
 
+void ckv_doc_seed(ckv_doc *doc, const uint8_t seed[32])
+{
+    doc->stream = (ckv_stream){.n_blocks = 0};
+    memcpy(doc->stream.seed, seed, 32);
+    doc->env.random = ckv_stream_bytes;
+    doc->env.random_ctx = &doc->stream;
+}
+
 const ckv_id32 *ckv_doc_id(const ckv_doc *doc) { return &doc->id; }
 
 /* ---- notes on changes */

@@ -90,6 +90,9 @@ typedef struct ckv_change_info {
 
 /* The next change opens a new lane. For a process that was forked: parent and child must not go on with the same one. */
 void ckv_doc_leave_lane(ckv_doc *doc);
+/* What is drawn from now on, the nonces of lanes, follows from a seed. For simulations, which replay: two replicas of one identity
+ * with one seed would open the same lane. */
+void ckv_doc_seed(ckv_doc *doc, const uint8_t seed[32]);
 /* The next change goes on with a lane that is here already. That is lying, unless nobody else does: for tests and demonstrations.
  * CKV_ENOENT: no such lane, one that forked, or not of this document's identity. */
 CKV_NODISCARD ckv_status ckv_doc_go_on_with_lane(ckv_doc *doc, const ckv_id32 *lane);

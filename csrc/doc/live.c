@@ -230,6 +230,7 @@ static ckv_status read_run(ckv_live *live, ckv_import *m, ckv_rd *r)
     memcpy(lane.nonce, track->nonce, 16);
     lane.number = ckv_lanes_find(&m->doc->graph.lanes, &lane.id);
     lane.good = true; /* the id was computed */
+    lane.checked = lane.number != CKV_NONE;
     ckv_chain_in c = {.lane = (uint32_t)m->lanes.len,
                       .first = first,
                       .started = true,

@@ -71,6 +71,7 @@ CKV_VEC(ckv_floors, ckv_floor);
 
 struct ckv_doc {
     ckv_env env;
+    ckv_stream stream; /* where env.random draws from once ckv_doc_seed was called */
     ckv_identity identity;
     ckv_id32 id;
     bool has_founder;

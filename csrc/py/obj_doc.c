@@ -575,6 +575,18 @@ static PyObject *Doc_go_on_with_lane(PyObject *op, PyObject *arg)
     Py_RETURN_NONE;
 }
 
+/* For simulations: what replays draws nothing from the system. */
+static PyObject *Doc_seed(PyObject *op, PyObject *arg)
+{
+    ckpy_doc *self = DOC(op);
+    ckv_id32 seed;
+    if (ckpy_id_arg(arg, &seed) < 0) return NULL;
+    ckpy_lock_get(&self->lock);
+    ckv_doc_seed(self->core, seed.b);
+    ckpy_lock_put(&self->lock);
+    Py_RETURN_NONE;
+}
+
 static PyObject *Doc_equivocations(PyObject *op, PyObject *ignored)
 {
     (void)ignored;
@@ -829,6 +841,9 @@ static PyMethodDef Doc_methods[] = {
      "_go_on_with_lane($self, lane, /)\n--\n\n"
      "The next change goes on with a lane of this identity. If another replica does so, too, it is "
      "lying:\nfor tests and demonstrations."},
+    {"_seed", Doc_seed, METH_O,
+     "_seed($self, seed, /)\n--\n\n"
+     "From now on the nonces of lanes follow from 32 bytes: for simulations, which replay."},
     {"_open_body", ckpy_forge_open_body, METH_VARARGS,
      "_open_body($self, prev, parents, time, /)\n--\n\n"
      "(n_ops, body) that the open change would have behind these ids; parents are 32 bytes each."},

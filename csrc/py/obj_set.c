@@ -231,6 +231,19 @@ static int local_all(ckpy_handle *h, PyObject *seq, bool add)
     return done < 0 ? -1 : 0;
 }
 
+static int by_content(const void *a, const void *b)
+{
+    const ckv_value *x = a, *y = b;
+    if (x->tag != y->tag) return x->tag < y->tag ? -1 : 1;
+    if (x->tag == CKV_TAG_INT ||
+        x->tag == CKV_TAG_FLOAT) /* of a float its bits: NaN has no order */
+        return (x->i64 > y->i64) - (x->i64 < y->i64);
+    if (x->tag != CKV_TAG_STR && x->tag != CKV_TAG_BYTES) return 0;
+    const int order = memcmp(x->ptr, y->ptr, x->n_bytes < y->n_bytes ? x->n_bytes : y->n_bytes);
+    return order ? order : (x->n_bytes > y->n_bytes) - (x->n_bytes < y->n_bytes);
+}
+
+/* In order of type and content, since a set gives its members in one that depends on the process. */
 static PyObject *all(PyObject *op, PyObject *iterable, bool add)
 {
     ckpy_handle *h = HANDLE(op);
@@ -253,9 +266,10 @@ static PyObject *all(PyObject *op, PyObject *iterable, bool add)
     }
     if (done == 0 && !h->doc)
         done = local_all(h, seq, add);
-    else if (done == 0 && used)
+    else if (done == 0 && used) {
+        qsort(v, used, sizeof *v, by_content);
         done = run(h, add ? ckv_set_add : ckv_set_discard, v, used) < 0 ? -1 : 0;
-    else if (done == 0)
+    } else if (done == 0)
         done = Set_length(op) < 0 ? -1 : 0;
     PyMem_Free(v);
     Py_DECREF(seq);

@@ -311,19 +311,64 @@ static int add_list(ckpy_flat *f, PyObject *list, unsigned depth)
     return done;
 }
 
+typedef struct stretch {
+    const uint8_t *ptr;
+    size_t n_bytes;
+} stretch;
+
+static int by_bytes(const void *a, const void *b)
+{
+    const stretch *x = a, *y = b;
+    const size_t n = x->n_bytes < y->n_bytes ? x->n_bytes : y->n_bytes;
+    const int order = memcmp(x->ptr, y->ptr, n);
+    return order ? order : (x->n_bytes > y->n_bytes) - (x->n_bytes < y->n_bytes);
+}
+
+/* The order in which a set gives its members depends on the process; what is written must not. ends: n ends of members, behind `start`. */
+static int sort_members(ckv_buf *bytes, size_t start, const size_t *ends, size_t n)
+{
+    stretch *members = PyMem_Malloc(n * sizeof *members);
+    uint8_t *sorted = PyMem_Malloc(bytes->len - start), *out = sorted;
+    const bool room = members && sorted;
+    if (room) {
+        for (size_t i = 0; i < n; i++) {
+            const size_t at = i ? ends[i - 1] : start;
+            members[i] = (stretch){bytes->ptr + at, ends[i] - at};
+        }
+        qsort(members, n, sizeof *members, by_bytes);
+        for (size_t i = 0; i < n; i++) {
+            memcpy(out, members[i].ptr, members[i].n_bytes);
+            out += members[i].n_bytes;
+        }
+        memcpy(bytes->ptr + start, sorted, bytes->len - start);
+    } else {
+        PyErr_NoMemory();
+    }
+    PyMem_Free(members);
+    PyMem_Free(sorted);
+    return room ? 0 : -1;
+}
+
 static int add_set(ckpy_flat *f, PyObject *set, unsigned depth)
 {
     if (begin(f, CKV_TAG_SET, depth) < 0) return -1;
     PyObject *members = PySequence_Tuple(set);
     if (!members) return -1;
     const Py_ssize_t n = PyTuple_GET_SIZE(members);
-    int done = 0;
+    size_t *ends = PyMem_Malloc(((size_t)n + 1) * sizeof *ends);
+    int done = ends ? 0 : -1;
+    if (!ends) PyErr_NoMemory();
     ckv_buf_varint(&f->bytes, (uint64_t)n);
+    const size_t start = f->bytes.len;
     for (Py_ssize_t i = 0; done >= 0 && i < n; i++) {
         PyObject *member = PyTuple_GET_ITEM(members, i);
         done = add_scalar(f, member);
         if (done == 0) done = refuse_type(f, "cannot store ", member, " as a member of a set");
+        ends[i] = f->bytes.len;
     }
+    if (done >= 0 && n > 1 && f->bytes.status == CKV_OK)
+        done = sort_members(&f->bytes, start, ends, (size_t)n);
+    PyMem_Free(ends);
     Py_DECREF(members);
     return done < 0 ? -1 : 0;
 }
