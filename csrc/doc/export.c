@@ -1,6 +1,7 @@
 /* export.c -- a bundle goes out: the changes that one version has and another lacks, in columns wherever they can be rebuilt from them.
  *
- * A change travels raw when it is void, or when a lane that it names has forked: its names then depend on more than the bundle shows.
+ * A change travels raw when it is void, when its time is absurd, or when a lane that it names has forked: its names then depend on
+ * more than the bundle shows.
  * Every branch ends with a signature. Own lanes are signed here; behind a foreign change whose signature lies further on, the headers up
  * to it go along without bodies.
  */
@@ -14,6 +15,9 @@
 
 #define CHUNK                                                                                      \
     65536u /* changes in one bundle of several: its reader needs about 100 bytes for each */
+
+/* A time further off travels raw: the difference of two in columns must fit 64 bits, whatever a liar writes. */
+#define MAX_TIME ((int64_t)1 << 61)
 
 typedef struct chain_out {   /* one branch */
     uint32_t branch, number; /* number: of the chain, CKV_NONE until its first change */
@@ -208,7 +212,7 @@ static ckv_status collect(export *e, ckv_namer *n, uint32_t lv0, uint32_t lv1)
 }
 
 static void put_columns(export *e, chain_out *chain, const ckv_namer *n, uint32_t segment,
-                        uint32_t c, uint32_t n_ops)
+                        uint32_t c, uint32_t n_ops, int64_t time)
 {
     ckv_doc *doc = e->doc;
     const ckv_graph *g = &doc->graph;
@@ -228,8 +232,7 @@ static void put_columns(export *e, chain_out *chain, const ckv_namer *n, uint32_
             ckv_buf_varint(&e->parent_refs, (uint64_t)e->n_outside++ << 1);
         }
     }
-    const int64_t time = ckv_doc_time(doc, c),
-                  delta = (int64_t)((uint64_t)time - (uint64_t)e->time);
+    const int64_t delta = time - e->time;
     uint64_t z = ckv_zigzag(e->delta);
     repeat(&e->sections[CKV_SEC_TIMES], &z, &e->delta_times, ckv_zigzag(delta));
     e->delta = ckv_unzigzag(z);
@@ -295,6 +298,8 @@ static ckv_status put_change(export *e, chain_out *chain, uint32_t segment, uint
 {
     const ckv_graph *g = &e->doc->graph;
     if (e->doc->voids.len && ckv_doc_void(e->doc, c)) return put_raw(e, chain, c, true);
+    const int64_t time = ckv_doc_time(e->doc, c);
+    if (time < -MAX_TIME || time > MAX_TIME) return put_raw(e, chain, c, true);
     name_change(e, chain->branch, segment, c);
     const ckv_namer *n = &e->names;
     bool columns = true;
@@ -304,7 +309,7 @@ static ckv_status put_change(export *e, chain_out *chain, uint32_t segment, uint
     const ckv_status s = columns ? collect(e, &e->names, lv0, lv0 + n_ops) : CKV_EVOID;
     if (s == CKV_EVOID) return put_raw(e, chain, c, true);
     CKV_TRY(s);
-    put_columns(e, chain, n, segment, c, n_ops);
+    put_columns(e, chain, n, segment, c, n_ops, time);
     return CKV_OK;
 }
 

@@ -56,6 +56,13 @@ static uint32_t end_of_lane(const ckv_recon *r, uint32_t i)
     return i;
 }
 
+static uint32_t begin_of_lane(const ckv_recon *r, uint32_t i)
+{
+    const uint64_t lane = r->tips.ptr[i].lane;
+    while (i > 0 && r->tips.ptr[i - 1].lane == lane) i--;
+    return i;
+}
+
 static ckv_status set_had(ckv_recon *r, uint32_t i)
 {
     ckv_tip *t = &r->tips.ptr[i];
@@ -168,10 +175,12 @@ static ckv_status describe(ckv_recon *r, uint64_t lo, uint64_t hi, uint32_t a, u
 {
     const uint32_t n = b - a;
     if (n <= few || end_of_lane(r, a) >= b) return say_tips(r, lo, hi, a, b);
-    const uint32_t parts = n / 8 < CKV_RECON_PARTS ? n / 8 : CKV_RECON_PARTS, size = n / parts;
+    const uint32_t first = a, parts = n / 8 < CKV_RECON_PARTS ? n / 8 : CKV_RECON_PARTS,
+                   size = n / parts;
     while (a < b) {
         uint32_t end = b - a < 2 * size ? b : a + size;
         if (end < b) end = end_of_lane(r, end - 1);
+        if (end == b && a == first) end = begin_of_lane(r, b - 1); /* a part is not the whole */
         const uint64_t bound =
             end < b ? shortest(r->tips.ptr[end - 1].lane, r->tips.ptr[end].lane) : hi;
         CKV_TRY(say_print(r, lo, bound, a, end));
