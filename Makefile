@@ -10,7 +10,7 @@
 ## asan-py     the Python suite with the extension under AddressSanitizer + UBSan
 ## fuzz        libFuzzer: T=name of tests/fuzz/fuzz_<name>.c, S=seconds
 ## mutate      N mutated bundles (1,000,000), from seed CKV_SEED: nothing unsigned enters
-## cov         line coverage of csrc/ by all tests
+## cov ccov    how many branches of csrc/ all tests take, or tests/c alone, and whether that is enough. SHOW="doc/" lists missed ones
 ## bench       against the peers, from Python; ARGS go to benchmarks/run.py
 ## cbench      benchmarks/c; B=name for one of them
 ## floors      who may include whom
@@ -65,12 +65,21 @@ asan-py: .venv/test
 	    ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=1 $(PY) -m pytest -s $(SANITIZED) $(ARGS); \
 	    code=$$?; $(EXTENSION); exit $$code
 
+# What decides about bytes and changes of others must be covered by all tests and by those in C alone: tests/house/coverage.py.
+# A test that includes a file of csrc/ has a copy of its own, which is not counted.
+GATE = $(PY) -m gcovr --merge-mode-functions=separate --filter csrc/ --json build/cov.json
 cov: .venv/test .venv/dev
 	@find build -name '*.gcda' -delete
 	@$(SUB) FLAVOUR=cov run
 	@CRDTKV_COVERAGE=1 $(EXTENSION)
 	@$(PY) -m pytest -q $(SANITIZED) $(ARGS); code=$$?; $(EXTENSION); exit $$code
-	@$(PY) -m gcovr --merge-mode-functions=separate --filter csrc/ build/c/cov build/obj
+	@$(GATE) build/c/cov/csrc build/obj
+	@$(PY) tests/house/coverage.py build/cov.json $(SHOW)
+ccov: .venv/dev
+	@find build/c -name '*.gcda' -delete
+	@$(SUB) FLAVOUR=cov run
+	@$(GATE) build/c/cov/csrc
+	@$(PY) tests/house/coverage.py build/cov.json $(SHOW)
 
 bench: .venv/bench
 	@$(EXTENSION)
@@ -118,7 +127,7 @@ cbench: .venv/ready
 	@$(PY) benchmarks/flat.py
 	@for bench in $(or $(B),$(BENCHES)); do build/c/bench/$$bench $(ARGS) || exit 1; done
 
-.PHONY: help demo test slow dev asan-py cov bench floors format lint clean ctest asan tsan fuzz mutate cbench build run benches sim
+.PHONY: help demo test slow dev asan-py cov bench floors format lint clean ctest asan tsan fuzz mutate cbench build run benches sim ccov
 
 FLAVOUR ?= test
 O := build/c/$(FLAVOUR)
@@ -127,7 +136,7 @@ MODE_test := -O1 -DCKV_DEBUG=1
 MODE_asan := -O1 -DCKV_DEBUG=1 -fsanitize=address,undefined $(SAN)
 MODE_tsan := -O1 -DCKV_DEBUG=1 -fsanitize=thread $(SAN)
 MODE_fuzz := -O1 -DCKV_DEBUG=1 -fsanitize=address,undefined,fuzzer-no-link $(SAN)
-MODE_cov := -O0 -DCKV_DEBUG=1 --coverage
+MODE_cov := -O0 -DCKV_DEBUG=1 --coverage -fprofile-update=atomic
 MODE_bench := -O3 -flto=auto
 FOREIGN_asan := -O1 -fsanitize=address
 FOREIGN_tsan := -O1 -fsanitize=thread

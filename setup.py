@@ -57,7 +57,7 @@ def flags() -> tuple[list[str], list[str], list[str], list[str]]:
         foreign += ["-fsanitize=address"] if "address" in SANITIZE else []
         link += [f"-fsanitize={SANITIZE}"]
     if COVERAGE:
-        ours += ["--coverage"]
+        ours += ["--coverage", "-fprofile-update=atomic"]  # tests have threads
         link += ["--coverage"]
     if sys.platform.startswith("linux"):
         link += ["-Wl,--exclude-libs,ALL"]  # a static libsodium keeps its symbols to itself

@@ -74,7 +74,7 @@ uint64_t ckv_rd_varint_slow(ckv_rd *r)
 {
     uint64_t v = 0;
     const uint8_t *p = r->p;
-    for (unsigned shift = 0; shift < 64; shift += 7) {
+    for (unsigned shift = 0;; shift += 7) { /* at most to 63: there c is 0 or 1, which ends it */
         if (p == r->end) return ckv_rd_fail(r, CKV_ECORRUPT);
         const uint8_t c = *p++;
         if (shift == 63 && c > 1) return ckv_rd_fail(r, CKV_ECORRUPT); /* beyond 2^64 */
@@ -85,7 +85,6 @@ uint64_t ckv_rd_varint_slow(ckv_rd *r)
             return v;
         }
     }
-    return ckv_rd_fail(r, CKV_ECORRUPT);
 }
 
 const uint8_t *ckv_rd_bytes(ckv_rd *r, size_t n)

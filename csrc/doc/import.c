@@ -93,9 +93,8 @@ static ckv_status verify_chain(ckv_import *m, const ckv_chain_in *c)
         item->why = !lane->has_opening ? "the lane's opening is missing"
                     : !lane->good
                         ? "the lane is not that of its opening, or the key is not a valid point"
-                    : c->n_sigs == 0        ? "unsigned"
-                    : k && from == c->first ? "the signature does not hold"
-                                            : "unsigned";
+                    : c->n_sigs && from == c->first ? "the signature does not hold"
+                                                    : "unsigned";
     }
     return CKV_OK;
 }
@@ -112,22 +111,10 @@ static ckv_status report_refusal(ckv_import *m, const ckv_id32 *id, ckv_refusal_
 
 static ckv_refusal_kind kind_of(const char *why)
 {
+    if (strstr(why, "1,024")) return CKV_REFUSED_LIMIT; /* first: it speaks of the signature, too */
     if (strstr(why, "header") || strstr(why, "body")) return CKV_REFUSED_DECODE;
     if (strstr(why, "sign")) return CKV_REFUSED_SIGNATURE;
-    if (strstr(why, "1,024") || strstr(why, "MiB")) return CKV_REFUSED_LIMIT;
     return CKV_REFUSED_OTHER;
-}
-
-static ckv_status note_verdict(ckv_import *m, const ckv_judgement *j, const ckv_id32 *id)
-{
-    switch (j->verdict) {
-    case CKV_APPLIED: ckv_buf_bytes(&m->report->applied, id, 32); return m->report->applied.status;
-    case CKV_VOIDED: ckv_buf_bytes(&m->report->voided, id, 32); return m->report->voided.status;
-    case CKV_REFUSED: return report_refusal(m, id, j->kind, j->reason);
-    case CKV_WAITING:
-    case CKV_LATER: break;
-    }
-    return CKV_OK;
 }
 
 /* Puts a change aside: its header is written out again, canonical as it was. */
@@ -158,6 +145,27 @@ static ckv_status put_aside(ckv_import *m, const ckv_candidate *c, const ckv_jud
     if (!kept) return report_refusal(m, c->id, CKV_REFUSED_LIMIT, "the waiting pool is full");
     ckv_buf_bytes(&m->report->waiting, c->id, 32);
     return m->report->waiting.status;
+}
+
+/* Puts a verdict into the report, and what waits or is for later into the inbox. */
+static ckv_status note_verdict(ckv_import *m, const ckv_candidate *c, const ckv_judgement *j)
+{
+    switch (j->verdict) {
+    case CKV_APPLIED:
+        ckv_buf_bytes(&m->report->applied, c->id, 32);
+        return m->report->applied.status;
+    case CKV_VOIDED: ckv_buf_bytes(&m->report->voided, c->id, 32); return m->report->voided.status;
+    case CKV_REFUSED: return report_refusal(m, c->id, j->kind, j->reason);
+    case CKV_WAITING:
+    case CKV_LATER: return put_aside(m, c, j);
+    }
+    return CKV_OK;
+}
+
+/* In the graph? */
+static bool is_in(const ckv_judgement *j)
+{
+    return j->verdict == CKV_APPLIED || j->verdict == CKV_VOIDED;
 }
 
 /* Judges what waited for `id`, and what waited for that, without recursion. */
@@ -193,13 +201,8 @@ static ckv_status release_waiters(ckv_import *m, const ckv_id32 *id)
                 continue;
             }
             ckv_inbox_release(&doc->inbox, i);
-            if (j.verdict == CKV_LATER) {
-                j.missing = (ckv_id32){{0}};
-                s = put_aside(m, &c, &j);
-            } else {
-                s = note_verdict(m, &j, &l.id);
-                if (s == CKV_OK && j.verdict != CKV_REFUSED) s = ckv_id32s_push(&todo, l.id);
-            }
+            s = note_verdict(m, &c, &j);
+            if (s == CKV_OK && is_in(&j)) s = ckv_id32s_push(&todo, l.id);
             if (s != CKV_OK) break;
         }
     }
@@ -247,15 +250,15 @@ static ckv_status admit_item(ckv_import *m, ckv_item_in *item, const ckv_chain_i
                                   .prev = before ? before->id : chain->first_prev,
                                   .n_parents = item->n_parents,
                                   .parents = m->parents.ptr + item->parents},
-                       .body = m->bodies.ptr ? m->bodies.ptr + item->body : (const uint8_t *)"",
+                       .body =
+                           m->bodies.ptr + item->body, /* not NULL: its header or head is there */
                        .signature = item->signature == CKV_NONE ? NULL : &signature,
                        .lane_no = lane->number,
-                       .prev = before && item->has_prev ? before->change : CKV_NONE};
+                       .prev = before ? before->change : CKV_NONE}; /* unpack linked them */
     ckv_judgement j;
     CKV_TRY(ckv_admit(doc, &c, &j));
-    if (j.verdict == CKV_WAITING || j.verdict == CKV_LATER) return put_aside(m, &c, &j);
-    CKV_TRY(note_verdict(m, &j, &item->id));
-    if (j.verdict == CKV_REFUSED) return CKV_OK;
+    CKV_TRY(note_verdict(m, &c, &j));
+    if (!is_in(&j)) return CKV_OK;
     item->change = j.change;
     lane->number = j.lane_no;
     return release_waiters(m, &item->id);
@@ -306,9 +309,8 @@ static ckv_status keep_cover(ckv_import *m, const ckv_item_in *last, const ckv_i
         return s;
     }
     c.n_bytes = doc->cover_headers.len - c.off;
-    const ckv_cover *next = ckv_doc_cover(doc, c.branch, c.seq);
-    size_t at = next ? (size_t)(next - doc->covers.ptr) : doc->covers.len;
-    while (!next && at > 0 && doc->covers.ptr[at - 1].branch > c.branch) at--;
+    size_t at = doc->covers.len; /* behind those of its branch: `last` was not covered */
+    while (at > 0 && doc->covers.ptr[at - 1].branch > c.branch) at--;
     memmove(doc->covers.ptr + at + 1, doc->covers.ptr + at, (doc->covers.len - at) * sizeof c);
     doc->covers.ptr[at] = c;
     doc->covers.len++;

@@ -143,7 +143,7 @@ ckv_status ckv_live_write(ckv_live *live, ckv_doc *doc, ckv_peer *peer, ckv_buf 
 
 /* ---- in */
 
-static ckv_status malformed(ckv_err *err, const char *text)
+static ckv_status garbled(ckv_err *err, const char *text)
 {
     *err = (ckv_err){CKV_ECORRUPT, 0, text};
     return CKV_ECORRUPT;
@@ -154,11 +154,11 @@ static ckv_status read_track(ckv_live *live, ckv_doc *doc, ckv_rd *r, ckv_track 
 {
     const uint64_t code = ckv_rd_upto(r, 2 * CKV_LIVE_TRACKS - 1);
     ckv_track *s = *out = &live->in[code >> 1];
-    if (!(code & 1)) return s->used ? CKV_OK : malformed(err, "live changes: an empty track");
+    if (!(code & 1)) return s->used ? CKV_OK : garbled(err, "live changes: an empty track");
     const uint8_t *author = ckv_rd_bytes(r, 32), *nonce = ckv_rd_bytes(r, 16);
     const uint32_t seq = (uint32_t)ckv_rd_upto(r, CKV_MAX_SEQ);
     const uint8_t *prev = seq ? ckv_rd_bytes(r, 32) : NULL;
-    if (r->status != CKV_OK) return malformed(err, "live changes: cut short");
+    if (r->status != CKV_OK) return garbled(err, "live changes: cut short");
     *s = (ckv_track){.seq = seq, .used = true};
     memcpy(&s->author, author, 32);
     memcpy(s->nonce, nonce, 16);
@@ -187,7 +187,7 @@ static ckv_status read_change(ckv_import *m, ckv_track *track, uint32_t chain, u
     const uint8_t *body = ckv_rd_blob(r, &n_body);
     if (r->status != CKV_OK || n_parents > CKV_MAX_PARENTS || n_body > CKV_MAX_BODY_BYTES ||
         track->seq > CKV_MAX_SEQ)
-        return malformed(m->err, "live changes: a change");
+        return garbled(m->err, "live changes: a change");
     item.n_parents = (uint8_t)n_parents;
     item.body_len = (uint32_t)n_body;
     CKV_TRY(ckv_id32s_reserve(&m->parents, n_parents + 1)); /* + 1: never NULL */
@@ -195,7 +195,7 @@ static ckv_status read_change(ckv_import *m, ckv_track *track, uint32_t chain, u
         ckv_id32 id;
         memcpy(&id, parents + 32 * i, 32);
         if (i && ckv_id32_cmp(&m->parents.ptr[m->parents.len - 1], &id) >= 0)
-            return malformed(m->err, "live changes: parents are unsorted or repeated");
+            return garbled(m->err, "live changes: parents are unsorted or repeated");
         ckv_id32s_put(&m->parents, id);
     }
     ckv_buf_bytes(&m->bodies, body, n_body);
@@ -238,7 +238,7 @@ static ckv_status read_run(ckv_live *live, ckv_import *m, ckv_rd *r)
                       .sigs = (uint32_t)m->sig_at.len,
                       .n_sigs = 1};
     const uint64_t n = ckv_rd_upto(r, CKV_LIVE_CHANGES);
-    if (n == 0) return malformed(m->err, "live changes: an empty run");
+    if (n == 0) return garbled(m->err, "live changes: an empty run");
     for (uint32_t i = 0; i < n; i++) {
         if (i) m->items.ptr[first + i - 1].next = first + i;
         CKV_TRY(read_change(m, track, chain, i ? first + i - 1 : CKV_NONE, r));
@@ -249,7 +249,7 @@ static ckv_status read_run(ckv_live *live, ckv_import *m, ckv_rd *r)
     CKV_TRY(ckv_lanes_in_push(&m->lanes, lane));
     CKV_TRY(ckv_chains_in_push(&m->chains, c));
     const uint8_t *signature = ckv_rd_bytes(r, CKV_SIGNATURE_BYTES);
-    if (!signature) return malformed(m->err, "live changes: cut short");
+    if (!signature) return garbled(m->err, "live changes: cut short");
     ckv_buf_bytes(&m->bundle.payload, signature, CKV_SIGNATURE_BYTES);
     return m->bundle.payload.status;
 }
@@ -259,7 +259,7 @@ ckv_status ckv_live_apply(ckv_live *live, ckv_doc *doc, ckv_peer *peer, const ui
 {
     ckv_import m = ckv_import_init(doc, report, err);
     ckv_rd r = ckv_rd_init(data, n_bytes);
-    ckv_status s = ckv_rd_left(&r) ? CKV_OK : malformed(err, "live changes: none");
+    ckv_status s = ckv_rd_left(&r) ? CKV_OK : garbled(err, "live changes: none");
     m.n_bytes = n_bytes;
     while (s == CKV_OK && ckv_rd_left(&r)) s = read_run(live, &m, &r);
     if (s == CKV_OK) {

@@ -16,12 +16,12 @@ static bool on_own_chain(const ckv_judge *j, uint32_t lane, uint32_t off, uint32
            ckv_lanes_item(&j->doc->graph.lanes, j->prev_branch, off) == item;
 }
 
-/* Items of the chain of `branch` that the past holds. */
+/* Items of the chain of `branch` that the past holds. The branch is the deepest of its lane there, so that its first change is in. */
 static uint32_t items_in_past(const ckv_judge *j, uint32_t branch)
 {
     const ckv_graph *g = &j->doc->graph;
     if (j->view.past->all) return ckv_lanes_branch(&g->lanes, branch)->off_end;
-    uint32_t lo = ckv_lanes_branch(&g->lanes, branch)->seq0,
+    uint32_t lo = ckv_lanes_branch(&g->lanes, branch)->seq0 + 1,
              hi = ckv_lanes_branch(&g->lanes, branch)->n_seq;
     while (lo < hi) { /* the first of its changes that is not in */
         const uint32_t mid = lo + (hi - lo) / 2;
@@ -30,9 +30,7 @@ static uint32_t items_in_past(const ckv_judge *j, uint32_t branch)
         else
             hi = mid;
     }
-    return lo == ckv_lanes_branch(&g->lanes, branch)->seq0
-               ? 0
-               : ckv_chain_items(g, ckv_graph_at(g, branch, lo - 1));
+    return ckv_chain_items(g, ckv_graph_at(g, branch, lo - 1));
 }
 
 ckv_status ckv_names_change(ckv_judge *j, uint32_t index, uint32_t *change)
@@ -68,11 +66,11 @@ ckv_status ckv_names_range(ckv_judge *j, ckv_ref ref, uint32_t skip, uint32_t n,
         end = j->own_off;
     } else if (ref.code < CKV_REF_PARENT + j->n_parents) {
         const uint32_t i = ref.code - CKV_REF_PARENT;
-        if (ref.value >= UINT32_MAX - skip) return ckv_wrong(j, "rule 14: offset out of range");
-        off = ref.value + skip;
         branch = j->parent_branch[i];
         end = j->parent_items[i];
-        if (off >= end) return ckv_wrong(j, "rule 14: names an item outside the causal past");
+        if ((uint64_t)ref.value + skip >= end)
+            return ckv_wrong(j, "rule 14: names an item outside the causal past");
+        off = ref.value + skip;
         for (uint32_t k = 0; k < i && skip == 0; k++) {
             *item = ckv_lanes_item(lanes, branch, off);
             if (on_parent_chain(j, k, ckv_lanes_branch(lanes, branch)->lane, off, *item))
@@ -91,21 +89,21 @@ ckv_status ckv_names_range(ckv_judge *j, ckv_ref ref, uint32_t skip, uint32_t n,
             if (deepest == CKV_NONE)
                 return ckv_wrong(j, "rule 14: names a lane outside the causal past");
             if (forked) return ckv_wrong(j, "body: names a forked lane, not the change");
-            if (ref.value >= UINT32_MAX - skip) return ckv_wrong(j, "rule 14: offset out of range");
-            off = ref.value + skip;
             branch = deepest;
             end = items_in_past(j, branch);
-            if (off >= end) return ckv_wrong(j, "rule 14: names an item outside the causal past");
+            if ((uint64_t)ref.value + skip >= end)
+                return ckv_wrong(j, "rule 14: names an item outside the causal past");
+            off = ref.value + skip;
             *item = ckv_lanes_item(lanes, branch, off);
         } else {
             uint32_t change;
             CKV_TRY(ckv_names_change(j, t - j->body.n_lanes, &change));
             const uint32_t first = ckv_ids_item(&g->ids, change),
                            n_items = ckv_ids_item(&g->ids, change + 1) - first;
-            if (ref.value >= n_items || skip >= n_items - ref.value ||
-                n > n_items - ref.value - skip)
+            CKV_ASSERT(skip == 0); /* the items of a change are one piece */
+            if (ref.value >= n_items || n > n_items - ref.value)
                 return ckv_wrong(j, "rule 14: names an item that its change did not make");
-            *item = first + ref.value + skip;
+            *item = first + ref.value;
             *len = n;
             branch = ckv_lanes_place(lanes, *item, g->ids.n_items, &off, NULL);
             lane = ckv_lanes_branch(lanes, branch)->lane;

@@ -116,8 +116,8 @@ static ckv_status read_element(ckv_judge *j, ckv_ref ref, uint32_t made, uint32_
     const ckv_oplog *log = &j->doc->log;
     ckv_gap gap;
     CKV_TRY(ckv_names_item(j, ref, made, element));
-    if (*element == CKV_NO_ITEM ||
-        log->ops.ptr[ckv_oplog_at_item(log, *element)].kind != CKV_OP_ELEMENTS)
+    CKV_ASSERT(*element != CKV_NO_ITEM); /* log/body refuses a reference to nothing here */
+    if (log->ops.ptr[ckv_oplog_at_item(log, *element)].kind != CKV_OP_ELEMENTS)
         return ckv_wrong(j, "rule 14: names what is no element");
     *list = holder_of(j, *element, &gap);
     if (deleted_for(j, ckv_space_span(&j->doc->space, gap.leaf, gap.slot)->del))
@@ -173,8 +173,7 @@ static ckv_status do_member(ckv_judge *j, const ckv_body_op *op, uint32_t made)
 {
     ckv_doc *doc = j->doc;
     uint32_t set, key, reg;
-    if (op->left.code == CKV_REF_NONE) return ckv_wrong(j, "rule 14: the root is no set");
-    CKV_TRY(ckv_names_container(j, op->left, made, CKV_TAG_SET, &set));
+    CKV_TRY(ckv_names_container(j, op->left, made, CKV_TAG_SET, &set)); /* the root is no Set */
     ckv_buf_clear(&doc->body);
     ckv_value_member(&doc->body, &op->value);
     if (doc->body.status != CKV_OK) return doc->body.status;

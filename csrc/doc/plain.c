@@ -409,7 +409,7 @@ static ckv_status fill_row(reading *in, ckv_rd r, uint32_t list, size_t pos, uin
         CKV_TRY(value_row_push(&in->row, v));
     }
     const size_t base = in->rows.len;
-    CKV_TRY(ckv_u32s_reserve(&in->rows, in->row.len));
+    CKV_TRY(ckv_u32s_reserve(&in->rows, in->row.len + 1)); /* + 1: never NULL */
     uint32_t *made = in->rows.ptr + base;
     CKV_TRY(ckv_list_insert(in->doc, list, pos, in->row.ptr, in->row.len, made));
     for (size_t i = 0; i < in->row.len; i++) {

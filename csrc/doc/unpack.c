@@ -309,7 +309,7 @@ static ckv_status read_column_change(ckv_import *m, change_columns *cols, ckv_ch
     const ckv_status s = ckv_columns_body(&m->columns, &change, m->lane_ids.ptr, &m->bodies);
     if (s != CKV_OK) return s == CKV_ECORRUPT ? malformed(m, "bundle: operations") : s;
     const size_t len = m->bodies.len - item->body;
-    item->body_len = len > UINT32_MAX ? UINT32_MAX : (uint32_t)len;
+    item->body_len = (uint32_t)len; /* beyond 4 GiB it is refused all the same */
 
     uint8_t bytes[CKV_HEADER_MAX_BYTES];
     ckv_id32 hash;
@@ -326,7 +326,7 @@ static ckv_status read_column_change(ckv_import *m, change_columns *cols, ckv_ch
         h.body_hash = &hash;
     }
     ckv_digest_change(&item->id, &m->lanes.ptr[chain->lane].id, bytes, ckv_header_write(bytes, &h));
-    if (h.body_len > CKV_MAX_BODY_BYTES)
+    if (len > CKV_MAX_BODY_BYTES)
         item->state = CKV_ITEM_REFUSED, item->why = "the body is over 16 MiB";
     for (uint32_t i = 1; i < n_parents; i++) {
         if (ckv_id32_eq(&h.parents[i - 1], &h.parents[i]))
@@ -364,7 +364,7 @@ static ckv_status read_raw_change(ckv_import *m, ckv_chain_in *chain, ckv_item_i
     if (m->bodies.status != CKV_OK) return m->bodies.status;
     if (!chain->started) chain->prev = h.prev;
     if (chain->started &&
-        (h.seq != chain->seq || (chain->seq == 0 && chain->n) ||
+        (h.seq != chain->seq || chain->seq == 0 || /* it would begin again */
          (h.has_prev && !ckv_id32_eq(&h.prev, &chain->prev)) || h.has_prev != (chain->seq > 0))) {
         item->state = CKV_ITEM_REFUSED;
         item->why = "does not follow the change before it in its chain";
@@ -372,7 +372,11 @@ static ckv_status read_raw_change(ckv_import *m, ckv_chain_in *chain, ckv_item_i
         chain->why = item->why;
         return CKV_OK;
     }
-    if (item->state == CKV_ITEM_REFUSED) return CKV_OK;
+    if (item->state == CKV_ITEM_REFUSED) {
+        /* One that is not here leads to a signature, whatever its header holds: no fault of who passes it on. */
+        if (form == 2) item->state = CKV_ITEM_OMITTED;
+        return CKV_OK;
+    }
     item->n_ops = h.n_ops;
     item->body_len = h.body_len;
     item->n_parents = (uint8_t)h.n_parents;
@@ -416,7 +420,8 @@ static ckv_status read_items(ckv_import *m)
         const uint64_t chain = ckv_rd_varint(&r);
         const uint8_t form = ckv_rd_u8(&r);
         const uint64_t n = ckv_rd_varint(&r);
-        if (r.status != CKV_OK || form > 2 || chain >= m->chains.len || n == 0 || n > UINT32_MAX)
+        if (r.status != CKV_OK || form > 2 || chain >= m->chains.len || n == 0 ||
+            n > UINT32_MAX - n_changes) /* ordinals have 32 bits */
             return malformed(m, "bundle: slices");
         if (form == 2) ckv_rd_varint(&r);
         n_changes += n;
@@ -440,7 +445,6 @@ static ckv_status read_items(ckv_import *m)
             return malformed(m, "bundle: slices");
         if (form == 2) chain->off = (int64_t)ckv_rd_upto(slices, UINT32_MAX);
         chain->was_raw = !columns;
-        if (chain->n + (uint64_t)n > UINT32_MAX) return malformed(m, "bundle: slices");
         for (; n; n--) {
             const uint32_t ordinal = (uint32_t)m->items.len;
             ckv_item_in item = {.chain = chain_no,
@@ -475,10 +479,11 @@ static ckv_status read_items(ckv_import *m)
         if (columns && !ckv_columns_slice_done(&m->columns))
             return malformed(m, "bundle: a run reaches over its slice");
     }
+    /* Counts of parents are as many as changes: open_parents. */
     const bool rest = !ckv_columns_done(&m->columns) || cols.n_ops.left || cols.times.left ||
-                      cols.n_parents.left || cols.skip_known || !ckv_rd_done(cols.n_ops.r) ||
-                      !ckv_rd_done(cols.times.r) || !ckv_rd_done(cols.messages) ||
-                      !ckv_rd_done(&cols.parents) || !ckv_rd_done(&m->bundle.sections[CKV_SEC_RAW]);
+                      cols.skip_known || !ckv_rd_done(cols.n_ops.r) || !ckv_rd_done(cols.times.r) ||
+                      !ckv_rd_done(cols.messages) || !ckv_rd_done(&cols.parents) ||
+                      !ckv_rd_done(&m->bundle.sections[CKV_SEC_RAW]);
     return rest ? malformed(m, "bundle: bytes left over") : CKV_OK;
 }
 

@@ -174,7 +174,9 @@ bool ckv_lanes_covered(const ckv_lanes *x, uint32_t branch, uint32_t seq)
     const ckv_lane *l = ckv_lanes_of_branch(x, branch);
     if (l->n_branches == 1) return false;
     for (uint32_t b = l->first_branch; b != CKV_NONE; b = x->branches.ptr[b].next) {
-        if (x->branches.ptr[b].signatures.len && ckv_lanes_on_chain(x, b, branch, seq)) return true;
+        if (b != branch && x->branches.ptr[b].signatures.len &&
+            ckv_lanes_on_chain(x, b, branch, seq))
+            return true;
     }
     return false;
 }

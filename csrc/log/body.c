@@ -70,7 +70,7 @@ static bool has_later_value(uint64_t kind, ckv_rd r)
 static bool has_later(ckv_rd r)
 {
     bool later = false;
-    while (r.status == CKV_OK && r.p < r.end) {
+    while (r.p < r.end) {
         const uint64_t kind = ckv_rd_varint(&r);
         size_t n;
         const uint8_t *p = ckv_rd_blob(&r, &n);
@@ -80,7 +80,7 @@ static bool has_later(ckv_rd r)
         else if (!later && WITH_VALUES >> kind & 1)
             later = has_later_value(kind, ckv_rd_init(p, n));
     }
-    return later && r.status == CKV_OK;
+    return later; /* what does not parse was found out by the blob */
 }
 
 ckv_status ckv_body_open(ckv_body *b, const uint8_t *bytes, size_t n_bytes, uint32_t n_parents)

@@ -55,7 +55,8 @@ ckv_status ckv_msg_read(ckv_msg *m, const uint8_t *data, size_t n_bytes, ckv_err
         const uint64_t tag = ckv_rd_varint(&r);
         size_t n;
         const uint8_t *part = ckv_rd_blob(&r, &n);
-        if (r.status != CKV_OK || tag <= last) break;
+        if (tag <= last) ckv_rd_fail(&r, CKV_ECORRUPT);
+        if (r.status != CKV_OK) break;
         last = tag;
         m->empty = false;
         if (tag >= CKV_N_PARTS) continue; /* of a later version */

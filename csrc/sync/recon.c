@@ -544,8 +544,9 @@ ckv_status ckv_recon_take(ckv_recon *r, const uint8_t *data, size_t n_bytes, con
     }
     ckv_buf_bytes(&r->in, data, n_bytes);
     if (r->in.status != CKV_OK) return r->in.status;
+    ckv_rd rest = ckv_rd_init(r->in.ptr, r->in.len);
     while (s == CKV_OK) {
-        ckv_rd rest = ckv_rd_init(r->in.ptr + used, r->in.len - used);
+        const uint8_t *const start = rest.p;
         size_t n;
         const uint8_t *range = ckv_rd_blob(&rest, &n);
         if (!range) break; /* the rest comes with the next message */
@@ -553,7 +554,7 @@ ckv_status ckv_recon_take(ckv_recon *r, const uint8_t *data, size_t n_bytes, con
         s = take_one(r, &x, why);
         if (s == CKV_OK && !ckv_rd_done(&x)) s = wrong(why, "a range has bytes left over");
         if (s == CKV_OK && r->asked == r->asks.len && !r->searched) s = search(r);
-        used = (size_t)(rest.p - r->in.ptr);
+        used += (size_t)(rest.p - start);
     }
     if (used) memmove(r->in.ptr, r->in.ptr + used, r->in.len - used);
     r->in.len -= used;

@@ -625,6 +625,18 @@ static void limits_hold(void)
     T_EQ(two(one, beyond), CKV_EVOID);
 }
 
+static void what_ended_has_ended(void)
+{
+    static const uint8_t bad[] = {0, 0, CKV_OP_DELETE, 1, 0, CKV_OP_COUNT, 3, 2, 5, 0};
+    ckv_body b;
+    ckv_body_op op;
+    T_EQ(ckv_body_open(&b, bad, sizeof bad, 1), CKV_OK);
+    T_CHECK(!ckv_body_next(&b, &op));
+    T_EQ(b.status, CKV_EVOID);
+    T_CHECK(!ckv_body_next(&b, &op)); /* what stands behind the bad one is not read */
+    T_EQ(b.n_ops, 0);
+}
+
 int main(void)
 {
     T_RUN(bodies_come_back_and_have_one_form);
@@ -639,5 +651,6 @@ int main(void)
     T_RUN(members_are_what_python_calls_equal);
     T_RUN(numbers_compare_exactly);
     T_RUN(limits_hold);
+    T_RUN(what_ended_has_ended);
     return t_done();
 }

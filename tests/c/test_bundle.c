@@ -134,12 +134,32 @@ static void a_claim_beyond_the_ratio_asks_for_no_memory(void)
     ckv_buf_fini(&file);
 }
 
+static void a_founder_cut_short_is_refused(void)
+{
+    for (size_t n = 2; n <= 48;
+         n++) { /* of 48 bytes; at least two, or the bundle is cut short as a whole */
+        const ckv_bundle_head head = founded();
+        ckv_buf file = ckv_buf_init(ckv_alloc_libc);
+        ckv_buf_bytes(&file, "CKB\1", 4);
+        ckv_buf_bytes(&file, &head.doc, 32);
+        ckv_buf_u8(&file, 1);
+        ckv_buf_bytes(&file, &head.founder, n < 32 ? n : 32);
+        if (n > 32) ckv_buf_bytes(&file, head.nonce, n - 32);
+        if (n == 48) ckv_buf_bytes(&file, "\0\0", 2);
+        ckv_buf_u64le(&file, 0);
+        mend(&file);
+        T_EQ(open_it(file.ptr, file.len), n == 48 ? CKV_OK : CKV_ECORRUPT);
+        ckv_buf_fini(&file);
+    }
+}
+
 int main(void)
 {
     T_CHECK(ckv_crypto_init());
     T_RUN(comes_back_and_survives_every_failure);
     T_RUN(damage_is_refused);
     T_RUN(sections_ascend_and_unknown_ones_are_skipped);
+    T_RUN(a_founder_cut_short_is_refused);
     T_RUN(a_claim_beyond_the_ratio_asks_for_no_memory);
     return t_done();
 }

@@ -430,6 +430,130 @@ static void cutting_is_linear(void)
     free(values);
 }
 
+/* References at the ends of what an offset may be. */
+static void offsets_have_ends(void)
+{
+    static const uint32_t two[] = {2, 0};
+#define TWICE(off) off off /* two deletes of the other lane */
+    static const by_hand ends[] = {
+        /* 2^33 is one too much, down as well as up */
+        BAD("\x12\x12", "\1\1", "\1\1", "", "", TWICE("\x82\x80\x80\x80\x40"), "", ""),
+        BAD("\x12\x12", "\1\1", "\1\1", "", "", TWICE("\x81\x80\x80\x80\x40"), "", ""),
+        BAD("\x12\x12", "\1\1", "\1\1", "", "", TWICE("\x80\x80\x80\x80\x40"), "", ""),
+        /* 2^32 - 2 can be named, 2^32 - 1 cannot */
+        GOOD("\x10\x08", "\1\1", "\1", "", "", "\xfc\xff\xff\xff\x1f\2", "", "\12\0\12\0"),
+        BAD("\x10\x08", "\1\1", "\1", "", "", "\xfe\xff\xff\xff\x1f\2", "", "\12\0\12\0"),
+    };
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        ckv_buf out = ckv_buf_init(ckv_alloc_libc);
+        const ckv_status s = read_by_hand(&ends[i], two, &out);
+        if (s != ends[i].verdict) fprintf(stderr, "ends[%zu]\n", i);
+        T_EQ(s, ends[i].verdict);
+        ckv_buf_fini(&out);
+    }
+    for (int64_t off = UINT32_MAX - 1; off <= UINT32_MAX;
+         off++) { /* of the own lane, from far away */
+        ckv_rd rd[CKV_N_COLUMNS] = {0};
+        ckv_columns_in in;
+        int64_t next = off;
+        ckv_buf out = ckv_buf_init(ckv_alloc_libc);
+        const ckv_column_change change = {.own = 0, .own_off = &next, .n_ops = 1};
+        rd[0] = ckv_rd_init((const uint8_t *)"\x08", 1); /* COUNT on item 0 */
+        rd[1] = ckv_rd_init((const uint8_t *)"\1", 1);
+        rd[5] = ckv_rd_init((const uint8_t *)"\0", 1);
+        rd[8] = ckv_rd_init((const uint8_t *)"\12\0", 2);
+        T_EQ(ckv_columns_in_init(&in, ckv_alloc_libc, rd, N_LANES), CKV_OK);
+        T_EQ(ckv_columns_body(&in, &change, lane_ids, &out),
+             off < UINT32_MAX ? CKV_OK : CKV_ECORRUPT);
+        ckv_columns_in_fini(&in);
+        ckv_buf_fini(&out);
+    }
+}
+
+static size_t count_runs(const ckv_column_op *first, uint32_t own, int64_t own_off,
+                         const ckv_column_op *second)
+{
+    ckv_buf col[CKV_N_COLUMNS];
+    ckv_columns_out out;
+    for (size_t i = 0; i < CKV_N_COLUMNS; i++) col[i] = ckv_buf_init(ckv_alloc_libc);
+    T_EQ(ckv_columns_out_init(&out, ckv_alloc_libc, col, N_LANES), CKV_OK);
+    ckv_columns_put(&out, 0, 10, first, true);
+    ckv_columns_put(&out, own, own_off, second, true);
+    ckv_columns_end_slice(&out);
+    const size_t n = col[0].len;
+    ckv_columns_out_fini(&out);
+    for (size_t i = 0; i < CKV_N_COLUMNS; i++) ckv_buf_fini(&col[i]);
+    return n;
+}
+
+static void only_what_goes_on_is_one_run(void)
+{
+    const ckv_spot none = {CKV_NO_LANE, 0};
+    ckv_column_op a = {.kind = CKV_OP_INSERT,
+                       .n = 1,
+                       .left = {0, 9},
+                       .right = none,
+                       .holder = none},
+                  b = a;
+    a.bytes = b.bytes = (const uint8_t *)"a", a.n_bytes = b.n_bytes = 1;
+    b.left.off = 10;
+    T_EQ(count_runs(&a, 0, 11, &b), 1);
+    T_EQ(count_runs(&a, 1, 11, &b), 2); /* of another lane */
+    b.left.off = 11;
+    T_EQ(count_runs(&a, 0, 12, &b), 2); /* something else was made between them */
+    a = (ckv_column_op){
+        .kind = CKV_OP_DELETE, .n = 1, .left = {1, 5}, .right = none, .holder = none};
+    b = a;
+    b.left.off = 6;
+    T_EQ(count_runs(&a, 0, 10, &b), 1);
+    a.n = UINT32_MAX - 1;
+    b.left.off = 5 + (int64_t)a.n;
+    T_EQ(count_runs(&a, 0, 10, &b), 1);
+    b.n = 2; /* a count has 32 bits */
+    T_EQ(count_runs(&a, 0, 10, &b), 2);
+}
+
+/* Many SETs in maps of two lanes that must be named in the table, so that every buffer grows at every place. */
+static ckv_status read_with_table(ckv_alloc a)
+{
+    enum { N = 40 };
+    ckv_rd rd[CKV_N_COLUMNS] = {0};
+    uint8_t kinds[N], counts[N], lanes[N], targets[N], maps[4 * N];
+    for (size_t i = 0; i < N; i++) {
+        kinds[i] = CKV_OP_SET | 2 << 3, counts[i] = 1, lanes[i] = (uint8_t)(1 + i % 2);
+        targets[i] = 2;
+        memcpy(maps + 4 * i, "\1k\2\0", 4);
+    }
+    rd[0] = ckv_rd_init(kinds, N);
+    rd[1] = ckv_rd_init(counts, N);
+    rd[2] = ckv_rd_init(lanes, N);
+    rd[5] = ckv_rd_init(targets, N);
+    rd[8] = ckv_rd_init(maps, 4 * N);
+    ckv_columns_in in;
+    ckv_buf out = ckv_buf_init(a);
+    ckv_status s = ckv_columns_in_init(&in, a, rd, N_LANES);
+    for (size_t n = 0; s == CKV_OK && n < 8;
+         n++) { /* bodies of many sizes: the head is moved with and without room */
+        int64_t off = 10;
+        const char message[64] = {0};
+        const ckv_column_change change = {.own = 0,
+                                          .own_off = &off,
+                                          .n_ops = N / 8,
+                                          .head = {.message = message, .message_bytes = 9 * n}};
+        s = ckv_columns_body(&in, &change, lane_ids, &out);
+    }
+    if (s == CKV_OK) T_CHECK(ckv_columns_done(&in));
+    ckv_columns_in_fini(&in);
+    ckv_buf_fini(&out);
+    return s;
+}
+
+static void a_table_survives_every_failure(void)
+{
+    for (unsigned i = 0; i < N_LANES; i++) memset(&lane_ids[i], (int)i + 1, 32);
+    T_CHECK(t_oom(read_with_table) >= 4);
+}
+
 int main(void)
 {
     T_RUN(columns_come_back);
@@ -437,5 +561,8 @@ int main(void)
     T_RUN(elements_are_cut_by_n_ops);
     T_RUN(malformed_columns_are_seen);
     T_RUN(cutting_is_linear);
+    T_RUN(offsets_have_ends);
+    T_RUN(only_what_goes_on_is_one_run);
+    T_RUN(a_table_survives_every_failure);
     return t_done();
 }

@@ -329,6 +329,8 @@ static void signatures_cover_what_is_behind_them(void)
     T_CHECK(old != new);
     const ckv_signature sig = {{1}};
     T_CHECK(!ckv_lanes_covered(&g.lanes, old, 0));
+    T_EQ(ckv_lanes_sign(&g.lanes, old, 0, &sig), CKV_OK); /* nothing behind is covered by it */
+    T_CHECK(ckv_lanes_covered(&g.lanes, old, 0) && !ckv_lanes_covered(&g.lanes, old, 1));
     T_EQ(ckv_lanes_sign(&g.lanes, new, 3, &sig), CKV_OK);
     T_CHECK(ckv_lanes_covered(&g.lanes, new, 3) && ckv_lanes_covered(&g.lanes, old, 2) &&
             ckv_lanes_covered(&g.lanes, old, 0));
@@ -336,8 +338,8 @@ static void signatures_cover_what_is_behind_them(void)
     T_EQ(ckv_lanes_sign(&g.lanes, old, 4, &sig), CKV_OK);
     T_EQ(ckv_lanes_sign(&g.lanes, old, 1, &sig), CKV_OK);
     T_EQ(ckv_lanes_sign(&g.lanes, old, 4, &sig), CKV_OK); /* again */
-    T_EQ(ckv_lanes_branch(&g.lanes, old)->signatures.len, 2);
-    T_EQ(ckv_lanes_signature(&g.lanes, old, 0)->seq, 1);
+    T_EQ(ckv_lanes_branch(&g.lanes, old)->signatures.len, 3);
+    T_EQ(ckv_lanes_signature(&g.lanes, old, 1)->seq, 1);
     T_EQ(ckv_lanes_signature(&g.lanes, old, 2)->seq, 4);
     T_CHECK(ckv_lanes_signature(&g.lanes, old, 5) == NULL);
     ckv_past_fini(&p);

@@ -21,6 +21,11 @@ static liar who(void)
     return l;
 }
 
+/* What is wrong with the second header of a side. */
+typedef enum fault { NONE, NO_PREV, WRONG_SEQ, WRONG_PREV } fault;
+static fault second;
+static bool lone; /* its first header has no prev */
+
 /* A side of n headers from seq 3 on behind `prev`, told apart by `story`; returns its first id. */
 static ckv_id32 tell(ckv_proof_side *side, const liar *l, uint8_t story, uint32_t n, ckv_id32 prev)
 {
@@ -29,8 +34,12 @@ static ckv_id32 tell(ckv_proof_side *side, const liar *l, uint8_t story, uint32_
     for (uint32_t i = 0; i < n; i++) {
         uint8_t p[CKV_HEADER_MAX_BYTES];
         const uint8_t body[2] = {story, (uint8_t)i};
-        const ckv_header h = {
+        ckv_header h = {
             .seq = 3 + i, .n_ops = 0, .body_len = 2, .has_prev = true, .prev = id, .body = body};
+        if (i == 1 && second == NO_PREV) h.has_prev = false;
+        if (i == 1 && second == WRONG_SEQ) h.seq++;
+        if (i == 1 && second == WRONG_PREV) h.prev.b[0] ^= 1;
+        if (i == 0 && lone) h.has_prev = false;
         const size_t len = ckv_header_write(p, &h);
         ckv_buf_blob(&side->headers, p, len);
         ckv_digest_change(&id, &l->lane, p, len);
@@ -124,11 +133,88 @@ static void damage_is_refused(void)
     ckv_buf_fini(&p);
 }
 
+static void a_broken_chain_proves_nothing(void)
+{
+    const liar l = who();
+    ckv_buf p = ckv_buf_init(ckv_alloc_libc);
+    for (second = NONE; second <= WRONG_PREV; second++) {
+        T_EQ(prove(&p, &l, 1, 2, (ckv_id32){{9}}, (ckv_id32){{9}}, 3), CKV_OK);
+        T_EQ(read_it(&p), second == NONE ? CKV_OK : CKV_ESIGN);
+    }
+    second = NONE;
+    ckv_buf_fini(&p);
+}
+
+/* One side begins a lane, the other one goes on: both are of one seq, but do not follow the same change. */
+static void a_first_change_is_no_twin_of_a_later_one(void)
+{
+    const liar l = who();
+    unsigned n_in_order = 0;
+    for (uint8_t story = 2; story < 18; story++) {
+        ckv_proof_side a, b;
+        ckv_buf p = ckv_buf_init(ckv_alloc_libc);
+        const ckv_id32 ia = tell(&a, &l, 1, 1, (ckv_id32){{9}});
+        lone = true;
+        const ckv_id32 ib = tell(&b, &l, story, 1, (ckv_id32){{9}});
+        lone = false;
+        const bool in_order = ckv_id32_cmp(&ia, &ib) < 0;
+        n_in_order += in_order;
+        T_EQ(ckv_proof_write(&p, &l.doc, &l.identity.public_key, l.nonce, 3, in_order ? &a : &b,
+                             in_order ? &b : &a),
+             CKV_OK);
+        T_EQ(read_it(&p), CKV_ESIGN);
+        ckv_buf_fini(&p);
+        ckv_buf_fini(&a.headers);
+        ckv_buf_fini(&b.headers);
+        lone = true; /* but two without are twins */
+        T_EQ(prove(&p, &l, 1, story, (ckv_id32){{9}}, (ckv_id32){{9}}, 3), CKV_OK);
+        lone = false;
+        T_EQ(read_it(&p), CKV_OK);
+        ckv_buf_fini(&p);
+    }
+    T_CHECK(n_in_order > 0 && n_in_order < 16); /* it stood on either side */
+}
+
+static ckv_status read_again(ckv_buf *p)
+{
+    p->len -= 8;
+    ckv_buf_u64le(p, ckv_hash64(p->ptr, p->len));
+    return read_it(p);
+}
+
+static void what_is_too_long_is_no_proof(void)
+{
+    const liar l = who();
+    ckv_buf p = ckv_buf_init(ckv_alloc_libc);
+    T_EQ(prove(&p, &l, 1, 2, (ckv_id32){{9}}, (ckv_id32){{9}}, 3), CKV_OK);
+    ckv_buf_u8(&p, 0); /* a byte left over */
+    T_EQ(read_again(&p), CKV_ECORRUPT);
+    while (p.len <= CKV_MAX_PROOF_BYTES) ckv_buf_u8(&p, 0);
+    T_EQ(read_again(&p), CKV_ECORRUPT);
+    ckv_buf_fini(&p);
+}
+
+static void a_key_that_is_no_point_proves_nothing(void)
+{
+    liar l = who();
+    ckv_buf p = ckv_buf_init(ckv_alloc_libc);
+    memset(&l.identity.public_key, 2, 32);
+    T_CHECK(!ckv_key_is_valid(&l.identity.public_key));
+    l.lane = ckv_lane_id(&l.doc, &l.identity.public_key, l.nonce);
+    T_EQ(prove(&p, &l, 1, 2, (ckv_id32){{9}}, (ckv_id32){{9}}, 3), CKV_OK);
+    T_EQ(read_it(&p), CKV_ESIGN);
+    ckv_buf_fini(&p);
+}
+
 int main(void)
 {
     T_CHECK(ckv_crypto_init());
     T_RUN(a_true_proof_holds);
     T_RUN(what_proves_nothing_does_not_hold);
     T_RUN(damage_is_refused);
+    T_RUN(a_broken_chain_proves_nothing);
+    T_RUN(a_first_change_is_no_twin_of_a_later_one);
+    T_RUN(what_is_too_long_is_no_proof);
+    T_RUN(a_key_that_is_no_point_proves_nothing);
     return t_done();
 }

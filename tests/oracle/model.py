@@ -114,7 +114,7 @@ class Replica(Graph):
                     known.signature = item.signature
             elif k >= len(headers):
                 report.refused.append((item.id, reason))
-            elif reasons[k]:
+            elif reasons[k] and item.body_form != OMITTED:
                 report.refused.append((item.id, reasons[k]))
             elif k not in covered:
                 report.refused.append((item.id, "no signature that holds"))
@@ -268,7 +268,7 @@ class Replica(Graph):
         """These changes (all that are applied or void) as a bundle of raw chains."""
         chains: list[Chain] = []
         slices: list[tuple[int, int]] = []
-        for change in self.changes.values():
+        for change in [*self.changes.values(), *(self.later.values() if ids else [])]:
             if ids is not None and change.id not in ids:
                 continue
             own = [k for k, chain in enumerate(chains) if chain.items[-1].id == change.header.prev]

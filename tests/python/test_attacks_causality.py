@@ -1,6 +1,5 @@
 """Attacks on causality, rows 15 to 26 and 61, 62 of the table in docs/security.md. Each test is one attack."""
 
-import itertools
 import random
 import threading
 

@@ -364,7 +364,9 @@ def test_13_truncated_and_joined_fields(doc):
     VerifyKey(ADA.public_key).verify(message, part.signature)
     for at in range(13, 113):
         with pytest.raises(BadSignatureError):
-            VerifyKey(ADA.public_key).verify(message[:at] + bytes([message[at] ^ 1]) + message[at + 1 :], part.signature)
+            VerifyKey(ADA.public_key).verify(
+                message[:at] + bytes([message[at] ^ 1]) + message[at + 1 :], part.signature
+            )
 
     pairs = [
         (lambda d: d.update({"a.b": {"c": 1}}), lambda d: d.update({"a": {"b.c": 1}})),
