@@ -13,6 +13,7 @@
 ## cov ccov    how many branches of csrc/ all tests take, or tests/c alone, and whether that is enough. SHOW="doc/" lists missed ones
 ## bench       against the peers, from Python; ARGS go to benchmarks/run.py
 ## cbench      benchmarks/c; B=name for one of them
+## bft         what hashes and signatures cost in a bulk load
 ## floors      who may include whom
 ## format      clang-format and ruff write the layout
 ## lint        mypy --strict, ruff, layout
@@ -127,7 +128,12 @@ cbench: .venv/ready
 	@$(PY) benchmarks/flat.py
 	@for bench in $(or $(B),$(BENCHES)); do build/c/bench/$$bench $(ARGS) || exit 1; done
 
-.PHONY: help demo test slow dev asan-py cov bench floors format lint clean ctest asan tsan fuzz mutate cbench build run benches sim ccov
+bft: .venv/ready
+	@$(SUB) FLAVOUR=bench build/c/bench/bench_bft
+	@$(SUB) FLAVOUR=bare build/c/bare/bench_bft
+	@$(PY) benchmarks/bft.py
+
+.PHONY: help demo test slow dev asan-py cov bench floors format lint clean ctest asan tsan fuzz mutate cbench bft build run benches sim ccov
 
 FLAVOUR ?= test
 O := build/c/$(FLAVOUR)
@@ -138,10 +144,12 @@ MODE_tsan := -O1 -DCKV_DEBUG=1 -fsanitize=thread $(SAN)
 MODE_fuzz := -O1 -DCKV_DEBUG=1 -fsanitize=address,undefined,fuzzer-no-link $(SAN)
 MODE_cov := -O0 -DCKV_DEBUG=1 --coverage -fprofile-update=atomic
 MODE_bench := -O3 -flto=auto
+MODE_bare := $(MODE_bench)
 FOREIGN_asan := -O1 -fsanitize=address
 FOREIGN_tsan := -O1 -fsanitize=thread
 FOREIGN_fuzz := -O1 -fsanitize=address
 FOREIGN_bench := -O3
+FOREIGN_bare := -O3
 MODE := -std=c11 -g $(MODE_$(FLAVOUR))
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wswitch-enum -Werror
 
@@ -155,6 +163,9 @@ build/native.mk: native_deps.py native-requirements.txt
 
 CORE := $(patsubst %.c,$O/%.o,$(shell find csrc -name '*.c' -not -path 'csrc/py/*'))
 CORE += $(patsubst %.c,$O/foreign/%.o,$(notdir $(NATIVE_SOURCES)))
+ifeq ($(FLAVOUR),bare)
+CORE := $(filter-out %/crypto/digest.o %/crypto/sign.o,$(CORE)) $O/benchmarks/c/bare/crypto.o
+endif
 TESTS := $(patsubst tests/c/%.c,%,$(wildcard tests/c/test_*.c))
 TARGETS := $(patsubst tests/fuzz/fuzz_%.c,replay_%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCHES := $(patsubst benchmarks/c/%.c,%,$(wildcard benchmarks/c/*.c))

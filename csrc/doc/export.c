@@ -23,8 +23,11 @@ typedef struct chain_out {   /* one branch */
     uint32_t branch, number; /* number: of the chain, CKV_NONE until its first change */
     uint32_t seq_a, seq_b;   /* exported: [seq_a, seq_b) */
     uint32_t n;              /* changes written */
-    bool first_raw, last_raw;
-    uint32_t n_cover;      /* headers behind seq_b that lead to a signature */
+    bool first_raw, last_raw, is_covered;
+    uint32_t n_cover; /* headers behind seq_b that lead to a signature */
+    uint32_t
+        open_seq; /* while credit is reckoned: the first change that no signature covers yet, */
+    uint64_t open, bytes;  /* what they cost, and the bodies before them */
     const ckv_cover *kept; /* and behind those, headers of changes that are not here; NULL: none */
 } chain_out;
 CKV_VEC(chains_out, chain_out);
@@ -38,10 +41,11 @@ typedef struct export
     ckv_u32s has_changes; /* lane -> 1 */
     uint32_t n_lanes, n_outside, n_chains;
     ckv_buf outside;
-    chains_out chains;  /* by branch */
-    ckv_u32s by_number; /* number of a chain -> branch */
-    ckv_u32s ordinal;   /* segment -> ordinal of its first exported change */
-    ckv_u32s first;     /* segment -> its first exported change */
+    chains_out chains;    /* by branch */
+    ckv_u32s by_number;   /* number of a chain -> branch */
+    ckv_u32s ordinal;     /* segment -> ordinal of its first exported change */
+    ckv_u32s first;       /* segment -> its first exported change */
+    uint32_t run_changes; /* signatures are as near to each other as this if they are here */
     ckv_columns_out columns;
     ckv_column_ops ops;
     ckv_buf text;
@@ -58,6 +62,7 @@ typedef struct export
     uint32_t slice_chain, slice_form, slice_n;
     int64_t slice_base;
     size_t max_bytes;   /* stop soon behind so many, or CHUNK changes; 0: write all */
+    uint32_t n_items;   /* in slices so far: changes, and headers that lead to signatures */
     uint32_t n_written; /* changes */
     uint32_t end;       /* the number behind the last one that was written */
 }
@@ -127,6 +132,7 @@ static void in_slice(export *e, chain_out *chain, bool raw, int64_t base)
     if (chain->n++ == 0) chain->first_raw = raw;
     chain->last_raw = raw;
     e->slice_n++;
+    e->n_items++;
 }
 
 /* ---- one change */
@@ -340,17 +346,71 @@ static ckv_status cover(export *e, chain_out *chain)
     return CKV_OK;
 }
 
-/* The next signature that a bundle needs: the last one that keeps the run from `seq` on within its limits, or the very next. Each costs its
+/* The next signature that a bundle needs: the last one that keeps the run from `seq` on within its limits and run_changes, or the very next. Each costs its
  * reader 50 us, and it covers all those before it. Where a lane forked all are kept, so that proofs stay short. */
-static const ckv_signed_at *needed(const ckv_signed_at *s, const ckv_signed_at *stop, uint32_t end,
-                                   uint32_t seq, uint64_t bytes, bool forked)
+static const ckv_signed_at *needed(const export *e, const ckv_signed_at *s,
+                                   const ckv_signed_at *stop, uint32_t end, uint32_t seq,
+                                   uint64_t bytes, bool forked)
 {
     const ckv_signed_at *best = s;
     for (; s < stop && s->seq < end && !forked; s++) {
-        if (s->seq - seq >= CKV_RUN_CHANGES) break;
+        if (s->seq - seq >= e->run_changes) break;
         if (s->before != UINT64_MAX && s->before - bytes <= CKV_RUN_BYTES) best = s;
     }
     return best;
+}
+
+/* What a reader keeps of a change, and of each parent, until a signature covers it (doc/import.h), and how much of that we ask of him: less
+ * than he gives, since bodies may be longer than their columns. */
+#define CHANGE_BYTES 128u
+#define PARENT_BYTES 32u
+#define OPEN_BYTES   (UINT64_C(3) << 20)
+
+/* The next signature that a chain brings from open_seq on; NULL: none. */
+static const ckv_signed_at *next_signature(const export *e, const chain_out *chain)
+{
+    const ckv_lanes *lanes = &e->doc->graph.lanes;
+    const ckv_signed_ats *all = &ckv_lanes_branch(lanes, chain->branch)->signatures;
+    const ckv_signed_at *s = ckv_lanes_signature(lanes, chain->branch, chain->open_seq);
+    const uint32_t end = chain->seq_b + chain->n_cover;
+    if (!s || s->seq >= end) return NULL;
+    return needed(e, s, all->ptr + all->len, end, chain->open_seq, chain->bytes,
+                  ckv_lanes_of_branch(lanes, chain->branch)->n_branches > 1);
+}
+
+/* The most that is uncovered at once, if run_changes is what it is. Of authors who wrote in turns all are, until their next signatures. */
+static uint64_t most_open(export *e, const ckv_past *until)
+{
+    const ckv_graph *g = &e->doc->graph;
+    uint64_t open = 0, most = 0;
+    for (size_t b = 0; b < e->chains.len; b++) {
+        e->chains.ptr[b].open_seq = e->chains.ptr[b].seq_a;
+        e->chains.ptr[b].open = e->chains.ptr[b].bytes = 0;
+    }
+    for (uint32_t i = 0; i < g->segments.len; i++) {
+        const ckv_segment *seg = &g->segments.ptr[i];
+        const uint32_t first = e->first.ptr[i];
+        if (first == CKV_NONE || first >= e->end) continue;
+        uint32_t stop = until                     ? ckv_past_in_segment(until, g, i)
+                        : i + 1 < g->segments.len ? seg[1].start
+                                                  : ckv_ids_n(&g->ids);
+        if (stop > e->end) stop = e->end;
+        const uint32_t end = seg->seq0 + (stop - seg->start);
+        chain_out *chain = &e->chains.ptr[seg->branch];
+        const uint64_t cost =
+            (uint64_t)(stop - first) * CHANGE_BYTES + (uint64_t)seg->n_parents * PARENT_BYTES;
+        chain->open += cost;
+        open += cost;
+        most = open > most ? open : most;
+        for (const ckv_signed_at *s; (s = next_signature(e, chain)) && s->seq < end;) {
+            const uint64_t left = (uint64_t)(end - 1 - s->seq) * CHANGE_BYTES;
+            open -= chain->open - left;
+            chain->open = left;
+            chain->open_seq = s->seq + 1;
+            if (s->after != UINT64_MAX) chain->bytes = s->after;
+        }
+    }
+    return most;
 }
 
 static ckv_status put_signatures(export *e, const chain_out *chain, ckv_buf *out)
@@ -367,7 +427,7 @@ static ckv_status put_signatures(export *e, const chain_out *chain, ckv_buf *out
     uint32_t n = 0, next = chain->seq_a; /* next: behind the signature before */
     ckv_buf gaps = ckv_buf_init(out->a);
     while (s && s < stop && s->seq < end) {
-        s = needed(s, stop, end, next, bytes, forked);
+        s = needed(e, s, stop, end, next, bytes, forked);
         ckv_buf_varint(&gaps, s->seq - next);
         ckv_buf_bytes(&e->sections[CKV_SEC_SIGNATURES], s->signature.b, CKV_SIGNATURE_BYTES);
         next = s->seq + 1;
@@ -437,7 +497,6 @@ static size_t put_later(export *e, ckv_buf *chains, const ckv_id32 *known, size_
 static ckv_status select_changes(export *e, const ckv_past *until, const ckv_past *since)
 {
     const ckv_graph *g = &e->doc->graph;
-    uint32_t ordinal = 0;
     CKV_TRY(ckv_u32s_reserve(&e->ordinal, g->segments.len));
     CKV_TRY(ckv_u32s_reserve(&e->first, g->segments.len));
     CKV_TRY(chains_out_reserve(&e->chains, g->lanes.branches.len));
@@ -453,14 +512,13 @@ static ckv_status select_changes(export *e, const ckv_past *until, const ckv_pas
         const uint32_t end = i + 1 < g->segments.len ? s[1].start : ckv_ids_n(&g->ids);
         const uint32_t out = since ? ckv_past_in_segment(since, g, i) : s->start,
                        in = until ? ckv_past_in_segment(until, g, i) : end;
-        ckv_u32s_put(&e->ordinal, ordinal);
+        ckv_u32s_put(&e->ordinal, 0);
         ckv_u32s_put(&e->first, out < in ? out : CKV_NONE);
         if (out >= in) continue;
         chain_out *c = &e->chains.ptr[s->branch];
         if (c->seq_b == 0) c->seq_a = s->seq0 + (out - s->start);
         c->seq_b = s->seq0 + (in - s->start);
         e->has_changes.ptr[ckv_lanes_branch(&g->lanes, s->branch)->lane] = 1;
-        ordinal += in - out;
     }
     return CKV_OK;
 }
@@ -480,6 +538,19 @@ static bool is_enough(const export *e, const chain_out *chain, uint32_t c)
     return (at && at->seq == seq) || n >= 2 * e->max_bytes || e->n_written >= 2 * CHUNK;
 }
 
+/* What proves the last change of a chain: a signature on it, or headers that lead to one. They follow at once, so that a reader need not
+ * believe for long. */
+static ckv_status put_cover(export *e, chain_out *chain)
+{
+    chain->is_covered = true;
+    CKV_TRY(cover(e, chain));
+    for (uint32_t k = 0; k < chain->n_cover; k++)
+        CKV_TRY(put_raw(e, chain, ckv_graph_at(&e->doc->graph, chain->branch, chain->seq_b + k),
+                        false));
+    if (chain->kept) put_kept(e, chain);
+    return CKV_OK;
+}
+
 /* The changes of all segments, as far as there is room. */
 static ckv_status put_changes(export *e, const ckv_past *until)
 {
@@ -497,8 +568,10 @@ static ckv_status put_changes(export *e, const ckv_past *until)
                 ckv_u32s_put(&e->by_number, seg->branch); /* room for all branches */
                 lane_index(e, ckv_lanes_branch(&g->lanes, seg->branch)->lane);
             }
+            if (c == e->first.ptr[i]) e->ordinal.ptr[i] = e->n_items;
             CKV_TRY(put_change(e, chain, i, c));
             e->n_written++;
+            if (chain->seq_a + chain->n == chain->seq_b) CKV_TRY(put_cover(e, chain));
             if (is_enough(e, chain, c)) {
                 e->end = c + 1;
                 return CKV_OK;
@@ -509,18 +582,14 @@ static ckv_status put_changes(export *e, const ckv_past *until)
     return CKV_OK;
 }
 
-/* What proves the last change of each chain: a signature on it, or headers that lead to one. */
-static ckv_status put_covers(export *e)
+/* The same for chains that were cut short. */
+static ckv_status put_late_covers(export *e)
 {
     for (size_t b = 0; b < e->chains.len; b++) {
         chain_out *chain = &e->chains.ptr[b];
-        if (chain->number == CKV_NONE) continue;
+        if (chain->number == CKV_NONE || chain->is_covered) continue;
         chain->seq_b = chain->seq_a + chain->n;
-        CKV_TRY(cover(e, chain));
-        for (uint32_t k = 0; k < chain->n_cover; k++)
-            CKV_TRY(put_raw(e, chain, ckv_graph_at(&e->doc->graph, chain->branch, chain->seq_b + k),
-                            false));
-        if (chain->kept) put_kept(e, chain);
+        CKV_TRY(put_cover(e, chain));
     }
     return CKV_OK;
 }
@@ -532,8 +601,9 @@ static ckv_status put_all(export *e, const ckv_past *until)
     CKV_TRY(ckv_columns_out_init(&e->columns, e->doc->env.alloc, e->sections + CKV_SEC_KINDS,
                                  g->lanes.lanes.len));
     ckv_status s = put_changes(e, until);
-    if (s == CKV_OK) s = put_covers(e);
+    if (s == CKV_OK) s = put_late_covers(e);
     end_slice(e);
+    while (most_open(e, until) > OPEN_BYTES && e->run_changes > 1) e->run_changes /= 4;
     /* Chains in order of their numbers. */
     for (uint32_t number = 0, n = e->n_chains; number < n && s == CKV_OK; number++) {
         const chain_out *c = &e->chains.ptr[e->by_number.ptr[number]];
@@ -672,6 +742,7 @@ static void export_init(export *e, ckv_doc *doc)
                   .ops = {.a = a},
                   .text = ckv_buf_init(a),
                   .parent_refs = ckv_buf_init(a),
+                  .run_changes = CKV_RUN_CHANGES,
                   .last = CKV_NONE};
     for (size_t i = 0; i < CKV_N_SECTIONS; i++) e->sections[i] = ckv_buf_init(a);
     e->columns.cur.a = a;

@@ -118,7 +118,8 @@ static ckv_refusal_kind kind_of(const char *why)
 }
 
 /* Puts a change aside: its header is written out again, canonical as it was. */
-static ckv_status put_aside(ckv_import *m, const ckv_candidate *c, const ckv_judgement *j)
+static ckv_status put_aside(ckv_import *m, const ckv_candidate *c, const ckv_judgement *j,
+                            uint32_t peer)
 {
     uint8_t header[CKV_HEADER_MAX_BYTES];
     bool kept;
@@ -127,7 +128,7 @@ static ckv_status put_aside(ckv_import *m, const ckv_candidate *c, const ckv_jud
                     .author = *c->author,
                     .missing = j->missing,
                     .seq = c->header.seq,
-                    .peer = m->peer,
+                    .peer = peer,
                     .later = j->verdict == CKV_LATER,
                     .has_signature = c->signature != NULL};
     memcpy(l.nonce, c->nonce, 16);
@@ -148,7 +149,8 @@ static ckv_status put_aside(ckv_import *m, const ckv_candidate *c, const ckv_jud
 }
 
 /* Puts a verdict into the report, and what waits or is for later into the inbox. */
-static ckv_status note_verdict(ckv_import *m, const ckv_candidate *c, const ckv_judgement *j)
+static ckv_status note_verdict(ckv_import *m, const ckv_candidate *c, const ckv_judgement *j,
+                               uint32_t peer)
 {
     switch (j->verdict) {
     case CKV_APPLIED:
@@ -157,7 +159,7 @@ static ckv_status note_verdict(ckv_import *m, const ckv_candidate *c, const ckv_
     case CKV_VOIDED: ckv_buf_bytes(&m->report->voided, c->id, 32); return m->report->voided.status;
     case CKV_REFUSED: return report_refusal(m, c->id, j->kind, j->reason);
     case CKV_WAITING:
-    case CKV_LATER: return put_aside(m, c, j);
+    case CKV_LATER: return put_aside(m, c, j, peer);
     }
     return CKV_OK;
 }
@@ -201,7 +203,7 @@ static ckv_status release_waiters(ckv_import *m, const ckv_id32 *id)
                 continue;
             }
             ckv_inbox_release(&doc->inbox, i);
-            s = note_verdict(m, &c, &j);
+            s = note_verdict(m, &c, &j, l.peer);
             if (s == CKV_OK && is_in(&j)) s = ckv_id32s_push(&todo, l.id);
             if (s != CKV_OK) break;
         }
@@ -257,7 +259,7 @@ static ckv_status admit_item(ckv_import *m, ckv_item_in *item, const ckv_chain_i
                        .prev = before ? before->change : CKV_NONE}; /* unpack linked them */
     ckv_judgement j;
     CKV_TRY(ckv_admit(doc, &c, &j));
-    CKV_TRY(note_verdict(m, &c, &j));
+    CKV_TRY(note_verdict(m, &c, &j, m->peer));
     if (!is_in(&j)) return CKV_OK;
     item->change = j.change;
     lane->number = j.lane_no;

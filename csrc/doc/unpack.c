@@ -433,6 +433,8 @@ static ckv_status read_items(ckv_import *m)
     CKV_TRY(open_parents(m, &cols, n_columns));
     CKV_TRY(ckv_claims_in_reserve(&m->claims, 1)); /* never NULL */
     CKV_TRY(ckv_id32s_reserve(&m->parents, 1));    /* never NULL */
+    /* Of the columns, when a body was last compared with what it came with. */
+    size_t left = ckv_columns_left(&m->columns) + ckv_rd_left(cols.messages);
     while (slices->p < slices->end) {
         const uint32_t chain_no = (uint32_t)ckv_rd_varint(slices);
         const uint8_t form = ckv_rd_u8(slices);
@@ -455,12 +457,8 @@ static ckv_status read_items(ckv_import *m)
             if (columns && (chain->seq > CKV_MAX_SEQ || (chain->seq == 0 && chain->n)))
                 return malformed(m, "bundle: slices");
             const bool was_broken = chain->broken;
-            const size_t before = ckv_columns_left(&m->columns) + ckv_rd_left(cols.messages);
             CKV_TRY(columns ? read_column_change(m, &cols, chain, &item, ordinal)
                             : read_raw_change(m, chain, &item));
-            const size_t came_with =
-                columns ? before - ckv_columns_left(&m->columns) - ckv_rd_left(cols.messages)
-                        : item.body_len;
             if (chain->n == 0) chain->first_prev = chain->prev;
             if (was_broken) item.state = CKV_ITEM_REFUSED, item.why = chain->why, item.cut = true;
             chain->started = true;
@@ -473,8 +471,15 @@ static ckv_status read_items(ckv_import *m)
             chain->last = ordinal;
             chain->n++;
             CKV_TRY(ckv_items_in_push(&m->items, item));
-            CKV_TRY(charge(m, sizeof item + 32 * (uint64_t)item.n_parents +
-                                  (item.body_len > came_with ? item.body_len - came_with : 0)));
+            uint64_t cost = sizeof item + 32 * (uint64_t)item.n_parents;
+            if (columns && item.body_len > CKV_INLINE_BODY_BYTES) {
+                const size_t now = ckv_columns_left(&m->columns) + ckv_rd_left(cols.messages);
+                cost += item.body_len > left - now ? item.body_len - (left - now) : 0;
+                left = now;
+            } else if (columns) {
+                cost += item.body_len; /* not worth asking */
+            }
+            CKV_TRY(charge(m, cost));
         }
         if (columns && !ckv_columns_slice_done(&m->columns))
             return malformed(m, "bundle: a run reaches over its slice");
