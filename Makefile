@@ -8,9 +8,10 @@
 ## ctest       the C core without Python: tests/c and the fuzz corpora
 ## asan tsan   the same under AddressSanitizer + UBSan, or ThreadSanitizer
 ## asan-py     the Python suite with the extension under AddressSanitizer + UBSan
-## fuzz        libFuzzer: T=name of tests/fuzz/fuzz_<name>.c, S=seconds
 ## mutate      N mutated bundles (1,000,000), from seed CKV_SEED: nothing unsigned enters
+## mutations   the guards of docs/security.md taken out one by one: each must be missed by a test. ARGS="40 61" for some rows
 ## cov ccov    how many branches of csrc/ all tests take, or tests/c alone, and whether that is enough. SHOW="doc/" lists missed ones
+## fuzz        libFuzzer, every target for S=60 seconds, and a table; T=name of tests/fuzz/fuzz_<name>.c for one alone
 ## bench       against the peers, from Python; ARGS go to benchmarks/run.py
 ## cbench      benchmarks/c; B=name for one of them
 ## bft         what hashes and signatures cost in a bulk load
@@ -48,6 +49,9 @@ demo: .venv/base
 test slow: .venv/test
 	@$(EXTENSION)
 	@$(PY) -m pytest $(if $(filter slow,$@),-m slow) $(ARGS)
+
+mutations: .venv/test
+	@$(PY) tests/house/mutations.py $(ARGS)
 
 SEEDS ?= 1000
 FROM ?= 0
@@ -110,13 +114,17 @@ ctest: .venv/ready
 asan tsan: .venv/ready
 	@$(SUB) FLAVOUR=$@ run
 
-T ?= bundle
 S ?= 60
 fuzz: .venv/ready
 	@sh tools/prepare.sh "clang=clang $$(apt-cache show libclang-rt-dev >/dev/null 2>&1 && echo libclang-rt-dev)"
-	@$(SUB) FLAVOUR=fuzz CC=clang build/c/fuzz/fuzz_$T
+	@$(SUB) FLAVOUR=fuzz CC=clang $(if $T,build/c/fuzz/fuzz_$T,fuzzers)
+ifdef T
 	@mkdir -p build/corpus/$T tests/fuzz/corpus/$T
-	build/c/fuzz/fuzz_$T -max_total_time=$S -artifact_prefix=build/corpus/$T- build/corpus/$T tests/fuzz/corpus/$T
+	build/c/fuzz/fuzz_$T -max_total_time=$S -timeout=20 -entropic=0 -artifact_prefix=build/corpus/$T- \
+	    build/corpus/$T tests/fuzz/corpus/$T
+else
+	@$(PY) tests/fuzz/run.py --seconds $S $(ARGS)
+endif
 
 N ?= 1000000
 mutate: .venv/ready
@@ -133,7 +141,7 @@ bft: .venv/ready
 	@$(SUB) FLAVOUR=bare build/c/bare/bench_bft
 	@$(PY) benchmarks/bft.py
 
-.PHONY: help demo test slow dev asan-py cov bench floors format lint clean ctest asan tsan fuzz mutate cbench bft build run benches sim ccov
+.PHONY: help demo test slow mutations dev asan-py cov bench bft floors format lint clean ctest asan tsan fuzz mutate cbench build run benches sim ccov fuzzers
 
 FLAVOUR ?= test
 O := build/c/$(FLAVOUR)
@@ -154,7 +162,7 @@ MODE := -std=c11 -g $(MODE_$(FLAVOUR))
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wswitch-enum -Werror
 
 # Only a make for one flavour, started by a target above, wants the libraries: then .venv is there.
-ifeq ($(filter-out run build benches build/c/%,$(or $(MAKECMDGOALS),help)),)
+ifeq ($(filter-out run build benches fuzzers build/c/%,$(or $(MAKECMDGOALS),help)),)
 include build/native.mk
 endif
 build/native.mk: native_deps.py native-requirements.txt
@@ -172,6 +180,7 @@ BENCHES := $(patsubst benchmarks/c/%.c,%,$(wildcard benchmarks/c/*.c))
 
 build: $(TESTS:%=$O/%) $(TARGETS:%=$O/%)
 benches: $(BENCHES:%=$O/%)
+fuzzers: $(TARGETS:replay_%=$O/fuzz_%)
 run: build
 	@for test in $(TESTS); do printf '%s: ' $$test; $O/$$test || exit 1; done
 	@for target in $(TARGETS); do printf '%s: ' $$target; \

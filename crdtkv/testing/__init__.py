@@ -34,6 +34,7 @@ from crdtkv.testing.converged import assert_converged
 from crdtkv.testing.edit import Edit
 from crdtkv.testing.faults import Faults
 from crdtkv.testing.forger import Forger
+from crdtkv.testing.hostile import HOSTILE, HostilePeer
 from crdtkv.testing.network import Network
 from crdtkv.testing.replica import replica
 from crdtkv.testing.wire import join, reseal
@@ -43,10 +44,12 @@ if TYPE_CHECKING:
     from crdtkv.testing.strategies import documents, edits, values
 
 __all__ = [
+    "HOSTILE",
     "ConvergenceMachine",
     "Edit",
     "Faults",
     "Forger",
+    "HostilePeer",
     "Network",
     "assert_converged",
     "documents",

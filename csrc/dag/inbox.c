@@ -43,9 +43,25 @@ static uint32_t print_of(const ckv_inbox *x, const ckv_id32 *id)
 }
 
 static size_t size_of(const ckv_letter *l) { return OVERHEAD + l->header_bytes + l->body_bytes; }
+static size_t trail_size(const ckv_trail *t) { return sizeof *t + t->n_bytes; }
+
+ckv_status ckv_trail_new(ckv_trail **out, ckv_alloc a, uint32_t n_bytes)
+{
+    ckv_trail *trail = ckv_resize(a, NULL, 0, sizeof *trail + n_bytes);
+    if (!trail) return CKV_ENOMEM;
+    *trail = (ckv_trail){.refs = 1, .n_bytes = n_bytes};
+    *out = trail;
+    return CKV_OK;
+}
+
+void ckv_trail_drop(ckv_trail *trail, ckv_alloc a)
+{
+    if (trail && --trail->refs == 0) ckv_release(a, trail, sizeof *trail + trail->n_bytes);
+}
 
 static void free_bytes(ckv_inbox *x, ckv_letter *l)
 {
+    ckv_trail_drop(l->trail, x->letters.a);
     ckv_release(x->letters.a, l->bytes, (size_t)l->header_bytes + l->body_bytes + 1);
     *l = (ckv_letter){.state = FREE, .is_touched = l->is_touched};
 }
@@ -164,20 +180,23 @@ static void rank_at(ckv_book *b, uint32_t rank, uint32_t account)
     b->accounts.ptr[account].rank = rank;
 }
 
+/* Two that use the same stand by name, so that one history has one outcome. */
+static bool uses_more(const ckv_account *a, const ckv_account *b)
+{
+    return a->bytes != b->bytes ? a->bytes > b->bytes : ckv_id32_cmp(&a->name, &b->name) > 0;
+}
+
 /* Moves an account up or down to where its bytes belong. */
 static void rank_again(ckv_book *b, uint32_t account)
 {
-    const size_t bytes = b->accounts.ptr[account].bytes;
-    uint32_t at = b->accounts.ptr[account].rank;
-    for (uint32_t up; at > 0 && b->accounts.ptr[b->ranking.ptr[up = (at - 1) / 2]].bytes < bytes;
-         at = up)
-        rank_at(b, at, b->ranking.ptr[up]);
+    const ckv_account *a = b->accounts.ptr;
+    const uint32_t *r = b->ranking.ptr;
+    uint32_t at = a[account].rank;
+    for (uint32_t up; at > 0 && uses_more(&a[account], &a[r[up = (at - 1) / 2]]); at = up)
+        rank_at(b, at, r[up]);
     for (size_t down; (down = 2 * (size_t)at + 1) < b->ranking.len; at = (uint32_t)down) {
-        const uint32_t *r = b->ranking.ptr;
-        if (down + 1 < b->ranking.len &&
-            b->accounts.ptr[r[down + 1]].bytes > b->accounts.ptr[r[down]].bytes)
-            down++;
-        if (b->accounts.ptr[r[down]].bytes <= bytes) break;
+        if (down + 1 < b->ranking.len && uses_more(&a[r[down + 1]], &a[r[down]])) down++;
+        if (!uses_more(&a[r[down]], &a[account])) break;
         rank_at(b, at, r[down]);
     }
     rank_at(b, at, account);
@@ -237,7 +256,7 @@ static void close_account(ckv_inbox *x, unsigned k, uint32_t i)
     b->free_account = i;
 }
 
-static void enter(ckv_inbox *x, unsigned k, uint32_t i)
+static size_t enter(ckv_inbox *x, unsigned k, uint32_t i)
 {
     ckv_book *b = &x->books[k];
     ckv_letter *l = &x->letters.ptr[i];
@@ -246,23 +265,29 @@ static void enter(ckv_inbox *x, unsigned k, uint32_t i)
     if (account == NONE) account = open_account(x, k, &name);
     l->in[k] = (ckv_entered){account, NONE, NONE, NONE};
     ckv_account *a = &b->accounts.ptr[account];
+    size_t n_bytes = size_of(l);
+    if (l->trail && l->trail->n_in[k]++ == 0) n_bytes += trail_size(l->trail);
     a->top = meld(x->letters.ptr, k, a->top, i);
-    a->bytes += size_of(l);
+    a->bytes += n_bytes;
     rank_again(b, account);
+    return n_bytes;
 }
 
-static void strike(ckv_inbox *x, unsigned k, uint32_t i)
+static size_t strike(ckv_inbox *x, unsigned k, uint32_t i)
 {
     ckv_book *b = &x->books[k];
     const ckv_letter *l = &x->letters.ptr[i];
     const uint32_t account = l->in[k].account;
     ckv_account *a = &b->accounts.ptr[account];
     heap_remove(x->letters.ptr, k, &a->top, i);
-    a->bytes -= size_of(l);
+    size_t n_bytes = size_of(l);
+    if (l->trail && --l->trail->n_in[k] == 0) n_bytes += trail_size(l->trail);
+    a->bytes -= n_bytes;
     if (a->top == NONE)
         close_account(x, k, account);
     else
         rank_again(b, account);
+    return n_bytes;
 }
 
 /* ---- in and out */
@@ -271,10 +296,11 @@ static void put_in(ckv_inbox *x, uint32_t i)
 {
     ckv_letter *l = &x->letters.ptr[i];
     l->state = HERE;
-    for (unsigned k = 0; k < CKV_N_BOOKS; k++) enter(x, k, i);
+    size_t n_bytes = 0; /* the same in each book */
+    for (unsigned k = 0; k < CKV_N_BOOKS; k++) n_bytes = enter(x, k, i);
     ckv_hmap_add(&x->by_id, print_of(x, &l->id), i);
     if (!l->later) enlist(x, i);
-    x->bytes += size_of(l);
+    x->bytes += n_bytes;
     if (l->later)
         x->n_later++, x->later_version++;
     else
@@ -284,10 +310,11 @@ static void put_in(ckv_inbox *x, uint32_t i)
 static void take_out(ckv_inbox *x, uint32_t i)
 {
     ckv_letter *l = &x->letters.ptr[i];
-    for (unsigned k = 0; k < CKV_N_BOOKS; k++) strike(x, k, i);
+    size_t n_bytes = 0;
+    for (unsigned k = 0; k < CKV_N_BOOKS; k++) n_bytes = strike(x, k, i);
     ckv_hmap_remove(&x->by_id, print_of(x, &l->id), i);
     if (!l->later) delist(x, i);
-    x->bytes -= size_of(l);
+    x->bytes -= n_bytes;
     if (l->later)
         x->n_later--;
     else
@@ -365,12 +392,13 @@ ckv_status ckv_inbox_add(ckv_inbox *x, const ckv_letter *l, const uint8_t *heade
     const bool is_touched = x->letters.ptr[i].is_touched;
     x->letters.ptr[i] = *l;
     x->letters.ptr[i].bytes = bytes;
+    if (l->trail) l->trail->refs++;
     x->letters.ptr[i].is_new = true;
     x->letters.ptr[i].is_touched = is_touched;
     touch(x, i);
     put_in(x, i);
     *kept = true;
-    for (unsigned k = 0; k < CKV_N_BOOKS && *kept; k++) {
+    for (unsigned k = CKV_N_BOOKS; k-- > 0 && *kept;) { /* peers, then lanes */
         const ckv_book *b = &x->books[k];
         const uint32_t account = x->letters.ptr[i].in[k].account;
         if (k == CKV_BOOK_PEERS && l->peer == 0) continue;
@@ -421,12 +449,15 @@ void ckv_inbox_forget_peer(ckv_inbox *x, uint32_t peer)
 {
     const ckv_id32 name = peer_name(peer);
     CKV_ASSERT(peer != 0 && x->touched.len == 0);
+    /* All go before one of them comes again, since a trail is of one account. Room was made in add, for touched and for peer 0. */
     for (uint32_t account; (account = find_account(x, CKV_BOOK_PEERS, &name)) != NONE;) {
         const uint32_t i = x->books[CKV_BOOK_PEERS].accounts.ptr[account].top;
         strike(x, CKV_BOOK_PEERS, i);
         x->letters.ptr[i].peer = 0;
-        enter(x, CKV_BOOK_PEERS, i); /* room for peer 0 was made in add */
+        ckv_u32s_put(&x->touched, i);
     }
+    for (size_t k = 0; k < x->touched.len; k++) enter(x, CKV_BOOK_PEERS, x->touched.ptr[k]);
+    x->touched.len = 0;
 }
 
 size_t ckv_inbox_most(const ckv_inbox *x, unsigned book)
@@ -493,7 +524,7 @@ static bool check_book(const ckv_inbox *x, const ckv_book *b, const char **why)
     for (uint32_t k = 0; k < b->ranking.len; k++) {
         const ckv_account *a = &b->accounts.ptr[b->ranking.ptr[k]];
         if (a->rank != k || a->top == NONE) return false;
-        if (k && b->accounts.ptr[b->ranking.ptr[(k - 1) / 2]].bytes < a->bytes) return false;
+        if (k && uses_more(a, &b->accounts.ptr[b->ranking.ptr[(k - 1) / 2]])) return false;
         bytes += a->bytes;
     }
     *why = "inbox I1: a book";
@@ -508,6 +539,8 @@ bool ckv_inbox_check(const ckv_inbox *x, const char **why)
         const ckv_letter *l = &x->letters.ptr[i];
         if (l->state != HERE) continue;
         bytes += size_of(l), n++;
+        if (l->trail && !l->trail->seen) bytes += trail_size(l->trail);
+        if (l->trail) l->trail->seen = true;
         *why = "inbox I2: by_id";
         if (ckv_inbox_find(x, &l->id) != i) return false;
         *why = "inbox I2: who misses what";
@@ -525,6 +558,9 @@ bool ckv_inbox_check(const ckv_inbox *x, const char **why)
         for (unsigned k = 0; k < CKV_N_BOOKS; k++) {
             if (!check_entered(x, k, i)) return false;
         }
+    }
+    for (uint32_t i = 0; i < x->letters.len; i++) {
+        if (x->letters.ptr[i].trail) x->letters.ptr[i].trail->seen = false;
     }
     for (unsigned k = 0; k < CKV_N_BOOKS; k++) {
         if (!check_book(x, &x->books[k], why)) return false;

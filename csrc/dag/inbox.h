@@ -17,7 +17,7 @@
  *     books       of lanes, and of peers: who has how much here. An account for each that has letters: its bytes, and a pairing heap of
  *                 its letters with the greatest seq on top. The ranking is a binary heap of accounts with the most bytes on top
  *
- *     I1  bytes is the sum over letters that are here; an account's bytes likewise
+ *     I1  bytes is the sum over letters that are here and their trails; an account's bytes likewise
  *     I2  by_id and the lists know every letter that is here; `later` ones miss nothing
  *     I3  no letter of a heap has a greater seq than the one above it; no account of a ranking more bytes
  *     I4  touched lists what is new or gone since the last settle or revert, once
@@ -42,6 +42,17 @@ typedef struct ckv_entered { /* where a letter stands in a book */
         next; /* in its heap; before: the parent or the sibling that points here */
 } ckv_entered;
 
+/* What proves changes that have no signature of their own: the headers that lead from them to one. A run under one signature shares it, and it
+ * counts once while one of its letters is here. */
+typedef struct ckv_trail {
+    uint32_t refs; /* letters, and whoever is making some */
+    uint32_t n_in[CKV_N_BOOKS]; /* letters that are here: all of one lane, and of one peer */
+    uint32_t n_bytes;
+    bool seen; /* by a check */
+    ckv_signature signature;
+    uint8_t headers[]; /* blobs */
+} ckv_trail;
+
 typedef struct ckv_letter {
     ckv_id32 id, lane, author, missing;
     uint8_t nonce[16];
@@ -55,6 +66,8 @@ typedef struct ckv_letter {
     bool has_signature;
     ckv_signature signature;
     ckv_entered in[CKV_N_BOOKS];
+    ckv_trail *trail;           /* shared; NULL: none */
+    uint32_t trail_at, trail_n; /* where in it the headers behind this one begin, and how many */
     uint32_t waiter_before, waiter_next; /* in the list of those who miss the same */
 } ckv_letter;
 CKV_VEC(ckv_letters, ckv_letter);
@@ -90,6 +103,9 @@ typedef struct ckv_inbox {
 
 ckv_inbox ckv_inbox_init(ckv_alloc a, uint64_t secret);
 void ckv_inbox_fini(ckv_inbox *x);
+/* A new one with a reference of the caller's, and room for that many bytes of headers. */
+CKV_NODISCARD ckv_status ckv_trail_new(ckv_trail **out, ckv_alloc a, uint32_t n_bytes);
+void ckv_trail_drop(ckv_trail *trail, ckv_alloc a); /* NULL: nothing */
 /* Takes a copy of header and body. May evict others, or end with the newcomer itself evicted: *kept tells. */
 CKV_NODISCARD ckv_status ckv_inbox_add(ckv_inbox *x, const ckv_letter *l, const uint8_t *header,
                                        const uint8_t *body, bool *kept);

@@ -117,9 +117,67 @@ static ckv_refusal_kind kind_of(const char *why)
     return CKV_REFUSED_OTHER;
 }
 
-/* Puts a change aside: its header is written out again, canonical as it was. */
+/* The header of an item, as a blob. */
+static void put_header(const ckv_import *m, const ckv_item_in *item, ckv_buf *out)
+{
+    uint8_t bytes[CKV_HEADER_MAX_BYTES];
+    if (item->raw)
+        ckv_buf_blob(out, m->bodies.ptr + item->body - item->header_len, item->header_len);
+    else
+        ckv_buf_blob(out, bytes, ckv_import_header(bytes, m, item));
+}
+
+/* The headers from behind an item to the signature that covers it, which are the trail of all letters of this run. */
+static ckv_status make_trail(ckv_import *m, ckv_chain_in *chain, uint32_t item)
+{
+    const ckv_alloc a = m->doc->env.alloc;
+    ckv_buf headers = ckv_buf_init(a);
+    uint32_t end = item, n = 0;
+    while (m->items.ptr[end].signature == CKV_NONE) {
+        end = m->items.ptr[end].next;
+        put_header(m, &m->items.ptr[end], &headers);
+        n++;
+    }
+    ckv_trail *trail = NULL;
+    ckv_status s = headers.status;
+    if (s == CKV_OK) s = ckv_trail_new(&trail, a, (uint32_t)headers.len);
+    if (s == CKV_OK) {
+        memcpy(trail->headers, headers.ptr, headers.len);
+        trail->signature = ckv_import_signature(m, m->items.ptr[end].signature);
+        ckv_trail_drop(chain->trail, a);
+        chain->trail = trail;
+        chain->trail_end = end;
+        chain->trail_item = item;
+        chain->trail_at = 0;
+        chain->trail_left = n;
+    }
+    ckv_buf_fini(&headers);
+    return s;
+}
+
+/* Items of a chain come in its order, so the trail of a run is gone along once. */
+static ckv_status follow_trail(ckv_import *m, uint32_t item, ckv_letter *l)
+{
+    ckv_chain_in *chain = &m->chains.ptr[m->items.ptr[item].chain];
+    if (!chain->trail || item > chain->trail_end) CKV_TRY(make_trail(m, chain, item));
+    while (chain->trail_item != item) {
+        ckv_rd r = ckv_rd_init(chain->trail->headers + chain->trail_at,
+                               chain->trail->n_bytes - chain->trail_at);
+        size_t n;
+        CKV_MUST(ckv_rd_blob(&r, &n) != NULL);
+        chain->trail_at = (uint32_t)(r.p - chain->trail->headers);
+        chain->trail_left--;
+        chain->trail_item = m->items.ptr[chain->trail_item].next;
+    }
+    l->trail = chain->trail;
+    l->trail_at = chain->trail_at;
+    l->trail_n = chain->trail_left;
+    return CKV_OK;
+}
+
+/* Puts a change aside: its header is written out again, canonical as it was. was: the letter that it was before, else NULL, and it is `item`. */
 static ckv_status put_aside(ckv_import *m, const ckv_candidate *c, const ckv_judgement *j,
-                            uint32_t peer)
+                            const ckv_letter *was, uint32_t item)
 {
     uint8_t header[CKV_HEADER_MAX_BYTES];
     bool kept;
@@ -128,11 +186,16 @@ static ckv_status put_aside(ckv_import *m, const ckv_candidate *c, const ckv_jud
                     .author = *c->author,
                     .missing = j->missing,
                     .seq = c->header.seq,
-                    .peer = peer,
+                    .peer = was ? was->peer : m->peer,
                     .later = j->verdict == CKV_LATER,
                     .has_signature = c->signature != NULL};
     memcpy(l.nonce, c->nonce, 16);
-    if (c->signature) l.signature = *c->signature;
+    if (c->signature)
+        l.signature = *c->signature;
+    else if (!was)
+        CKV_TRY(follow_trail(m, item, &l));
+    else
+        l.trail = was->trail, l.trail_at = was->trail_at, l.trail_n = was->trail_n;
     ckv_id32 hash;
     ckv_header h = c->header;
     h.body = c->body;
@@ -150,7 +213,7 @@ static ckv_status put_aside(ckv_import *m, const ckv_candidate *c, const ckv_jud
 
 /* Puts a verdict into the report, and what waits or is for later into the inbox. */
 static ckv_status note_verdict(ckv_import *m, const ckv_candidate *c, const ckv_judgement *j,
-                               uint32_t peer)
+                               const ckv_letter *was, uint32_t item)
 {
     switch (j->verdict) {
     case CKV_APPLIED:
@@ -159,7 +222,7 @@ static ckv_status note_verdict(ckv_import *m, const ckv_candidate *c, const ckv_
     case CKV_VOIDED: ckv_buf_bytes(&m->report->voided, c->id, 32); return m->report->voided.status;
     case CKV_REFUSED: return report_refusal(m, c->id, j->kind, j->reason);
     case CKV_WAITING:
-    case CKV_LATER: return put_aside(m, c, j, peer);
+    case CKV_LATER: return put_aside(m, c, j, was, item);
     }
     return CKV_OK;
 }
@@ -203,7 +266,9 @@ static ckv_status release_waiters(ckv_import *m, const ckv_id32 *id)
                 continue;
             }
             ckv_inbox_release(&doc->inbox, i);
-            s = note_verdict(m, &c, &j, l.peer);
+            s = note_verdict(m, &c, &j, &l, CKV_NONE);
+            if (s == CKV_OK && is_in(&j) && l.trail)
+                s = ckv_releases_push(&m->released, (ckv_released){i, j.change});
             if (s == CKV_OK && is_in(&j)) s = ckv_id32s_push(&todo, l.id);
             if (s != CKV_OK) break;
         }
@@ -259,7 +324,7 @@ static ckv_status admit_item(ckv_import *m, ckv_item_in *item, const ckv_chain_i
                        .prev = before ? before->change : CKV_NONE}; /* unpack linked them */
     ckv_judgement j;
     CKV_TRY(ckv_admit(doc, &c, &j));
-    CKV_TRY(note_verdict(m, &c, &j, m->peer));
+    CKV_TRY(note_verdict(m, &c, &j, NULL, (uint32_t)(item - m->items.ptr)));
     if (!is_in(&j)) return CKV_OK;
     item->change = j.change;
     lane->number = j.lane_no;
@@ -283,28 +348,11 @@ static ckv_status admit_all(ckv_import *m)
 
 /* ---- covers */
 
-/* The header of an item, as a blob. */
-static void put_header(const ckv_import *m, const ckv_item_in *item, ckv_buf *out)
+/* Keeps a cover of a change that is here; its headers were just added. */
+static ckv_status add_cover(ckv_doc *doc, uint32_t change, ckv_cover c)
 {
-    uint8_t bytes[CKV_HEADER_MAX_BYTES];
-    if (item->raw)
-        ckv_buf_blob(out, m->bodies.ptr + item->body - item->header_len, item->header_len);
-    else
-        ckv_buf_blob(out, bytes, ckv_import_header(bytes, m, item));
-}
-
-/* Keeps the headers from behind `last`, which is here, to `signer`, which is not. */
-static ckv_status keep_cover(ckv_import *m, const ckv_item_in *last, const ckv_item_in *signer)
-{
-    ckv_doc *doc = m->doc;
-    ckv_cover c = {.off = doc->cover_headers.len,
-                   .signature = ckv_import_signature(m, signer->signature)};
-    c.branch = ckv_graph_branch(&doc->graph, last->change, &c.seq);
+    c.branch = ckv_graph_branch(&doc->graph, change, &c.seq);
     CKV_TRY(ckv_covers_reserve(&doc->covers, 1));
-    for (const ckv_item_in *i = last; i != signer; c.n++) {
-        i = &m->items.ptr[i->next];
-        put_header(m, i, &doc->cover_headers);
-    }
     if (doc->cover_headers.status != CKV_OK) {
         const ckv_status s = doc->cover_headers.status;
         doc->cover_headers.status = CKV_OK;
@@ -319,9 +367,22 @@ static ckv_status keep_cover(ckv_import *m, const ckv_item_in *last, const ckv_i
     return CKV_OK;
 }
 
+/* Keeps the headers from behind `last`, which is here, to `signer`, which is not. */
+static ckv_status keep_cover(ckv_import *m, const ckv_item_in *last, const ckv_item_in *signer)
+{
+    ckv_doc *doc = m->doc;
+    ckv_cover c = {.off = doc->cover_headers.len, .signature = ckv_import_signature(m, signer->signature)};
+    for (const ckv_item_in *i = last; i != signer; c.n++) {
+        i = &m->items.ptr[i->next];
+        put_header(m, i, &doc->cover_headers);
+    }
+    return add_cover(doc, last->change, c);
+}
+
 /* A change is accepted under a signature that may stand on one that is not stored. What proves it is kept, or it could not be passed on. */
 static ckv_status keep_covers(ckv_import *m)
 {
+    ckv_doc *doc = m->doc;
     for (size_t k = 0; k < m->chains.len; k++) {
         const ckv_chain_in *chain = &m->chains.ptr[k];
         const ckv_item_in *last = NULL;
@@ -329,9 +390,19 @@ static ckv_status keep_covers(ckv_import *m)
             const ckv_item_in *item = &m->items.ptr[i];
             if (item->change != CKV_NONE)
                 last = item;
-            else if (item->signature != CKV_NONE && last && !is_covered(m->doc, last->change))
+            else if (item->signature != CKV_NONE && last && !is_covered(doc, last->change))
                 CKV_TRY(keep_cover(m, last, item));
         }
+    }
+    for (size_t i = m->released.len; i; i--) { /* of a run the last one's covers all */
+        const ckv_released *r = &m->released.ptr[i - 1];
+        const ckv_letter *l = &doc->inbox.letters.ptr[r->letter];
+        if (is_covered(doc, r->change)) continue;
+        const ckv_cover c = {
+            .off = doc->cover_headers.len, .n = l->trail_n, .signature = l->trail->signature};
+        ckv_buf_bytes(&doc->cover_headers, l->trail->headers + l->trail_at,
+                      l->trail->n_bytes - l->trail_at);
+        CKV_TRY(add_cover(doc, r->change, c));
     }
     return CKV_OK;
 }

@@ -50,8 +50,16 @@ typedef struct ckv_chain_in {
     uint32_t sigs, n_sigs; /* in `sig_at`, positions in the chain */
     uint32_t n_read;       /* so many of them have their change here */
     uint64_t cost, paid;   /* of its changes, in all and up to the last signature that holds */
+    ckv_trail *trail;      /* owned: of the run that was put aside last */
+    uint32_t trail_end, trail_item, trail_at,
+        trail_left; /* its signed item; how far it was gone: an item, the bytes and headers behind it */
     const char *why;
 } ckv_chain_in;
+
+typedef struct ckv_released { /* a letter without signature that went into the graph */
+    uint32_t letter, change;
+} ckv_released;
+CKV_VEC(ckv_releases, ckv_released);
 
 typedef struct ckv_claim_in { /* a signature whose change is here and that was not looked at yet */
     uint64_t cost;            /* of its chain up to it */
@@ -74,6 +82,7 @@ typedef struct ckv_import {
     ckv_u32s outside; /* lane index of each outside parent; ids in outside_ids */
     ckv_id32s outside_ids, parents;
     ckv_buf bodies;
+    ckv_releases released;
     ckv_columns_in columns;
     ckv_report *report;
     ckv_err *err;

@@ -259,6 +259,7 @@ ckv_status ckv_live_apply(ckv_live *live, ckv_doc *doc, ckv_peer *peer, const ui
 {
     ckv_import m = ckv_import_init(doc, report, err);
     ckv_rd r = ckv_rd_init(data, n_bytes);
+    if (!ckv_buf_reserve(&m.bodies, 1)) return m.bodies.status; /* never NULL */
     ckv_status s = ckv_rd_left(&r) ? CKV_OK : garbled(err, "live changes: none");
     m.n_bytes = n_bytes;
     while (s == CKV_OK && ckv_rd_left(&r)) s = read_run(live, &m, &r);

@@ -162,6 +162,14 @@ void ckv_doc_random(ckv_doc *doc, uint8_t *out, size_t n_bytes)
 
 /* ---- later */
 
+bool ckv_doc_is_later(const ckv_doc *doc, const ckv_id32 *id)
+{
+    const uint32_t i = ckv_inbox_find(&doc->inbox, id);
+    if (i == CKV_HMAP_NONE) return false;
+    const ckv_letter *l = &doc->inbox.letters.ptr[i];
+    return l->later && l->has_signature;
+}
+
 uint64_t ckv_doc_later_version(const ckv_doc *doc) { return doc->inbox.later_version; }
 
 ckv_status ckv_doc_later(ckv_doc *doc, ckv_buf *out)

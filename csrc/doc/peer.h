@@ -63,6 +63,7 @@ const ckv_id32 *ckv_doc_on_chain(const ckv_doc *doc, uint32_t branch, uint32_t s
 
 /* Ids of those that can be passed on, sorted. */
 CKV_NODISCARD ckv_status ckv_doc_later(ckv_doc *doc, ckv_buf *out /* of ckv_id32 */);
+bool ckv_doc_is_later(const ckv_doc *doc, const ckv_id32 *id); /* one of them? */
 uint64_t ckv_doc_later_version(
     const ckv_doc *doc); /* another one whenever the set may be another */
 /* A bundle of those of them that are not in `known` (sorted). *n: how many. */

@@ -381,6 +381,8 @@ static ckv_status fill_counter(reading *in, const node *at, uint32_t counter)
     ckv_rd r = ckv_rd_init(at->body, 16);
     const uint64_t low = ckv_rd_u64le(&r), high = ckv_rd_u64le(&r);
     ckv_total total = (ckv_total)(((unsigned __int128)high << 64) | low);
+    /* More steps than a body has room for: said at once, not after a second. */
+    if (total / INT64_MAX > 1 << 21 || total / INT64_MAX < -(1 << 21)) return CKV_ELIMIT;
     while (total) {
         const int64_t step = total > INT64_MAX   ? INT64_MAX
                              : total < INT64_MIN ? INT64_MIN

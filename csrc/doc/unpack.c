@@ -561,6 +561,7 @@ ckv_import ckv_import_init(ckv_doc *doc, ckv_report *report, ckv_err *err)
                         .outside_ids = {.a = a},
                         .parents = {.a = a},
                         .bodies = ckv_buf_init(a),
+                        .released = {.a = a},
                         .claims = {.a = a},
                         .paid = ckv_hmap_init(a, (uint32_t)doc->inbox.secret),
                         .columns = {.cur = {.a = a}, .table = ckv_buf_init(a)}};
@@ -572,7 +573,10 @@ void ckv_import_fini(ckv_import *m)
     ckv_bundle_fini(&m->bundle);
     ckv_lanes_in_fini(&m->lanes);
     ckv_id32s_fini(&m->lane_ids);
+    for (size_t i = 0; i < m->chains.len; i++)
+        ckv_trail_drop(m->chains.ptr[i].trail, m->doc->env.alloc);
     ckv_chains_in_fini(&m->chains);
+    ckv_releases_fini(&m->released);
     ckv_items_in_fini(&m->items);
     ckv_u32s_fini(&m->sig_at);
     ckv_u32s_fini(&m->outside);

@@ -70,16 +70,63 @@ static ckv_status set_had(ckv_recon *r, uint32_t i)
     return ckv_peer_raise(r->peer, r->doc, t->branch, t->height - 1);
 }
 
-/* The branch among those of our tips [a, b), all of one lane, that has this very change; CKV_NO_CHANGE if none. */
-static uint32_t branch_with(const ckv_recon *r, uint32_t a, uint32_t b, uint64_t seq, uint64_t hash)
+/* ---- what is here by its hash */
+
+static int by_place(const void *x, const void *y)
 {
+    const ckv_place *a = x, *b = y;
+    return a->hash < b->hash ? -1 : a->hash > b->hash;
+}
+
+/* Gathers the changes of our tips [a, b), all of one lane; leaves none if they are too many. */
+static ckv_status gather(ckv_recon *r, uint32_t a, uint32_t b)
+{
+    ckv_places *all = &r->crowd;
+    all->len = 0;
+    r->crowd_lane = 0;
+    for (uint32_t i = a; i < b; i++) {
+        const ckv_tip *t = &r->tips.ptr[i];
+        const ckv_id32 *id;
+        for (uint32_t seq = t->height;
+             seq && (id = ckv_doc_on_branch(r->doc, t->branch, seq - 1)) != NULL; seq--) {
+            if (all->len == CKV_RECON_CROWD) {
+                ckv_places_fini(all);
+                r->crowd_lane = r->tips.ptr[a].lane;
+                return CKV_OK;
+            }
+            CKV_TRY(ckv_places_push(
+                all, (ckv_place){.hash = hash_of(r, id), .branch = t->branch, .seq = seq - 1}));
+        }
+    }
+    qsort(all->ptr, all->len, sizeof *all->ptr, by_place);
+    r->crowd_lane = r->tips.ptr[a].lane;
+    return CKV_OK;
+}
+
+/* The branch among those of our tips [a, b), all of one lane, that has this very change; CKV_NO_CHANGE if none. Nothing that came after we
+ * looked counts. In a crowded lane a liar could have us hash a thousand changes for each 17 bytes: there each is hashed once. */
+static ckv_status branch_with(ckv_recon *r, uint32_t a, uint32_t b, uint64_t seq, uint64_t hash,
+                              uint32_t *branch)
+{
+    *branch = CKV_NO_CHANGE;
+    if (b - a > CKV_RECON_FORKS) {
+        if (r->crowd_lane != r->tips.ptr[a].lane) CKV_TRY(gather(r, a, b));
+        if (r->crowd.len) {
+            const ckv_place key = {.hash = hash},
+                            *at = bsearch(&key, r->crowd.ptr, r->crowd.len, sizeof key, by_place);
+            if (at && at->seq == seq) *branch = at->branch;
+            return CKV_OK;
+        }
+    }
     for (; a < b; a++) {
         const ckv_tip *t = &r->tips.ptr[a];
-        if (seq >= t->height) continue; /* nothing that came after we looked */
+        if (seq >= t->height) continue;
         const ckv_id32 *id = ckv_doc_on_branch(r->doc, t->branch, (uint32_t)seq);
-        if (id && hash_of(r, id) == hash) return t->branch;
+        if (!id || hash_of(r, id) != hash) continue;
+        *branch = t->branch;
+        break;
     }
-    return CKV_NO_CHANGE;
+    return CKV_OK;
 }
 
 /* ---- writing */
@@ -126,8 +173,10 @@ static void put_tip(ckv_buf *out, const ckv_tip *t)
     ckv_buf_u64le(out, t->id);
 }
 
+/* An honest end is asked once for every eighth of its tips and of ours, and a little more. */
 static ckv_status ask(ckv_recon *r, ckv_ask a)
 {
+    if (++r->n_asks > CKV_RECON_ASKS + r->tips.len) return CKV_ELIMIT;
     if (r->asked > 1024 && r->asked * 2 > r->asks.len) { /* forget what is answered */
         memmove(r->asks.ptr, r->asks.ptr + r->asked, (r->asks.len - r->asked) * sizeof a);
         r->asks.len -= r->asked;
@@ -222,10 +271,12 @@ static bool read_tip(ckv_rd *x, ckv_foreign_tip *t)
 static ckv_status look_up(ckv_recon *r, const ckv_foreign_tip *t, bool *known)
 {
     const uint32_t a = lower(r, t->lane),
-                   b = a < r->tips.len && r->tips.ptr[a].lane == t->lane ? end_of_lane(r, a) : a,
-                   branch = branch_with(r, a, b, t->height - 1, t->id);
+                   b = a < r->tips.len && r->tips.ptr[a].lane == t->lane ? end_of_lane(r, a) : a;
+    uint32_t branch;
+    CKV_TRY(branch_with(r, a, b, t->height - 1, t->id, &branch));
     *known = branch != CKV_NO_CHANGE;
     if (*known) return ckv_peer_raise(r->peer, r->doc, branch, t->height - 1);
+    if (r->foreign.len >= CKV_RECON_FOREIGN + r->tips.len) return CKV_ELIMIT;
     return ckv_foreign_tips_push(&r->foreign, *t);
 }
 
@@ -243,12 +294,13 @@ static ckv_status answer_lane(ckv_recon *r, const ckv_foreign_tip *theirs, uint3
                               ckv_buf *list, uint32_t *n_list)
 {
     const uint32_t a = lower(r, theirs->lane);
+    uint32_t k = 0;
     for (uint32_t i = a; i < r->tips.len && r->tips.ptr[i].lane == theirs->lane; i++) {
-        ckv_tip *t = &r->tips.ptr[i];
-        bool equal = false;
-        for (uint32_t k = 0; k < n && !equal; k++)
-            equal = theirs[k].height == t->height && theirs[k].id == t->id;
-        if (equal) {
+        const ckv_tip *t = &r->tips.ptr[i];
+        while (k < n && (theirs[k].height < t->height ||
+                         (theirs[k].height == t->height && theirs[k].id < t->id)))
+            k++;
+        if (k < n && theirs[k].height == t->height && theirs[k].id == t->id) {
             CKV_TRY(set_had(r, i));
         } else if (unknown) {
             put_tip(list, t);
@@ -463,11 +515,14 @@ static ckv_status search(ckv_recon *r)
     if (r->foreign.len == 0) return CKV_OK;
     qsort(r->foreign.ptr, r->foreign.len, sizeof *r->foreign.ptr, foreign_by_lane);
     const size_t n = r->opens ? r->tips.len : r->foreign.len;
+    uint64_t of = 0; /* the lane that `other` is of */
+    uint32_t other = 0;
     for (uint32_t i = 0; i < n; i++) {
         const uint64_t lane = r->opens ? r->tips.ptr[i].lane : r->foreign.ptr[i].lane;
         const uint32_t height = r->opens ? r->tips.ptr[i].height : r->foreign.ptr[i].height;
         if (r->opens && r->tips.ptr[i].state != CKV_TIP_LACKED) continue;
-        const uint32_t other = r->opens ? foreign_height(r, lane) : lacked_height(r, lane);
+        if (lane != of) other = r->opens ? foreign_height(r, lane) : lacked_height(r, lane);
+        of = lane;
         const uint32_t low = height < other ? height : other;
         if (low < 2) continue; /* none to search for, or nothing below */
         /* Neither tip is known to the other end, so what both have ends below the lower one. */
@@ -487,7 +542,8 @@ static ckv_status take_past(ckv_recon *r, ckv_ask q, ckv_rd *x, const char **why
     for (uint32_t i = 0; i < n; i++) {
         const uint64_t hash = ckv_rd_u64le(x);
         if (x->status != CKV_OK) return wrong(why, "a search is cut short");
-        const uint32_t branch = found ? CKV_NO_CHANGE : branch_with(r, a, b, seqs[i], hash);
+        uint32_t branch = CKV_NO_CHANGE;
+        if (!found) CKV_TRY(branch_with(r, a, b, seqs[i], hash, &branch));
         if (branch == CKV_NO_CHANGE) continue;
         found = i + 1;
         CKV_TRY(ckv_peer_raise(r->peer, r->doc, branch, (uint32_t)seqs[i]));
@@ -545,6 +601,7 @@ ckv_status ckv_recon_take(ckv_recon *r, const uint8_t *data, size_t n_bytes, con
     ckv_buf_bytes(&r->in, data, n_bytes);
     if (r->in.status != CKV_OK) return r->in.status;
     ckv_rd rest = ckv_rd_init(r->in.ptr, r->in.len);
+    *why = "it compares more than there can be";
     while (s == CKV_OK) {
         const uint8_t *const start = rest.p;
         size_t n;
@@ -574,6 +631,7 @@ ckv_status ckv_recon_begin(ckv_recon *r, ckv_doc *doc, ckv_peer *peer, const uin
                      .listed = {.a = a},
                      .foreign = {.a = a},
                      .asks = {.a = a},
+                     .crowd = {.a = a},
                      .in = ckv_buf_init(a),
                      .out = ckv_buf_init(a)};
     memcpy(r->key, key, sizeof r->key);
@@ -599,6 +657,7 @@ void ckv_recon_fini(ckv_recon *r)
     ckv_u32s_fini(&r->listed);
     ckv_foreign_tips_fini(&r->foreign);
     ckv_asks_fini(&r->asks);
+    ckv_places_fini(&r->crowd);
     ckv_buf_fini(&r->in);
     ckv_buf_fini(&r->out);
 }

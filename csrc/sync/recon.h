@@ -14,6 +14,7 @@
  *
  *     I1  asks are answered in order; each answer is as long as its ask allows, so all ends
  *     I2  when all is answered every tip here is HAD or LACKED by the peer, and ckv_peer knows what it has
+ *     I3  what the other end says costs us O(log) for each of its bytes, and no more memory than 2^20 of its tips and questions need
  *     cost: memory 32 bytes a tip; O(log tips) messages, 17 bytes for each range that differs, 19 for each tip listed
  */
 #ifndef CKV_SYNC_RECON_H
@@ -27,8 +28,13 @@
 #define CKV_RECON_TIPS 1024u /* the most that we list, but for those of a single lane */
 #define CKV_RECON_MOST                                                                             \
     16384u /* the most that we read, unless we have eight times as many: each is looked up among the tips of its lane */
-#define CKV_RECON_PARTS  64u /* a range is cut into at most so many */
-#define CKV_RECON_BUFFER (32u << 20)
+#define CKV_RECON_PARTS  64u         /* a range is cut into so many, or a few more */
+#define CKV_RECON_BUFFER (32u << 20) /* the longest range */
+#define CKV_RECON_FOREIGN                                                                          \
+    (1u << 20) /* tips of the other end that are not here, besides as many as we have */
+#define CKV_RECON_ASKS  (1u << 20) /* questions in all, besides as many as we have tips */
+#define CKV_RECON_FORKS 16u        /* a lane with more tips is looked through once and for all, */
+#define CKV_RECON_CROWD (1u << 20) /* if it has no more changes */
 
 typedef enum ckv_tip_state { CKV_TIP_OPEN, CKV_TIP_HAD, CKV_TIP_LACKED } ckv_tip_state;
 
@@ -44,6 +50,12 @@ typedef struct ckv_foreign_tip { /* one of theirs that we do not know */
     uint32_t height;
 } ckv_foreign_tip;
 CKV_VEC(ckv_foreign_tips, ckv_foreign_tip);
+
+typedef struct ckv_place { /* where one of our changes is */
+    uint64_t hash;
+    uint32_t branch, seq;
+} ckv_place;
+CKV_VEC(ckv_places, ckv_place);
 
 typedef struct ckv_ask { /* what the peer owes us */
     enum { CKV_ASK_RANGE, CKV_ASK_HAVE, CKV_ASK_KNOWN, CKV_ASK_FOUND, CKV_ASK_PAST } kind;
@@ -65,8 +77,11 @@ typedef struct ckv_recon {
     ckv_foreign_tips foreign; /* in order of arrival; sorted for the search */
     ckv_asks asks;            /* [asked, len) are open */
     size_t asked;
-    ckv_buf in, out; /* ranges on their way: blobs */
-    uint32_t hashes; /* that were sent for the search */
+    uint64_t n_asks;     /* that were made */
+    ckv_places crowd;    /* of a lane with many tips, by hash; empty if it has too many changes */
+    uint64_t crowd_lane; /* that one; 0: none */
+    ckv_buf in, out;     /* ranges on their way: blobs */
+    uint32_t hashes;     /* that were sent for the search */
 } ckv_recon;
 
 /* Looks at the tips as they are now. opener: this end begins, with what is in `out` then. The document and the peer must outlive it. */

@@ -29,6 +29,8 @@ struct ckv_session {
     bool owes;                 /* the other end said something that we have not answered */
     bool our_more, their_more; /* what each end said last: it is not finished */
     uint32_t idle;             /* messages in a row that brought nothing new */
+    uint32_t n_short;          /* messages that compared but a little */
+    uint64_t n_astray;         /* changes that wait for ancestors, which an honest end sends first */
 
     ckv_hello hello, theirs; /* valid when sent, heard > 0 */
     uint32_t n_changes;      /* that our hello told of */
@@ -153,10 +155,14 @@ static promise *find_promise(const promises *sorted, uint64_t hash)
     return bsearch(&hash, sorted->ptr, sorted->len, sizeof(promise), by_hash);
 }
 
-static void keep_promise(ckv_session *s, const void *id)
+/* True if it was one that was open. */
+static bool keep_promise(ckv_session *s, const void *id)
 {
     promise *p = find_promise(&s->promises, hash_of(s, id));
-    if (p && !p->kept) p->kept = true, s->n_promised--;
+    if (!p || p->kept) return false;
+    p->kept = true;
+    s->n_promised--;
+    return true;
 }
 
 /* Both hellos are known. opener: this end begins the comparison. */
@@ -209,21 +215,23 @@ static bool has_news(ckv_session *s)
            s->bundle_at < s->bundle.len || (s->stream && ckv_peer_lacks(&s->peer, s->doc));
 }
 
-/* Promises that others kept. */
-static void note_arrivals(ckv_session *s)
+/* Promises that others kept: who made them has these changes, and is not sent them. */
+static ckv_status note_arrivals(ckv_session *s)
 {
     const uint32_t n = ckv_doc_n_changes(s->doc);
-    for (; s->n_arrived < n && s->n_promised; s->n_arrived++) {
+    for (; s->stream && s->n_arrived < n && s->n_promised; s->n_arrived++) {
         ckv_change_info info;
         ckv_doc_change(s->doc, s->n_arrived, &info);
-        keep_promise(s, info.id);
+        if (keep_promise(s, info.id))
+            CKV_TRY(ckv_peer_raise_change(&s->peer, s->doc, s->n_arrived));
     }
+    return CKV_OK;
 }
 
 /* Is there nothing that we want to say or wait for? */
 static bool is_settled(ckv_session *s)
 {
-    if (s->stream) note_arrivals(s);
+    if (note_arrivals(s) != CKV_OK) return false; /* no memory: it may say so again */
     return s->stream && s->heard_later && s->n_promised == 0 && s->pieces_left == 0 && !has_news(s);
 }
 
@@ -308,6 +316,7 @@ static void put_piece(ckv_session *s, ckv_buf *parts, size_t room)
 
 static ckv_status say(ckv_session *s, ckv_buf *parts)
 {
+    CKV_TRY(note_arrivals(s));
     const size_t later = s->met && !s->said_later ? s->our_later.len / 4 : 0;
     if (s->comparing && s->recon.out.len) put_compare(s, parts, ROOM - later);
     if (s->met && !s->said_later) put_later(s, parts);
@@ -409,15 +418,24 @@ static void note_kept(ckv_session *s, const ckv_buf *ids)
 /* Those of them that are kept for a later version need not be sent back. */
 static ckv_status note_later(ckv_session *s, const ckv_buf *ids)
 {
-    ckv_buf ours = ckv_buf_init(s->a);
-    ckv_status status = ckv_doc_later(s->doc, &ours);
-    for (size_t i = 0; i < ids->len && ours.len; i += 32) {
-        if (bsearch(ids->ptr + i, ours.ptr, ours.len / 32, 32, ckv_id32_order))
-            ckv_buf_bytes(&s->known_later, ids->ptr + i, 32);
+    ckv_buf *known = &s->known_later;
+    for (size_t i = 0; i < ids->len; i += 32) {
+        if (!ckv_doc_is_later(s->doc, (const ckv_id32 *)(const void *)(ids->ptr + i))) continue;
+        size_t lo = 0, hi = known->len;
+        while (lo < hi) {
+            const size_t mid = lo + (hi - lo) / 64 * 32;
+            if (ckv_id32_order(known->ptr + mid, ids->ptr + i) < 0)
+                lo = mid + 32;
+            else
+                hi = mid;
+        }
+        if (lo < known->len && ckv_id32_order(known->ptr + lo, ids->ptr + i) == 0) continue;
+        if (!ckv_buf_reserve(known, 32)) return known->status;
+        memmove(known->ptr + lo + 32, known->ptr + lo, known->len - lo);
+        memcpy(known->ptr + lo, ids->ptr + i, 32);
+        known->len += 32;
     }
-    s->known_later.len = 32 * ckv_id32_sort_unique(s->known_later.ptr, s->known_later.len / 32);
-    ckv_buf_fini(&ours);
-    return status == CKV_OK ? s->known_later.status : status;
+    return CKV_OK;
 }
 
 /* Changes that do not hold are skipped, and counted. Local limits are no fault of the other end. */
@@ -443,7 +461,12 @@ static ckv_status take_content(ckv_session *s, const uint8_t *data, size_t n_byt
                       : ckv_peer_apply(&s->peer, s->doc, data, n_bytes, report, &ids, err);
     if (status == CKV_OK) {
         note_kept(s, &ids);
-        if (version != ckv_doc_later_version(s->doc)) status = note_later(s, &ids);
+        const uint64_t later = ckv_doc_later_version(s->doc) - version;
+        if (later) status = note_later(s, &ids);
+        /* Nothing here was released, so all that is new came from there: there is none to pass on. */
+        if (s->later_version == version && report->applied.len + report->voided.len == 0)
+            s->later_version += later;
+        if (report->waiting.len / 32 > later) s->n_astray += report->waiting.len / 32 - later;
     }
     if (status == CKV_OK) status = count_refused(s, report, err);
     ckv_buf_fini(&ids);
@@ -459,7 +482,8 @@ static ckv_status take_piece(ckv_session *s, ckv_rd part, ckv_report *report, ck
     if (part.status != CKV_OK || n == 0) return misfit(err, "an empty piece of a bundle");
     if (s->pieces.len == 0 && (left > MAX_BUNDLE || n + left > MAX_BUNDLE))
         return misfit(err, "a bundle of more than 32 MiB");
-    if (s->pieces.len && left + n != s->pieces_left) return misfit(err, "a piece is missing");
+    if (s->pieces.len && (n > s->pieces_left || left != s->pieces_left - n))
+        return misfit(err, "a piece is missing");
     s->pieces_left = left;
     if (left == 0 && s->pieces.len == 0) return take_content(s, bytes, n, false, report, err);
     ckv_buf_bytes(&s->pieces, bytes, n);
@@ -488,7 +512,8 @@ static ckv_status take_parts(ckv_session *s, const ckv_msg *m, ckv_report *repor
     if (!s->met) return misfit(err, "it speaks before it could hear us");
     if (m->has[CKV_PART_COMPARE]) {
         CKV_TRY(take_compare(s, m->parts[CKV_PART_COMPARE], err));
-        *news = true;
+        *news |=
+            ckv_rd_left(&m->parts[CKV_PART_COMPARE]) >= 4096 || ++s->n_short <= CKV_SESSION_SHORT;
     }
     if (m->has[CKV_PART_LATER]) {
         CKV_TRY(take_later(s, m->parts[CKV_PART_LATER], err));
@@ -505,8 +530,8 @@ static ckv_status take_parts(ckv_session *s, const ckv_msg *m, ckv_report *repor
         if (s->pieces.len) return misfit(err, "live changes within a bundle");
         CKV_TRY(take_content(s, part.p, ckv_rd_left(&part), true, report, err));
     }
-    *news |=
-        report->applied.len || report->voided.len || report->waiting.len || s->n_promised < lacked;
+    *news |= report->applied.len || report->voided.len || s->n_promised < lacked ||
+             (report->waiting.len && s->n_astray <= CKV_SESSION_ASTRAY);
     return CKV_OK;
 }
 

@@ -20,6 +20,8 @@
 #include "doc/exchange.h"
 
 #define CKV_SESSION_PATIENCE 64u   /* messages in a row that bring nothing new */
+#define CKV_SESSION_SHORT    256u  /* of less than 4 KiB that compare: further ones are no news */
+#define CKV_SESSION_ASTRAY   4096u /* changes without their ancestors: further ones are no news */
 #define CKV_SESSION_BAD      1000u /* changes that do not hold */
 
 typedef struct ckv_session ckv_session;

@@ -229,11 +229,15 @@ static bool pool_evict(int what, uint64_t name, uint64_t n)
     return is_it;
 }
 
+/* The lane or peer that uses most; of two that use the same, the one with the greater name. */
 static uint64_t pool_most(size_t each, int what, uint64_t n_names)
 {
     uint64_t most = 0;
     for (uint64_t name = 1; name < n_names; name++) {
-        if (pool_bytes(each, what, name) > pool_bytes(each, what, most)) most = name;
+        const size_t here = pool_bytes(each, what, name), there = pool_bytes(each, what, most);
+        const ckv_id32 a = id_of(2, name), b = id_of(2, most); /* peers stand by number */
+        const bool comes_first = what == BY_LANE ? ckv_id32_cmp(&a, &b) > 0 : name > most;
+        if (here > there || (here == there && comes_first)) most = name;
     }
     return most;
 }

@@ -1,11 +1,17 @@
-"""Writes the seeds of tests/fuzz/corpus: small inputs that reach every room of the reader. The same each time.
+"""Writes seeds to build/corpus: small inputs that reach every room of the readers.
+
+The same each time, but for recorded sessions.
+
+What is committed in tests/fuzz/corpus is chosen from these and from what fuzzing found: tests/fuzz/run.py --keep.
 
 .venv/bin/python tests/fuzz/make_corpus.py
 """
 
 from __future__ import annotations
 
+import math
 import random
+import struct
 import sys
 from pathlib import Path
 
@@ -22,7 +28,7 @@ from oracle.lies import BODIES, HEADERS, KINDS, LATER, stage, tell  # noqa: E402
 from oracle.model import APPLIED, VOID, Replica  # noqa: E402
 
 DOC_ID = b"\x2a" * 32
-CORPUS = ROOT / "tests" / "fuzz" / "corpus"
+CORPUS = ROOT / "build" / "corpus"
 
 
 def keep(target: str, data: bytes) -> None:
@@ -75,14 +81,97 @@ def columns(sent: list[bytes]) -> bytes:
     return doc.export()
 
 
+def keep_payload(data: bytes) -> None:
+    """As a bundle, and as a save on top of a part of it."""
+    keep("bundle", data)
+    keep("snapshot", data[-1:] + data[-2:-1] + data)
+
+
+def scripts() -> None:
+    """Random steps for the targets that read some."""
+    choose = random.Random(1)
+    steps = [*range(0, 64, 16), 0, 7, 23, 4, 20, 36, 52, 13, 29, 45, 61, 2, 18, 12, 28, 44, 60, 3, 19]
+    for _ in range(40):
+        script = b""
+        for step in choose.choices(steps, k=20):
+            script += bytes([step]) + choose.randbytes({0: 2, 1: 2, 2: 1}.get(step % 16, 0))
+        keep("session", script)
+        keep(
+            "live",
+            b"\0" + b"".join(bytes([choose.choice(b"\0\0\1\2\3\4\x08")]) + choose.randbytes(2) for _ in range(12)),
+        )
+        keep("cursor", bytes([128, choose.randrange(16), choose.randrange(20), choose.randrange(2), 5, 1]))
+        keep("cursor", b"\2" + bytes(4) + bytes([choose.randrange(4)]) + bytes(32) + choose.randbytes(32) + b"\0")
+    for pair in range(8):
+        keep("recon", bytes([pair, 8, 8, 8, 8]))
+        for kind in range(8):
+            keep("recon", bytes([pair, 8, kind, 3, 2, 3, 5, 0, 1, 0, 2, 0, 8, kind, 0, 2, 2, 2, 8]))
+
+
+VALUES = [
+    *(b"\0\0", b"\1\0", b"\2\0", b"\3\1\1", b"\3\1\2", b"\3\x0a" + b"\xff" * 9 + b"\1", b"\x10\0", b"\x1c\0"),
+    *(
+        b"\4\x08" + struct.pack("<d", number)
+        for number in (0.0, -0.0, 0.5, 1.0, -(2.0**63), 2.0**63, math.inf, math.nan)
+    ),
+    *(b"\5\0", b"\5\3abc", b"\5\2\xc3\xa9", b"\6\2\xff\0"),
+]
+PLAIN = [
+    *(b"\0", b"\x10\2\0\1a\3\2\0\1b\4" + bytes(8), b"\x11\3\0\x11\1\2\x10\0", b"\x12\2\3\2\5\1x"),
+    *(
+        b"\x13" + bytes(16),
+        b"\x13" + b"\xff" * 16,
+        b"\x14\4\xf0\x9f\x99\x82",
+        b"\x10\2\0\1a\x10\1\1\6\1\xff\0\1c\x14\0",
+    ),
+]
+
+
+def small_parts() -> None:
+    for value in VALUES:
+        keep("value", value)
+        keep("value", value + VALUES[3] + value)
+    for how in range(4):
+        for plain in PLAIN:
+            keep("plain", bytes([how, 1]) + plain)
+    seed = bytes(range(32))
+    for head in (b"\0\0CKI\1" + seed, b"\4\0CKI\1" + seed, b"\6\3abcCKI\1" + seed):
+        keep("keyfile", head + bytes(8))
+    for sealed in (b"\1\3pwd" + seed, b"\1\0" + seed + b"\x0a\1", b"\1\3pwd" + seed + b"\x18\4"):
+        keep("keyfile", sealed)
+    keep("keyfile", b"\6\3abcCKI\2" + bytes(16) + b"\1\0\0\0\x08\0\0\0" + bytes(24 + 48 + 8))
+
+
+def sessions() -> None:
+    """What two replicas say to each other: from nothing, with lanes that differ, and while they write."""
+    a = crdtkv.Doc(crdtkv.Identity.from_seed(bytes(32)))
+    b = crdtkv.Doc(crdtkv.Identity.from_seed(bytes([1]) * 32), id=a.id)
+    for round in range(3):
+        for doc in (a, b):
+            doc[f"key {round}"] = [round, {"text": crdtkv.Text("some text")}]
+        left, right = a.session(), b.session()
+        for step in range(3):
+            for speaker, listener in ((left, right), (right, left)) * 4:
+                while (message := speaker.send()) is not None:
+                    keep("message", message)
+                    listener.receive(message)
+            a["counted"], b["also counted"] = step, "x" * step
+        for doc in (a, b):
+            keep("frame", doc.export())
+
+
 def main() -> None:
+    small_parts()
+    scripts()
+    sessions()
     for seed in range(6):
         sent = stories(seed)
         whole = Replica(DOC_ID)
         for data in sent:
             whole.apply(data)
-        keep("bundle", payload(columns(sent)))
-        keep("bundle", payload(whole.export(list(whole.changes)[:: 1 + seed % 2])))
+        keep_payload(payload(columns(sent)))
+        keep_payload(payload(whole.export(list(whole.changes)[:: 1 + seed % 2])))
+        keep("frame", columns(sent))
         if seed == 0:
             keep("bundle", columns(sent))
         for change in list(whole.changes.values())[::3]:
@@ -94,8 +183,8 @@ def main() -> None:
         if len(body) < 200:
             keep("body", b"\1" + body)
     replica, pen = stage(1, DOC_ID)
-    keep("bundle", payload(replica.export()))
-    keep("bundle", payload(columns([replica.export()])))  # one of everything, in columns
+    keep_payload(payload(replica.export()))
+    keep_payload(payload(columns([replica.export()])))  # one of everything, in columns
     for change in replica.changes.values():
         keep("body", bytes([len(change.header.parents)]) + change.body)
     for number, kind in enumerate(KINDS):
@@ -107,7 +196,7 @@ def main() -> None:
             fresh.apply(replica.export())
             fresh.apply(lie.bundle)
             if kind not in BODIES and kind not in HEADERS and number % 8 == 0:
-                keep("bundle", payload(fresh.export()))
+                keep_payload(payload(fresh.export()))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Every way into a document for bytes from outside: apply(), a bundle in a session, live changes in a session.
 
-`FarEnd` is the far end of a session, written by hand, so it says what it likes. `meets` asks what becomes of a change on
-each way and demands one answer.
+`FarEnd` is the far end of a session, written by hand, so it says what it likes. `meets` asks what becomes of a change
+on each way and demands one answer.
 """
 
 from __future__ import annotations

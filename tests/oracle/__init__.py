@@ -11,6 +11,10 @@
     judge.py    canonical form and rule 14
     view.py     what a set of changes says
     model.py    Replica: what a set of changes means
+    message.py  messages of sessions: the frame, the keyed hash
+    compare.py  what an end finds out about the other one: ranges of tips, the search in forked lanes
+    live.py     live changes, and the tracks that they follow
+    session.py  Session: one end of an exchange
     author.py   Author, Pen, Draft: write honest changes and odd ones, all from a seed
     lies.py     one lie for each rule, with its verdict
 

@@ -1,4 +1,4 @@
-"""What one end of a session finds out of the other one's changes: ranges of tips, then the search in lanes that forked."""
+"""What an end of a session finds out about the other one: ranges of tips, then the search in lanes that forked."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Session:
         self.taken = 0  # number of the other end's last message
         self.heard = 0  # the last of the own messages that it has heard
         self.owes = False  # a message with parts came, and nothing was said since
-        self.more = True  # as the other end's last message had it
+        self.more = self.said_more = True  # as the last message of the other end, and the own one, had it
         self.mine: Hello | None = None
         self.other: Hello | None = None
         self.told: set[bytes] = set()  # what the own hello spoke of
@@ -87,6 +87,12 @@ class Session:
     # Where it stands
 
     @property
+    def equal(self) -> bool:
+        """Did both hellos tell the same?"""
+        assert self.mine and self.other
+        return (self.mine.root, self.mine.later) == (self.other.root, self.other.later)
+
+    @property
     def compared(self) -> bool:
         return bool(self.mine and self.other and (self.compare is None or self.compare.over))
 
@@ -110,9 +116,7 @@ class Session:
     def done(self) -> bool:
         if self.dead or not self.settled:
             return False
-        assert self.mine and self.other
-        equal = (self.mine.root, self.mine.later) == (self.other.root, self.other.later)
-        return (not self.more or (equal and self.taken == 1)) and self.heard >= self.spoke
+        return (not self.more or (self.equal and self.taken == 1)) and self.heard >= self.spoke
 
     # Sending
 
@@ -125,13 +129,15 @@ class Session:
             if self.other:
                 self.meet(opener=True)
         parts = self.parts() if self.other else {}
-        if not hello and not parts and not self.owes:
+        more = not self.settled
+        settled_since = self.said_more and not more and not (self.equal and self.taken == 1)
+        if not hello and not parts and not self.owes and not settled_since:
             return None
-        self.owes = False
+        self.owes, self.said_more = False, more
         self.number += 1
         if parts:
             self.spoke = self.number
-        return write_message(Message(not self.settled, self.number, self.taken, hello, parts))
+        return write_message(Message(more, self.number, self.taken, hello, parts))
 
     def parts(self) -> dict[int, bytes]:
         parts: dict[int, bytes] = {}

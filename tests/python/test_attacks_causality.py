@@ -1,5 +1,6 @@
 """Attacks on causality, rows 15 to 26 and 61, 62 of the table in docs/security.md. Each test is one attack."""
 
+import itertools
 import random
 import threading
 
@@ -8,8 +9,7 @@ import pytest
 import crdtkv as ck
 from crdtkv import testing
 from crdtkv.testing import wire
-from house import ways
-from house.ways import in_every_order, meets
+from house.ways import FarEnd, in_every_order, meets
 from oracle.model import Replica
 
 ADA, BEN, CYD, EVE = (ck.Identity.from_seed(bytes([k]) * 32) for k in range(4))
@@ -65,7 +65,7 @@ def test_15_replay(doc, eve):
     rng = random.Random(15)
     for _ in range(20):
         replica = doc.fork()
-        far = ways.FarEnd(replica)
+        far = FarEnd(replica)
         for bundle in rng.sample(bundles * 3, 3 * len(bundles)):
             rng.choice([replica.apply, far.bundle])(bundle)
         testing.assert_converged(once, replica)
@@ -79,7 +79,7 @@ def test_16_withheld_ancestor(doc, eve):
     bundles = eve.chain([put(key) for key in "uvwxyz"])
     for at, withheld in enumerate(bundles):
         replica = doc.fork()
-        far = ways.FarEnd(replica)
+        far = FarEnd(replica)
         for bundle in bundles[:at] + bundles[at + 1 :]:
             far.bundle(bundle)
         assert replica.missing == ((last(withheld),) if at < 5 else ())
@@ -101,7 +101,12 @@ def test_16_a_session_asks_for_it(doc, eve):
 
 
 def test_17_dangling_hashes(doc):
-    """Waiting changes are bounded, a lane and in all; unsigned ones never wait; dropping is safe."""
+    """Waiting changes are bounded, a lane, a peer, and in all; unsigned ones never wait; dropping is safe."""
+    peer = doc.fork()
+    far = FarEnd(peer)
+    for k in range(12):
+        far.bundle(testing.Forger(doc, EVE, seed=k).forge(body=bytes(1 << 20), parents=[bytes(32)]))
+        assert peer.stats()["waiting_bytes"] <= 4 << 20
     liars = [testing.Forger(doc, EVE, seed=seed) for seed in range(6)]
     body = bytes(1 << 20)
     for n, liar in enumerate(liars, 1):
@@ -117,7 +122,7 @@ def test_17_dangling_hashes(doc):
 
 
 def test_18_cycles(doc, eve):
-    """No change can name itself: a hash would have to hold itself. What comes nearest waits for ever and hangs nobody."""
+    """No change can name itself: a hash cannot hold itself. What comes nearest waits for ever, hangs nobody."""
     a = eve.forge(put("a"))
     spiral = [a]
     for _ in range(20):  # each names what the one before would be called if only it did not name anything
@@ -176,6 +181,18 @@ def test_19_outside_the_causal_past(texts, over, edit):
     testing.assert_converged(knows, lacks)
 
 
+def test_19_further_on_in_the_lane_of_a_parent(texts):
+    """A parent's lane goes on behind it: its later items are as much outside as those of others."""
+    doc, first, second, _ = texts
+    f = testing.Forger(doc, EVE, seed=19)
+    lacks = ck.Doc.load(doc.export((), [first]))
+    for item, parent in itertools.product(range(8), (first, second)):  # the parent's items, from the lane's first
+        bundle = f.forge(body=b"\0\0" + op(2, b"\2" + wire.varint(item), b"\1"), parents=[parent])
+        in_past = item < 4 or parent == second
+        assert meets(doc, bundle) == ("applied" if in_past else "void")
+        assert meets(lacks, bundle) == ("waiting" if parent == second else "applied" if in_past else "void")
+
+
 def test_20_children_of_the_void_and_of_the_refused(doc, eve):
     """Upon a void change one may build; what a refused one leaves behind waits and is never ready."""
     void = eve.forge(put("x"), n_ops=9)
@@ -213,7 +230,7 @@ def test_21_wrong_seq(doc, eve):
 
 def test_22_reversed_chain(doc):
     """A long chain from its end to its begin, one at a time: it waits within its bounds, and is released by a loop."""
-    n = 10_000
+    n = 5_000
     bundles = testing.Forger(doc, EVE, seed=22).chain([lambda d: d["t"].insert(len(d["t"]), "x")] * n)
     for bundle in bundles[:0:-1]:
         doc.apply(bundle)

@@ -1,5 +1,6 @@
 """Attacks on identity and integrity, rows 1 to 14 of the table in docs/security.md. Each test is one attack."""
 
+import contextlib
 import hashlib
 import itertools
 import os
@@ -69,17 +70,17 @@ def test_01_equivocation_between_peers(doc, eve):
 
 def test_02_deep_equivocation(doc, eve):
     """A long common prefix, then two branches: a session finds the fork by few hashes and sends what is behind it."""
-    prefix = testing.join(*eve.chain([put("n")] * 3000, sign="all"))
+    prefix = testing.join(*eve.chain([None] * 1000))
     eve.advance(prefix)
     one, two = doc.fork(), doc.fork()
-    branches = eve.fork([put("x", "yes")] * 100, [put("x", "no")] * 100)
+    branches = eve.fork([put("x", "yes")] * 50, [put("x", "no")] * 50)
     for replica, branch in zip((one, two), branches):
         replica.apply(prefix)
         replica.apply(branch)
     missing = sum(len(replica.export(eve.doc.heads)) for replica in (one, two))
     report = ck.sync(one, two)
     testing.assert_converged(one, two)
-    assert is_evidence(one) and report.changes == 200 and report.rounds <= 12
+    assert is_evidence(one) and report.changes == 100 and report.rounds <= 12
     assert report.bytes <= 64 + 40 * one.stats()["lanes"] + 1.5 * missing + 2048 < len(prefix) / 4
 
 
@@ -87,7 +88,7 @@ def test_02_deep_equivocation(doc, eve):
 @pytest.mark.parametrize("signer", [BEN, EVE], ids=["ben signs", "eve signs"])
 @pytest.mark.parametrize("author", [BEN, EVE], ids=["as ben", "as eve"])
 def test_03_forged_author(doc, author, signer, lane):
-    """Only who holds the key of the lane's opening writes in a lane; what else a change says of its author is refused."""
+    """Only who holds the key of the lane's opening writes in a lane; who else says that he does is refused."""
     ben = doc.fork(BEN)
     ben["b"] = 1
     doc.merge(ben)
@@ -122,10 +123,8 @@ def test_04_tampering(doc, eve):
                 doc.apply(flipped)
         for flipped in flips(bundle[:-8]):
             copy = doc.fork()
-            try:
+            with contextlib.suppress(ck.DecodeError):
                 copy.apply(testing.reseal(flipped + bytes(8)))
-            except ck.DecodeError:
-                pass
             assert ways.state(copy) in (before, after)
 
 
@@ -325,6 +324,7 @@ def test_11_honest_encodings_do_not_depend_on_the_machine(doc):
     values = [1, 1.0, True, None, "x", b"x", -0.0, 1e22, 0.1, float("nan"), float_of[0], {"z": 1, "a": {}}, [[], [1]]]
     for n in range(200):
         doc[f"k{n}"] = {str(rng.random()): rng.choice(values) for _ in range(rng.randrange(6))}
+        doc[f"v{n}"] = values[n % len(values)]
         doc.commit()
     copy = ck.Doc(id=doc.id)
     report = copy.apply(doc.export())

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from dataclasses import replace
 import subprocess
 import sys
 from pathlib import Path
@@ -1029,6 +1030,32 @@ def test_an_honest_delete_goes_over_what_a_liar_forked(seed):
         oracle = oracle_of(doc)
         assert str(copy["t"]) == wanted and oracle.to_py()["t"] == wanted
         undo.undo()
+
+
+@pytest.mark.parametrize("cut", range(1, 5))
+@pytest.mark.parametrize("late", [False, True])
+def test_what_waited_under_a_signature_on_a_change_that_is_not_here_can_be_passed_on(cut, late):
+    """The first changes of a run of five with one signature; the bodies of the others are lost."""
+    doc = paper()
+    ben = doc.fork(BEN)
+    ben["p"] = 1
+    eve = ben.fork(EVE)
+    for n in range(5):
+        with eve.change():
+            eve["e"] = n
+            eve["l"].append(n)
+    run = eve.export(since=ben.heads)
+    parts = wire.take_apart(run)
+    assert [bool(part.signature) for part in parts] == [False] * 4 + [True]
+    parts[cut:] = [replace(part, form=2, body=b"") for part in parts[cut:]]
+    bundles = [ben.export(since=doc.heads), wire.write_bundle(wire.head_of(run), parts)]
+    here = doc.fork(CYD)
+    for bundle in reversed(bundles) if late else bundles:
+        report = here.apply(bundle)
+    assert len(report.applied) == cut + late and here["e"] == cut - 1 and not here.waiting
+    there = doc.fork(ADA)
+    assert not there.apply(here.export(since=doc.heads)).refused
+    assert there.root == here.root and there == here
 
 
 # ---- the package
