@@ -13,8 +13,8 @@
 #include "doc/peer.h"
 
 #define CKV_LIVE_TRACKS  64u
-#define CKV_LIVE_CHANGES 8u          /* more at once go in columns, which need less then */
-#define CKV_LIVE_BYTES   (16u << 10) /* likewise */
+#define CKV_LIVE_CHANGES 8u    /* more at once go in columns, which need less then */
+#define CKV_LIVE_BYTES   1024u /* likewise: bundles are packed */
 
 typedef struct ckv_track {
     ckv_id32 author, lane, prev;

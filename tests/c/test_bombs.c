@@ -186,8 +186,10 @@ static void explode(bomb *b, const char *name)
                s == CKV_OK ? "refused" : err.text);
     T_CHECK(s == CKV_OK || s == CKV_ECORRUPT);
     T_CHECK(g.peak - before <= MOST_BYTES);
+#ifdef __OPTIMIZE__ /* to count branches takes its time */
     T_CHECK(ms <
             MOST_MS * 20); /* some of it optimised away here, and not everybody's machine is idle */
+#endif
     ckv_report_fini(&report);
     T_EQ(ckv_doc_n_changes(doc), 0);
     ckv_doc_free(doc);

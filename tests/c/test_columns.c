@@ -385,6 +385,10 @@ static const by_hand hands[] = {
     GOOD("\x03\x04", "\1\1", "", "", "", "", "", "\1k\2\0\1k"),
     BAD("\x23\x04", "\1\1", "", "", "\2", "", "", "\1k\2\0\1k"), /* a right class */
     BAD("\x03\x04", "\1\1", "", "", "", "", "", "\1\xff\2\0\1k"),
+    /* the first one needs a table, and what is looked at ahead for it is wrong */
+    BAD("\x12\x01", "\1\1", "\2", "", "", "\2", "\4\2", ""),
+    BAD("\x12\x12", "\1\1", "\2\3", "", "", "\2\2", "", ""),
+    BAD("\x12\x12", "\1\0", "\2\2", "", "", "\2\2", "", ""),
 };
 
 static void malformed_columns_are_seen(void)

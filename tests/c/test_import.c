@@ -1,6 +1,8 @@
 /* A bundle on its way into the document: what signatures cover, what waits and is released, what proves changes whose signed successor is not here. */
 #include "by_hand.h"
 
+#include "doc/peer.h"
+
 static ckv_doc *new_doc(void)
 {
     ckv_doc *doc;
@@ -400,6 +402,24 @@ static void what_proves_a_change_is_kept_and_passed_on(void)
     ckv_doc_free(next);
 }
 
+/* What is not here may break a rule: its header is all that is needed of it. */
+static void a_header_that_breaks_a_rule_carries_a_signature(void)
+{
+    ckv_doc *doc = new_doc();
+    const h_lane l = h_lane_of(doc, 1);
+    h_change good = h_first(&l), bad = h_after(&good), *const both[] = {&good, &bad};
+    for (uint8_t i = 0; i <= CKV_MAX_PARENTS; i++) h_parent(&bad, &(ckv_id32){{i}});
+    h_bundle b = h_bundle_to(doc);
+    tell_with_omitted(&b, both, 2);
+    h_report r = h_send(doc, &b);
+    H_SAID(&r, &good, "applied");
+    H_SAID(&r, &bad, "");
+    h_done(&r);
+    h_free(&good);
+    h_free(&bad);
+    ckv_doc_free(doc);
+}
+
 /* ---- every allocation: all of the above, bundle after bundle; each is taken in whole or not at all */
 
 enum { STEPS = 6, CROWD = 24 };
@@ -504,12 +524,15 @@ static ckv_status take_all(ckv_alloc a)
     CKV_TRY(s_new(&doc, a, 1));
     ckv_doc_watch(doc, true);
     ckv_status s = CKV_OK;
+    ckv_peer peer = ckv_peer_init(doc);
+    ckv_buf ids = ckv_buf_init(a);
     for (size_t i = 0; i < STEPS && s == CKV_OK; i++) {
         const uint32_t n = ckv_doc_n_changes(doc);
         const size_t waiting = doc->inbox.n_waiting, covers = doc->covers.len,
                      voids = doc->voids.len;
-        h_report r = h_send_bytes(doc, &steps[i]);
-        s = r.s;
+        h_report r;
+        ckv_report_init(&r.of, a);
+        s = ckv_peer_apply(&peer, doc, steps[i].ptr, steps[i].len, &r.of, &ids, &r.err);
         if (s != CKV_OK) {
             T_EQ(ckv_doc_n_changes(doc), n);
             T_EQ(doc->inbox.n_waiting, waiting);
@@ -519,6 +542,8 @@ static ckv_status take_all(ckv_alloc a)
         }
         h_done(&r);
     }
+    ckv_peer_fini(&peer, doc);
+    ckv_buf_fini(&ids);
     ckv_doc_free(doc);
     return s;
 }
@@ -545,6 +570,7 @@ int main(void)
     T_RUN(the_founder_is_learned_from_a_bundle);
     T_RUN(a_bundle_may_come_between_savepoint_and_release);
     T_RUN(what_proves_a_change_is_kept_and_passed_on);
+    T_RUN(a_header_that_breaks_a_rule_carries_a_signature);
     T_RUN(each_bundle_survives_every_failure);
     return t_done();
 }

@@ -68,6 +68,46 @@ static void an_opening_makes_its_lane(void)
     ckv_doc_free(doc);
 }
 
+/* A key plus the point of order 2: y -> -y and x -> -x. Half of what is signed for it holds. */
+static void make_mixed(h_lane *l)
+{
+    uint8_t *const key = l->who.public_key.b, sign = key[31] & 0x80;
+    int borrow = 0;
+    key[31] &= 0x7f;
+    for (int i = 0; i < 32; i++) {
+        const int d = (i == 0 ? 0xed : i == 31 ? 0x7f : 0xff) - key[i] - borrow;
+        borrow = d < 0;
+        key[i] = (uint8_t)(d & 0xff);
+    }
+    key[31] |= sign ^ 0x80;
+    memcpy(l->who.secret_key + 32, key, 32);
+    l->id = ckv_lane_id(&l->doc, &l->who.public_key, l->nonce);
+}
+
+static void a_key_of_mixed_order_opens_no_lane(void)
+{
+    ckv_doc *doc = new_doc();
+    h_lane l = h_lane_of(doc, 1);
+    make_mixed(&l);
+    bool holds = false;
+    for (char story[2] = "a"; !holds; story[0]++) {
+        h_change c = h_first(&l);
+        c.message = story;
+        h_bundle b = h_bundle_to(doc);
+        h_tell_one(&b, &c);
+        ckv_signature s;
+        memcpy(&s, b.sections[CKV_SEC_SIGNATURES].ptr, sizeof s);
+        holds = ckv_verify_change(&s, &l.who.public_key, &l.doc, &l.id, 0, &c.id);
+        h_report r = h_send(doc, &b);
+        if (holds)
+            H_SAID(&r, &c, "the lane is not that of its opening, or the key is not a valid point");
+        T_EQ(ckv_doc_n_changes(doc), 0);
+        h_done(&r);
+        h_free(&c);
+    }
+    ckv_doc_free(doc);
+}
+
 static void a_bundle_tells_its_document(void)
 {
     ckv_doc *doc = new_doc();
@@ -413,8 +453,9 @@ static void parents_survive_every_failure(void) { T_CHECK(t_oom(many_parents) > 
 
 int main(void)
 {
-    T_CHECK(ckv_crypto_init());
+    T_CHECK(ckv_crypto_init() && ckv_sign_selftest());
     T_RUN(an_opening_makes_its_lane);
+    T_RUN(a_key_of_mixed_order_opens_no_lane);
     T_RUN(a_bundle_tells_its_document);
     T_RUN(indexes_and_gaps_have_bounds);
     T_RUN(a_bundle_has_no_more_changes_than_it_can_prove);

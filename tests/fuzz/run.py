@@ -2,7 +2,7 @@
 
 What a target finds is kept in build/corpus/<target>; inputs that break it in build/corpus/<target>-crash-*.
 --keep then makes tests/fuzz/corpus/<target> anew: the fewest inputs of both places that reach what all of them reach,
-small ones first, at most 60 and 24 kB, and every crash that was ever fixed (crash-*).
+small ones first, at most 60 and 40 kB, and every crash that was ever fixed (crash-*).
 
 .venv/bin/python tests/fuzz/run.py --seconds 60 bundle session
 """
@@ -24,7 +24,7 @@ BUILT = ROOT / "build" / "c" / "fuzz"
 FOUND = ROOT / "build" / "corpus"
 KEPT = ROOT / "tests" / "fuzz" / "corpus"
 MOST_FILES = 60
-MOST_BYTES = 24_000
+MOST_BYTES = 40_000
 STATUS = re.compile(r"^#(\d+)\s.*\bcov: (\d+) .*\bcorp: (\d+)/", re.MULTILINE)
 DONE = re.compile(r"^Done (\d+) runs in (\d+) second", re.MULTILINE)
 

@@ -433,6 +433,22 @@ def test_a_hub_passes_on_what_it_gets_and_sends_nothing_back():
     assert all(end.done for pair in ends for end in pair)
 
 
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("n", [100, 1000, 3000, 5000])
+@pytest.mark.parametrize("changes", [1, 3, 8])
+def test_text_that_packs_well_travels_packed(n, changes, known):
+    """Live changes do not: there may be no more of them than the budget of a session leaves room for."""
+    a, b = two(t=ck.Text("start"))
+    if known:
+        ck.sync(a, b)
+    for doc in (a, b):
+        for k in range(changes):
+            doc[f"{k}"] = "hello, world " * (n // 13 // changes)
+            doc.commit()
+    missing = sum(len(x.export([change.id for change in y.changes()])) for x, y in ((a, b), (b, a)))
+    assert ck.sync(a, b).bytes <= 64 + 40 * 2 + 1.5 * missing + 2048
+
+
 def test_what_an_end_has_told_of_is_not_sent_to_it():
     """The hub got it from another one in the meantime."""
     hub, a = two()
