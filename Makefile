@@ -14,6 +14,7 @@
 ## fuzz        libFuzzer, every target for S=60 seconds, and a table; T=name of tests/fuzz/fuzz_<name>.c for one alone
 ## bench       against the peers, from Python; ARGS go to benchmarks/run.py
 ## cbench      benchmarks/c; B=name for one of them
+## sessions    bytes, rounds and time of sessions
 ## bft         what hashes and signatures cost in a bulk load
 ## floors      who may include whom
 ## format      clang-format and ruff write the layout
@@ -136,12 +137,16 @@ cbench: .venv/ready
 	@$(PY) benchmarks/flat.py
 	@for bench in $(or $(B),$(BENCHES)); do build/c/bench/$$bench $(ARGS) || exit 1; done
 
+sessions: .venv/bench
+	@$(EXTENSION)
+	@$(PY) benchmarks/sessions.py $(ARGS)
+
 bft: .venv/ready
 	@$(SUB) FLAVOUR=bench build/c/bench/bench_bft
 	@$(SUB) FLAVOUR=bare build/c/bare/bench_bft
 	@$(PY) benchmarks/bft.py
 
-.PHONY: help demo test slow mutations dev asan-py cov bench bft floors format lint clean ctest asan tsan fuzz mutate cbench build run benches sim ccov fuzzers
+.PHONY: help demo test slow mutations dev asan-py cov bench sessions bft floors format lint clean ctest asan tsan fuzz mutate cbench build run benches sim ccov fuzzers
 
 FLAVOUR ?= test
 O := build/c/$(FLAVOUR)

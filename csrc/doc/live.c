@@ -21,7 +21,7 @@ static run run_at(const ckv_doc *doc, const ckv_peer *peer, uint32_t c, uint32_t
         if (*next == CKV_NO_CHANGE || ckv_graph_branch(&doc->graph, *next, &seq) != r.branch)
             return r;
         r.last = *next;
-        r.n++;
+        if (r.n++ == CKV_LIVE_CHANGES) return r; /* too many anyway */
     }
 }
 
@@ -237,8 +237,9 @@ static ckv_status read_run(ckv_live *live, ckv_import *m, ckv_rd *r)
                       .first_prev = track->prev,
                       .sigs = (uint32_t)m->sig_at.len,
                       .n_sigs = 1};
-    const uint64_t n = ckv_rd_upto(r, CKV_LIVE_CHANGES);
-    if (n == 0) return garbled(m->err, "live changes: an empty run");
+    const uint64_t n = ckv_rd_varint(r);
+    if (n == 0 || n > CKV_LIVE_CHANGES - m->items.len)
+        return garbled(m->err, "live changes: none in a run, or too many");
     for (uint32_t i = 0; i < n; i++) {
         if (i) m->items.ptr[first + i - 1].next = first + i;
         CKV_TRY(read_change(m, track, chain, i ? first + i - 1 : CKV_NONE, r));
