@@ -1,7 +1,8 @@
 """What hashing and signatures cost in a bulk load: `make bft`.
 
-Runs two builds of bench_bft in turns, one of them with benchmarks/c/bare/crypto.c, which hashes and verifies nothing, and
-prints the medians of the CPU times of all loads and their ratio. The histories are made alike, with changes of 64 KiB.
+Runs two builds of bench_bft in turns, one of them with benchmarks/c/bare/crypto.c, which hashes and verifies nothing,
+and prints the medians of the CPU times of all loads and their ratio. The histories are made alike, of changes of
+64 KiB.
 """
 
 from __future__ import annotations

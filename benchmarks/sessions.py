@@ -71,7 +71,14 @@ def long_history(n: int) -> Iterator[Row]:
             a.commit()
         bundle = len(a.export(b.heads))
         rounds, n_bytes, _, checks = meet(b, a)
-        yield [f"{k:,} changes", f"{bundle:,}", str(rounds), f"{n_bytes:,}", str(checks), f"<= {200 + 1.2 * bundle:,.0f} in 3"]
+        yield [
+            f"{k:,} changes",
+            f"{bundle:,}",
+            str(rounds),
+            f"{n_bytes:,}",
+            str(checks),
+            f"<= {200 + 1.2 * bundle:,.0f} in 3",
+        ]
 
 
 def many_lanes() -> Iterator[Row]:
@@ -89,7 +96,14 @@ def many_lanes() -> Iterator[Row]:
         a.merge(other)
         bundle = len(a.export(b.heads))
         rounds, n_bytes, _, checks = meet(b, a)
-        yield [f"one of {n:,} lanes", f"{bundle:,}", str(rounds), f"{n_bytes:,}", str(checks), "<= 4,000" if n == 300 else ""]
+        yield [
+            f"one of {n:,} lanes",
+            f"{bundle:,}",
+            str(rounds),
+            f"{n_bytes:,}",
+            str(checks),
+            "<= 4,000" if n == 300 else "",
+        ]
 
 
 def forks() -> Iterator[Row]:
@@ -110,7 +124,14 @@ def forks() -> Iterator[Row]:
         missing = sum(len(story.export(base.heads)) for story in stories)
         rounds, n_bytes, hashes, checks = meet(*stories)
         assert len(stories[0].equivocations()) == 1
-        yield [f"a fork, {depth:,} changes behind {prefix:,}; {hashes} hashes", f"{missing:,}", str(rounds), f"{n_bytes:,}", str(checks), "<= 20 hashes"]
+        yield [
+            f"a fork, {depth:,} changes behind {prefix:,}; {hashes} hashes",
+            f"{missing:,}",
+            str(rounds),
+            f"{n_bytes:,}",
+            str(checks),
+            "<= 20 hashes",
+        ]
 
 
 # ---- time
@@ -220,7 +241,16 @@ def main() -> None:
         ]
     )
     times = markdown(
-        [["keystrokes", "write and send, us each", "receive and answer, us each", "both", "bytes a message and its answer"], *live()]
+        [
+            [
+                "keystrokes",
+                "write and send, us each",
+                "receive and answer, us each",
+                "both",
+                "bytes a message and its answer",
+            ],
+            *live(),
+        ]
     )
     print(f"of a history of {args.history:,} changes:\n\n{n_bytes}\n\n{times}")
     if args.page:

@@ -106,7 +106,7 @@ class Doc(_core.Doc, MapMethods):
         return View(self._at(heads), tuple(sorted(set(map(bytes, heads)))))
 
     def without(self, *authors: bytes, heads: Iterable[bytes] | None = None) -> View:
-        """The document (as of `heads`) as if these authors (public keys) had done nothing: a view, for this reader alone.
+        """The document (as of `heads`) as if these authors (public keys) had done nothing, for this reader alone.
 
         What they wrote or marked is not there, what they deleted or overwrote is; who wrote next to it, or moved it,
         is not touched. Nobody else's edits inside a container of theirs are shown. The document stays as it is, as it

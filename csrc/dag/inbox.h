@@ -45,7 +45,7 @@ typedef struct ckv_entered { /* where a letter stands in a book */
 /* What proves changes that have no signature of their own: the headers that lead from them to one. A run under one signature shares it, and it
  * counts once while one of its letters is here. */
 typedef struct ckv_trail {
-    uint32_t refs; /* letters, and whoever is making some */
+    uint32_t refs;              /* letters, and whoever is making some */
     uint32_t n_in[CKV_N_BOOKS]; /* letters that are here: all of one lane, and of one peer */
     uint32_t n_bytes;
     bool seen; /* by a check */

@@ -371,7 +371,8 @@ static ckv_status add_cover(ckv_doc *doc, uint32_t change, ckv_cover c)
 static ckv_status keep_cover(ckv_import *m, const ckv_item_in *last, const ckv_item_in *signer)
 {
     ckv_doc *doc = m->doc;
-    ckv_cover c = {.off = doc->cover_headers.len, .signature = ckv_import_signature(m, signer->signature)};
+    ckv_cover c = {.off = doc->cover_headers.len,
+                   .signature = ckv_import_signature(m, signer->signature)};
     for (const ckv_item_in *i = last; i != signer; c.n++) {
         i = &m->items.ptr[i->next];
         put_header(m, i, &doc->cover_headers);

@@ -13,7 +13,8 @@
 #include "log/columns.h"
 
 #define CKV_IMPORT_CREDIT (UINT64_C(4) << 20)
-#define CKV_IMPORT_FALSE  1000u /* signatures that do not hold, and one for each 64 bytes: then no more are looked at, 40 us each */
+#define CKV_IMPORT_FALSE                                                                           \
+    1000u /* signatures that do not hold, and one for each 64 bytes: then no more are looked at, 40 us each */
 
 typedef struct ckv_lane_in {
     ckv_id32 id, author;

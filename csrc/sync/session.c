@@ -30,7 +30,7 @@ struct ckv_session {
     bool our_more, their_more; /* what each end said last: it is not finished */
     uint32_t idle;             /* messages in a row that brought nothing new */
     uint32_t n_short;          /* messages that compared but a little */
-    uint64_t n_astray;         /* changes that wait for ancestors, which an honest end sends first */
+    uint64_t n_astray; /* changes that wait for ancestors, which an honest end sends first */
 
     ckv_hello hello, theirs; /* valid when sent, heard > 0 */
     uint32_t n_changes;      /* that our hello told of */

@@ -2,9 +2,9 @@
 
 import itertools
 import random
-from dataclasses import replace
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest

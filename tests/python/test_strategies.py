@@ -8,13 +8,15 @@ import sys
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import Phase, find, given, settings
+from hypothesis import HealthCheck, Phase, find, given, settings
 
 import crdtkv as ck
 from crdtkv import testing
 from crdtkv.testing.edit import Chance, an_edit, literal
 
-QUICK = settings(database=None, deadline=None, max_examples=2000, phases=[Phase.generate, Phase.shrink])
+QUICK = settings(
+    max_examples=20000, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
 
 
 def inside(value):
@@ -159,4 +161,4 @@ def test_what_does_not_need_hypothesis_works_without():
 
 def test_all_names_are_there():
     assert all(getattr(testing, name).__doc__ for name in testing.__all__)
-    assert sorted(testing.__all__) == testing.__all__
+    assert sorted(testing.__all__, key=lambda name: (not name.isupper(), name)) == testing.__all__
