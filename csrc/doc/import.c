@@ -346,6 +346,27 @@ static ckv_status admit_all(ckv_import *m)
     return CKV_OK;
 }
 
+/* Tips that were refused for their number, and that somebody who came later in the bundle builds on. */
+static ckv_status admit_needed(ckv_import *m)
+{
+    bool refused = false;
+    for (size_t i = 0; i < m->report->refused.len && !refused; i += sizeof(ckv_refusal)) {
+        ckv_refusal r;
+        memcpy(&r, m->report->refused.ptr + i, sizeof r);
+        refused = r.kind == CKV_REFUSED_LIMIT;
+    }
+    for (size_t i = 0; i < m->items.len && refused && m->doc->inbox.n_waiting; i++) {
+        ckv_item_in *item = &m->items.ptr[i];
+        size_t at = SIZE_MAX;
+        if (item->state != CKV_ITEM_ACCEPTED || item->change != CKV_NONE ||
+            ckv_inbox_waiter(&m->doc->inbox, &item->id, &at) == CKV_HMAP_NONE)
+            continue;
+        CKV_TRY(admit_item(m, item, &m->chains.ptr[item->chain],
+                           item->before == CKV_NONE ? NULL : &m->items.ptr[item->before]));
+    }
+    return CKV_OK;
+}
+
 /* ---- covers */
 
 /* Keeps a cover of a change that is here; its headers were just added. */
@@ -538,6 +559,7 @@ ckv_status ckv_import_enter(ckv_import *m, ckv_peer *from, ckv_buf *ids)
         if (doc->journal.on++ == 0) doc->journal.log.len = 0;
         at.journal = doc->journal.log.len;
         s = admit_all(m);
+        if (s == CKV_OK) s = admit_needed(m);
         if (s == CKV_OK) s = ckv_doc_tell(doc, ckv_ids_n(&doc->graph.ids), false);
         if (s == CKV_OK) s = settle_refusals(m);
         if (s == CKV_OK) s = note_source(m, from, ids); /* of a failure the session dies */

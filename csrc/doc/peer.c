@@ -126,6 +126,47 @@ ckv_status ckv_peer_apply(ckv_peer *p, ckv_doc *doc, const uint8_t *data, size_t
     return s;
 }
 
+ckv_status ckv_peer_missing(const ckv_peer *p, const ckv_doc *doc, size_t most, ckv_buf *out)
+{
+    const ckv_inbox *x = &doc->inbox;
+    const size_t start = out->len;
+    for (size_t i = 0; i < x->letters.len && out->len - start < 32 * most; i++) {
+        const ckv_letter *l = &x->letters.ptr[i];
+        if (l->state == 1 && !l->later && l->peer == p->number &&
+            ckv_inbox_find(x, &l->missing) == CKV_HMAP_NONE)
+            ckv_buf_bytes(out, &l->missing, 32);
+    }
+    return out->status;
+}
+
+ckv_status ckv_doc_export_these(ckv_doc *doc, const ckv_id32 *ids, size_t n, ckv_buf *out,
+                                bool *found)
+{
+    ckv_buf these = ckv_buf_init(doc->env.alloc), before = ckv_buf_init(doc->env.alloc);
+    ckv_status s = CKV_OK;
+    for (size_t i = 0; i < n && s == CKV_OK; i++) {
+        uint32_t change;
+        ckv_change_info info;
+        s = ckv_ids_find(&doc->graph.ids, &ids[i], &change);
+        if (s == CKV_OK) {
+            ckv_doc_change(doc, change, &info);
+            ckv_buf_bytes(&these, info.id, 32);
+            if (info.prev) ckv_buf_bytes(&before, info.prev, 32);
+            for (uint32_t k = 0; k < info.n_parents; k++)
+                ckv_buf_bytes(&before, ckv_ids_at(&doc->graph.ids, info.parents[k]), 32);
+        }
+        if (s == CKV_ENOENT) s = CKV_OK;
+    }
+    if (s == CKV_OK) s = these.status != CKV_OK ? these.status : before.status;
+    *found = these.len > 0;
+    if (s == CKV_OK && *found)
+        s = ckv_doc_export(doc, (const ckv_id32 *)(const void *)before.ptr, before.len / 32,
+                           (const ckv_id32 *)(const void *)these.ptr, these.len / 32, out);
+    ckv_buf_fini(&these);
+    ckv_buf_fini(&before);
+    return s;
+}
+
 /* ---- tips */
 
 uint32_t ckv_doc_n_branches(const ckv_doc *doc) { return (uint32_t)doc->graph.lanes.branches.len; }

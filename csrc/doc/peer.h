@@ -46,6 +46,13 @@ CKV_NODISCARD ckv_status ckv_peer_apply(ckv_peer *p, ckv_doc *doc, const uint8_t
                                         size_t n_bytes, ckv_report *report, ckv_buf *ids,
                                         ckv_err *err);
 
+/* Ids that its waiting changes miss, at most `most` of them. */
+CKV_NODISCARD ckv_status ckv_peer_missing(const ckv_peer *p, const ckv_doc *doc, size_t most,
+                                          ckv_buf *out /* of ckv_id32 */);
+/* A bundle of those of these changes that are here. *found: is there any? */
+CKV_NODISCARD ckv_status ckv_doc_export_these(ckv_doc *doc, const ckv_id32 *ids, size_t n,
+                                              ckv_buf *out, bool *found);
+
 /* ---- the tips of a document, for comparison */
 
 uint32_t ckv_doc_n_branches(const ckv_doc *doc); /* each ends in a tip */

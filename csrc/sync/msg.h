@@ -13,7 +13,8 @@ typedef enum ckv_part {
     CKV_PART_LATER = 2,   /* hashes of changes for a later version */
     CKV_PART_BUNDLE = 3,  /* a piece of a bundle */
     CKV_PART_LIVE = 4,    /* a few changes, doc/live */
-    CKV_N_PARTS = 5,
+    CKV_PART_WANT = 5,    /* ids of ancestors that did not come */
+    CKV_N_PARTS = 6,
 } ckv_part;
 
 typedef struct ckv_hello { /* how each end begins */

@@ -10,6 +10,8 @@
 #define BUNDLE_BYTES (1u << 20)        /* about, before packing */
 #define MAX_BUNDLE   ((16u << 20) * 2) /* in pieces: a body and what leads to its signature */
 
+#define WANTS 64u /* in one message */
+
 CKV_VEC(hashes, uint64_t);
 
 typedef struct promise { /* a change that the other end has and we have not */
@@ -45,6 +47,10 @@ struct ckv_session {
     uint32_t
         n_arrived; /* changes that were looked at for that: another session may have brought them */
 
+    ckv_buf wants, asked; /* ids of ancestors: to ask for; that were asked for, sorted */
+    ckv_buf owed;         /* ids that the other end asks for */
+    size_t n_owed;        /* in all */
+
     bool said_later, heard_later; /* what each end has for a later version is known */
     uint64_t later_version;       /* of the set that was passed on last */
     ckv_buf our_later;            /* ids that our hello told of */
@@ -70,6 +76,9 @@ ckv_status ckv_session_new(ckv_session **out, ckv_doc *doc, uint64_t max_bytes)
                        .their_more = true,
                        .peer = peer,
                        .promises = {.a = a},
+                       .wants = ckv_buf_init(a),
+                       .asked = ckv_buf_init(a),
+                       .owed = ckv_buf_init(a),
                        .our_later = ckv_buf_init(a),
                        .known_later = ckv_buf_init(a),
                        .bundle = ckv_buf_init(a),
@@ -86,6 +95,9 @@ static void drop(ckv_session *s)
     ckv_peer_fini(&s->peer, s->doc);
     promises_fini(&s->promises);
     s->n_promised = 0;
+    ckv_buf_fini(&s->wants);
+    ckv_buf_fini(&s->asked);
+    ckv_buf_fini(&s->owed);
     ckv_buf_fini(&s->our_later);
     ckv_buf_fini(&s->known_later);
     ckv_buf_fini(&s->bundle);
@@ -212,7 +224,8 @@ static bool owes_later(const ckv_session *s)
 static bool has_news(ckv_session *s)
 {
     return (s->comparing && s->recon.out.len) || (s->met && !s->said_later) || owes_later(s) ||
-           s->bundle_at < s->bundle.len || (s->stream && ckv_peer_lacks(&s->peer, s->doc));
+           s->wants.len || s->owed.len || s->bundle_at < s->bundle.len ||
+           (s->stream && ckv_peer_lacks(&s->peer, s->doc));
 }
 
 /* Promises that others kept: who made them has these changes, and is not sent them. */
@@ -289,6 +302,13 @@ static ckv_status next_content(ckv_session *s, ckv_buf *parts)
         if (n) return CKV_OK;
         ckv_buf_clear(&s->bundle);
     }
+    if (s->owed.len) {
+        bool found;
+        CKV_TRY(ckv_doc_export_these(s->doc, (const ckv_id32 *)(const void *)s->owed.ptr,
+                                     s->owed.len / 32, &s->bundle, &found));
+        ckv_buf_clear(&s->owed);
+        if (found) return CKV_OK;
+    }
     if (!s->stream || !ckv_peer_lacks(&s->peer, s->doc)) return CKV_OK;
     CKV_TRY(need_live(s));
     bool fits;
@@ -322,6 +342,11 @@ static ckv_status say(ckv_session *s, ckv_buf *parts)
     if (s->met && !s->said_later) put_later(s, parts);
     if (s->bundle_at == s->bundle.len) CKV_TRY(next_content(s, parts));
     if (s->bundle_at < s->bundle.len && parts->len < ROOM) put_piece(s, parts, ROOM - parts->len);
+    if (s->wants.len) {
+        ckv_buf_varint(parts, CKV_PART_WANT);
+        ckv_buf_blob(parts, s->wants.ptr, s->wants.len);
+        ckv_buf_clear(&s->wants);
+    }
     return parts->status;
 }
 
@@ -450,6 +475,38 @@ static ckv_status count_refused(ckv_session *s, const ckv_report *report, ckv_er
                                               : CKV_OK;
 }
 
+/* What came and waits misses something. The other end must have it, and may have sent it: a tip that was refused for their number, say, is
+ * taken when somebody else builds on it. Asked for once. */
+static ckv_status note_missing(ckv_session *s)
+{
+    ckv_buf missing = ckv_buf_init(s->a);
+    ckv_status status = CKV_OK;
+    if (s->wants.len == 0 && s->asked.len < 32 * CKV_SESSION_WANTS)
+        status = ckv_peer_missing(&s->peer, s->doc, WANTS, &missing);
+    missing.len = 32 * ckv_id32_sort_unique(missing.ptr, missing.len / 32);
+    for (size_t i = 0; i < missing.len; i += 32) {
+        if (s->asked.len &&
+            bsearch(missing.ptr + i, s->asked.ptr, s->asked.len / 32, 32, ckv_id32_order))
+            continue;
+        ckv_buf_bytes(&s->wants, missing.ptr + i, 32);
+    }
+    ckv_buf_bytes(&s->asked, s->wants.ptr, s->wants.len);
+    if (status == CKV_OK) status = s->wants.status != CKV_OK ? s->wants.status : s->asked.status;
+    if (status == CKV_OK) s->asked.len = 32 * ckv_id32_sort_unique(s->asked.ptr, s->asked.len / 32);
+    ckv_buf_fini(&missing);
+    return status;
+}
+
+static ckv_status take_want(ckv_session *s, ckv_rd part, ckv_err *err)
+{
+    const size_t n_bytes = ckv_rd_left(&part), n = n_bytes / 32;
+    if (n == 0 || n_bytes % 32 || n > WANTS) return misfit(err, "wants");
+    s->n_owed += n;
+    if (s->n_owed > CKV_SESSION_WANTS) return misfit(err, "it wants without end");
+    ckv_buf_bytes(&s->owed, part.p, n_bytes);
+    return s->owed.status;
+}
+
 static ckv_status take_content(ckv_session *s, const uint8_t *data, size_t n_bytes, bool live,
                                ckv_report *report, ckv_err *err)
 {
@@ -469,6 +526,10 @@ static ckv_status take_content(ckv_session *s, const uint8_t *data, size_t n_byt
         if (report->waiting.len / 32 > later) s->n_astray += report->waiting.len / 32 - later;
     }
     if (status == CKV_OK) status = count_refused(s, report, err);
+    /* What waits for several learns of the next one when the first is here. */
+    if (status == CKV_OK &&
+        (report->waiting.len || (s->asked.len && report->applied.len + report->voided.len)))
+        status = note_missing(s);
     ckv_buf_fini(&ids);
     return status;
 }
@@ -530,6 +591,7 @@ static ckv_status take_parts(ckv_session *s, const ckv_msg *m, ckv_report *repor
         if (s->pieces.len) return misfit(err, "live changes within a bundle");
         CKV_TRY(take_content(s, part.p, ckv_rd_left(&part), true, report, err));
     }
+    if (m->has[CKV_PART_WANT]) CKV_TRY(take_want(s, m->parts[CKV_PART_WANT], err));
     *news |= report->applied.len || report->voided.len || s->n_promised < lacked ||
              (report->waiting.len && s->n_astray <= CKV_SESSION_ASTRAY);
     return CKV_OK;

@@ -24,6 +24,9 @@
 #define CKV_SESSION_ASTRAY   4096u /* changes without their ancestors: further ones are no news */
 #define CKV_SESSION_BAD      1000u /* changes that do not hold */
 
+#define CKV_SESSION_WANTS                                                                          \
+    4096u /* ancestors that one end asks for in all: an honest other end sends them first, and we refuse some for a limit */
+
 typedef struct ckv_session ckv_session;
 
 /* max_bytes: the session ends when more has come (0: never). The document must outlive it. */

@@ -712,3 +712,56 @@ def test_the_words_of_a_session_are_those_of_the_format():
     hello = read_message(doc.session().send())
     assert (hello.number, hello.heard, hello.more, hello.parts) == (1, 0, True, {})
     assert hello.hello.root == doc.root and hello.hello.later == bytes(16)
+
+
+def test_a_tip_that_was_refused_for_their_number_is_asked_for_when_somebody_builds_on_it():
+    doc = ck.Doc()
+    doc["t"] = 1
+    liar = testing.Forger(doc, ck.Identity.generate())
+    flood = liar.fork(*[None] * 1026)
+    a, b = doc.fork(), doc.fork()
+    left, right = a.session(), b.session()
+    talk(left, right)
+    a.apply(testing.join(*flood[:1024]))
+    b.apply(testing.join(*flood[2:]))
+    talk(left, right)
+    a["a"], b["b"] = 1, 1
+    talk(left, right)
+    assert a.root == b.root and not a.waiting and not b.waiting and left.done and right.done
+    assert a["a"] == b["b"] == b["a"] == 1
+
+
+def test_a_tip_that_comes_before_its_child_in_one_bundle_is_taken_with_it():
+    doc = ck.Doc()
+    doc["t"] = 1
+    liar = testing.Forger(doc, ck.Identity.generate())
+    flood = liar.fork(*[None] * 1026)
+    a, b = doc.fork(), doc.fork(ck.Identity.generate())
+    a.apply(testing.join(*flood[:1024]))
+    b.apply(testing.join(*flood[2:]))
+    b["b"] = 1
+    report = a.apply(b.export())
+    assert not report.waiting and not report.refused and a["b"] == 1
+
+
+def test_wants_without_end():
+    far = Crafted(ck.Doc())
+    far.say({5: bytes(32)})
+    with pytest.raises(ck.SyncError, match="without end"):
+        for _ in range(4096 // 64 + 1):
+            far.say({5: bytes(64 * 32)})
+    for wrong in (b"", bytes(31), bytes(65 * 32)):
+        with pytest.raises(ck.SyncError):
+            Crafted(ck.Doc()).say({5: wrong})
+
+
+def test_what_is_wanted_comes_alone():
+    doc = ck.Doc()
+    for i in range(9):
+        doc["n"] = i
+        doc.commit()
+    far = Crafted(doc.fork())
+    far.say({5: doc.changes()[4].id})
+    (answer,) = messages(far.end)
+    report = ck.Doc(id=doc.id).apply(answer[answer.index(b"CKB") : -4])
+    assert report.waiting == (doc.changes()[4].id,)
