@@ -142,9 +142,10 @@ sessions: .venv/bench
 	@$(PY) benchmarks/sessions.py $(ARGS)
 
 bft: .venv/ready
-	@$(SUB) FLAVOUR=bench build/c/bench/bench_bft
-	@$(SUB) FLAVOUR=bare build/c/bare/bench_bft
-	@$(PY) benchmarks/bft.py
+	@$(SUB) FLAVOUR=bench build/c/bench/bench_bft build/c/bench/bench_text
+	@$(SUB) FLAVOUR=bare build/c/bare/bench_bft build/c/bare/bench_text
+	@$(PY) benchmarks/flat.py
+	@$(PY) benchmarks/bft.py $(ARGS)
 
 .PHONY: help demo test slow mutations dev asan-py cov bench sessions bft floors format lint clean ctest asan tsan fuzz mutate cbench build run benches sim ccov fuzzers
 
