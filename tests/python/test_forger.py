@@ -118,7 +118,7 @@ def judged_alike(doc, bundle):
     return found
 
 
-# ---- the table of API-RULES
+# ---- what a forged change meets with
 
 
 def malleable(message):
