@@ -75,14 +75,14 @@ asan-py: .venv/test
 # A test that includes a file of csrc/ has a copy of its own, which is not counted.
 GATE = $(PY) -m gcovr --merge-mode-functions=separate --filter csrc/ --json build/cov.json
 cov: .venv/test .venv/dev
-	@find build -name '*.gcda' -delete
+	@mkdir -p build && find build -name "*.gcda" -delete
 	@$(SUB) FLAVOUR=cov run
 	@CRDTKV_COVERAGE=1 $(EXTENSION)
 	@$(PY) -m pytest -q $(SANITIZED) $(ARGS); code=$$?; $(EXTENSION); exit $$code
 	@$(GATE) build/c/cov/csrc build/obj
 	@$(PY) tests/house/coverage.py build/cov.json $(SHOW)
 ccov: .venv/dev
-	@find build/c -name '*.gcda' -delete
+	@mkdir -p build/c && find build/c -name "*.gcda" -delete
 	@$(SUB) FLAVOUR=cov run
 	@$(GATE) build/c/cov/csrc
 	@$(PY) tests/house/coverage.py build/cov.json $(SHOW)
