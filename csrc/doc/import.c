@@ -186,7 +186,9 @@ static ckv_status put_aside(ckv_import *m, const ckv_candidate *c, const ckv_jud
                     .author = *c->author,
                     .missing = j->missing,
                     .seq = c->header.seq,
-                    .peer = was ? was->peer : m->peer,
+                    .peer = was       ? was->peer
+                            : m->from ? m->from->number
+                                      : 0,
                     .later = j->verdict == CKV_LATER,
                     .has_signature = c->signature != NULL};
     memcpy(l.nonce, c->nonce, 16);
@@ -269,6 +271,8 @@ static ckv_status release_waiters(ckv_import *m, const ckv_id32 *id)
             s = note_verdict(m, &c, &j, &l, CKV_NONE);
             if (s == CKV_OK && is_in(&j) && l.trail)
                 s = ckv_releases_push(&m->released, (ckv_released){i, j.change});
+            if (s == CKV_OK && is_in(&j) && m->from && l.peer == m->from->number)
+                s = ckv_peer_raise_change(m->from, doc, j.change);
             if (s == CKV_OK && is_in(&j)) s = ckv_id32s_push(&todo, l.id);
             if (s != CKV_OK) break;
         }
@@ -548,7 +552,7 @@ ckv_status ckv_import_enter(ckv_import *m, ckv_peer *from, ckv_buf *ids)
                    .heads = {.a = doc->env.alloc}};
     const uint64_t evicted = doc->inbox.evicted;
     ckv_status s = CKV_OK;
-    m->peer = from ? from->number : 0;
+    m->from = from;
     report_clear(m->report);
     for (size_t i = 0; s == CKV_OK && i < m->chains.len; i++)
         s = verify_chain(m, &m->chains.ptr[i]);

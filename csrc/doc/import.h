@@ -89,7 +89,7 @@ typedef struct ckv_import {
     ckv_report *report;
     ckv_err *err;
     size_t n_bytes; /* of the whole bundle */
-    uint32_t peer;  /* number of the peer it comes from, 0: none */
+    ckv_peer *from; /* borrowed: whom it comes from, NULL: nobody in particular */
     ckv_claims_in claims;
     ckv_hmap paid;            /* items at signatures that hold, by a fingerprint of their ids */
     uint64_t credit, look_at; /* taken and not paid for; where to look at claims next */
