@@ -13,8 +13,6 @@
 #include "log/columns.h"
 
 #define CKV_IMPORT_CREDIT (UINT64_C(4) << 20)
-#define CKV_IMPORT_FALSE                                                                           \
-    1000u /* signatures that do not hold, and one for each 64 bytes: then no more are looked at, 40 us each */
 
 typedef struct ckv_lane_in {
     ckv_id32 id, author;
@@ -93,7 +91,6 @@ typedef struct ckv_import {
     ckv_claims_in claims;
     ckv_hmap paid;            /* items at signatures that hold, by a fingerprint of their ids */
     uint64_t credit, look_at; /* taken and not paid for; where to look at claims next */
-    uint64_t n_false;         /* signatures that did not hold */
 } ckv_import;
 
 ckv_import ckv_import_init(ckv_doc *doc, ckv_report *report, ckv_err *err);

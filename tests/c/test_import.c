@@ -420,6 +420,99 @@ static void a_header_that_breaks_a_rule_carries_a_signature(void)
     ckv_doc_free(doc);
 }
 
+/* ---- limits that are not about one change */
+
+/* A lane of 1,024 tips takes one more when a change behind it in the bundle builds on it, and no other. */
+static void a_tip_too_many_is_taken_with_its_child(void)
+{
+    ckv_doc *doc = new_doc();
+    const h_lane liar = h_lane_of(doc, 1), honest = h_lane_of(doc, 2);
+    h_bundle b = h_bundle_to(doc);
+    const uint32_t lane = h_add_lane(&b, &liar, H_OPENING);
+    h_change needed = {0}, idle = {0};
+    for (uint32_t i = 0; i < CKV_MAX_TIPS + 2; i++) {
+        char key[8];
+        snprintf(key, sizeof key, "%u", (unsigned)i);
+        h_change c = h_first(&liar);
+        h_set(&c, (ckv_ref){CKV_REF_NONE, 0}, key, "\0\0");
+        h_add_slice(&b, h_add_chain(&b, lane, true, 0), 1, 1);
+        h_add_raw(&b, &c, H_FITTING);
+        h_add_signature(&b, &c);
+        if (i == CKV_MAX_TIPS)
+            needed = c;
+        else if (i > CKV_MAX_TIPS)
+            idle = c;
+        else
+            h_free(&c);
+    }
+    h_change child = h_first(&honest);
+    h_parent(&child, &needed.id);
+    h_tell_one(&b, &child);
+    h_report r = h_send(doc, &b);
+    H_SAID(&r, &child, "applied");
+    H_SAID(&r, &needed, "applied");
+    H_SAID_KIND(&r, &idle, "the lane has 1,024 tips", CKV_REFUSED_LIMIT);
+    T_EQ(r.of.refused.len, sizeof(ckv_refusal));
+    h_done(&r);
+    h_free(&needed);
+    h_free(&idle);
+    h_free(&child);
+    ckv_doc_free(doc);
+}
+
+/* Two runs of a chain wait, each under its own signature; one is for later. What is released is covered by what comes with it. */
+static ckv_status runs_wait(ckv_alloc a)
+{
+    ckv_doc *doc = NULL;
+    ckv_status s = s_new(&doc, a, 1);
+    if (s != CKV_OK) return s;
+    const h_lane l = h_lane_of(doc, 1), other = h_lane_of(doc, 2);
+    h_change base = h_first(&other), x[4];
+    h_close(&base);
+    x[0] = h_first(&l);
+    h_parent(&x[0], &base.id);
+    for (size_t i = 1; i < 4; i++) {
+        x[i] = h_after(&x[i - 1]);
+        if (i == 2) make_later(&x[i]);
+    }
+    h_bundle b = h_bundle_to(doc);
+    const uint32_t lane = h_add_lane(&b, &l, H_OPENING);
+    ckv_buf_varint(&b.chains, lane);
+    ckv_buf_bytes(&b.chains, "\0\2\1\1", 4); /* raw, signed at 1 and 3 */
+    h_add_slice(&b, b.n_chains++, 1, 4);
+    for (size_t i = 0; i < 4; i++) h_add_raw(&b, &x[i], H_FITTING);
+    h_add_signature(&b, &x[1]);
+    h_add_signature(&b, &x[3]);
+    ckv_buf first = ckv_buf_init(ckv_alloc_libc), second = ckv_buf_init(ckv_alloc_libc);
+    h_pack(&b, &first);
+    b = h_bundle_to(doc);
+    h_tell_one(&b, &base);
+    h_pack(&b, &second);
+    const ckv_buf *const bundles[] = {&first, &second};
+    for (size_t i = 0; i < 2 && s == CKV_OK; i++) {
+        ckv_report report;
+        ckv_err err;
+        ckv_report_init(&report, a);
+        s = ckv_doc_apply(doc, bundles[i]->ptr, bundles[i]->len, &report, &err);
+        ckv_report_fini(&report);
+        s_check(doc);
+    }
+    if (s == CKV_OK) {
+        T_EQ(ckv_doc_n_changes(doc), 3);
+        T_EQ(doc->inbox.n_later, 1);
+        T_EQ(doc->inbox.n_waiting, 1);
+        T_EQ(doc->covers.len, 0);
+    }
+    ckv_buf_fini(&first);
+    ckv_buf_fini(&second);
+    h_free(&base);
+    for (size_t i = 0; i < 4; i++) h_free(&x[i]);
+    ckv_doc_free(doc);
+    return s;
+}
+
+static void two_runs_wait(void) { T_CHECK(t_oom(runs_wait) > 20); }
+
 /* ---- every allocation: all of the above, bundle after bundle; each is taken in whole or not at all */
 
 enum { STEPS = 6, CROWD = 24 };
@@ -571,6 +664,8 @@ int main(void)
     T_RUN(a_bundle_may_come_between_savepoint_and_release);
     T_RUN(what_proves_a_change_is_kept_and_passed_on);
     T_RUN(a_header_that_breaks_a_rule_carries_a_signature);
+    T_RUN(a_tip_too_many_is_taken_with_its_child);
+    T_RUN(two_runs_wait);
     T_RUN(each_bundle_survives_every_failure);
     return t_done();
 }
