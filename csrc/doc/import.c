@@ -281,10 +281,11 @@ static ckv_status release_waiters(ckv_import *m, const ckv_id32 *id)
     return s;
 }
 
-static ckv_status admit_item(ckv_import *m, ckv_item_in *item, const ckv_chain_in *chain,
-                             const ckv_item_in *before)
+static ckv_status admit_item(ckv_import *m, ckv_item_in *item)
 {
     ckv_doc *doc = m->doc;
+    const ckv_chain_in *chain = &m->chains.ptr[item->chain];
+    const ckv_item_in *before = item->before == CKV_NONE ? NULL : &m->items.ptr[item->before];
     ckv_lane_in *lane = &m->lanes.ptr[chain->lane];
     if (item->change ==
         CKV_NONE) { /* this very bundle may have brought it: twice, or by releasing what waited */
@@ -339,34 +340,36 @@ static ckv_status admit_all(ckv_import *m)
 {
     for (size_t i = 0; i < m->items.len; i++) {
         ckv_item_in *item = &m->items.ptr[i];
-        const ckv_chain_in *chain = &m->chains.ptr[item->chain];
         if (item->state == CKV_ITEM_REFUSED && item->change == CKV_NONE) {
             CKV_TRY(report_refusal(m, &item->id, kind_of(item->why), item->why));
         } else if (item->state == CKV_ITEM_ACCEPTED || item->change != CKV_NONE) {
-            CKV_TRY(admit_item(m, item, chain,
-                               item->before == CKV_NONE ? NULL : &m->items.ptr[item->before]));
+            CKV_TRY(admit_item(m, item));
         }
     }
     return CKV_OK;
 }
 
-/* Tips that were refused for their number, and that somebody who came later in the bundle builds on. */
+/* Tips that were refused for their number, and that somebody who came later in the bundle builds on; once more if who was let in by that
+ * misses another one, but not for ever: they can come again. */
 static ckv_status admit_needed(ckv_import *m)
 {
-    bool refused = false;
-    for (size_t i = 0; i < m->report->refused.len && !refused; i += sizeof(ckv_refusal)) {
+    bool again = false;
+    for (size_t i = 0; i < m->report->refused.len && !again; i += sizeof(ckv_refusal)) {
         ckv_refusal r;
         memcpy(&r, m->report->refused.ptr + i, sizeof r);
-        refused = r.kind == CKV_REFUSED_LIMIT;
+        again = r.kind == CKV_REFUSED_LIMIT;
     }
-    for (size_t i = 0; i < m->items.len && refused && m->doc->inbox.n_waiting; i++) {
-        ckv_item_in *item = &m->items.ptr[i];
-        size_t at = SIZE_MAX;
-        if (item->state != CKV_ITEM_ACCEPTED || item->change != CKV_NONE ||
-            ckv_inbox_waiter(&m->doc->inbox, &item->id, &at) == CKV_HMAP_NONE)
-            continue;
-        CKV_TRY(admit_item(m, item, &m->chains.ptr[item->chain],
-                           item->before == CKV_NONE ? NULL : &m->items.ptr[item->before]));
+    for (int pass = 0; pass < 32 && again; pass++) {
+        again = false;
+        for (size_t i = 0; i < m->items.len; i++) {
+            ckv_item_in *item = &m->items.ptr[i];
+            size_t at = SIZE_MAX;
+            if (item->state != CKV_ITEM_ACCEPTED || item->change != CKV_NONE ||
+                ckv_inbox_waiter(&m->doc->inbox, &item->id, &at) == CKV_HMAP_NONE)
+                continue;
+            CKV_TRY(admit_item(m, item));
+            again = true;
+        }
     }
     return CKV_OK;
 }

@@ -316,6 +316,20 @@ static bool needs_table(const ckv_column_change *change, ckv_spot s)
            parent_with_lane(change, s.lane) == change->n_parents;
 }
 
+/* Where an id stands in a sorted table, or would: a table that lacks one makes another body, which nobody signed. */
+static uint32_t place_in(const ckv_buf *table, const ckv_id32 *id)
+{
+    uint32_t lo = 0, hi = (uint32_t)(table->len / 32);
+    while (lo < hi) {
+        const uint32_t mid = lo + (hi - lo) / 2;
+        if (memcmp(table->ptr + 32 * (size_t)mid, id, 32) < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
 static bool name(ckv_columns_in *c, const ckv_column_change *change, const ckv_id32 *lanes,
                  ckv_spot s, int64_t own_off, ckv_ref *ref)
 {
@@ -333,11 +347,8 @@ static bool name(ckv_columns_in *c, const ckv_column_change *change, const ckv_i
     if (i < change->n_parents) return true;
     ckv_i64s_item *const in = &c->cur.ptr[s.lane];
     if (in->named != c->n_tables) {
-        const uint8_t *p =
-            bsearch(&lanes[s.lane], c->table.ptr, c->table.len / 32, 32, ckv_id32_order);
-        if (!p) return false; /* what was looked at ahead did not come */
         in->named = c->n_tables;
-        in->index = (uint32_t)((size_t)(p - c->table.ptr) / 32);
+        in->index = place_in(&c->table, &lanes[s.lane]);
     }
     ref->code += in->index;
     return true;

@@ -511,6 +511,44 @@ static ckv_status runs_wait(ckv_alloc a)
     return s;
 }
 
+/* What waits under a signature on a change that does not come is covered by its header when it is released. */
+static ckv_status a_cover_waits(ckv_alloc a)
+{
+    ckv_doc *doc = NULL;
+    ckv_status s = s_new(&doc, a, 1);
+    if (s != CKV_OK) return s;
+    const h_lane l = h_lane_of(doc, 1), other = h_lane_of(doc, 2);
+    h_change base = h_first(&other), x[2], *const both[] = {&x[0], &x[1]};
+    x[0] = h_first(&l);
+    h_parent(&x[0], h_close(&base));
+    x[1] = h_after(&x[0]);
+    ckv_buf bundles[2] = {ckv_buf_init(ckv_alloc_libc), ckv_buf_init(ckv_alloc_libc)};
+    h_bundle b = h_bundle_to(doc);
+    tell_with_omitted(&b, both, 2);
+    h_pack(&b, &bundles[0]);
+    b = h_bundle_to(doc);
+    h_tell_one(&b, &base);
+    h_pack(&b, &bundles[1]);
+    for (size_t i = 0; i < 2 && s == CKV_OK; i++) {
+        ckv_report report;
+        ckv_err err;
+        ckv_report_init(&report, a);
+        s = ckv_doc_apply(doc, bundles[i].ptr, bundles[i].len, &report, &err);
+        ckv_report_fini(&report);
+        s_check(doc);
+    }
+    T_CHECK(s != CKV_OK || (ckv_doc_n_changes(doc) == 2 && doc->covers.len == 1));
+    for (size_t i = 0; i < 2; i++) {
+        ckv_buf_fini(&bundles[i]);
+        h_free(&x[i]);
+    }
+    h_free(&base);
+    ckv_doc_free(doc);
+    return s;
+}
+
+static void a_cover_waits_with_what_it_proves(void) { T_CHECK(t_oom(a_cover_waits) > 20); }
+
 static void two_runs_wait(void) { T_CHECK(t_oom(runs_wait) > 20); }
 
 /* ---- every allocation: all of the above, bundle after bundle; each is taken in whole or not at all */
@@ -666,6 +704,7 @@ int main(void)
     T_RUN(a_header_that_breaks_a_rule_carries_a_signature);
     T_RUN(a_tip_too_many_is_taken_with_its_child);
     T_RUN(two_runs_wait);
+    T_RUN(a_cover_waits_with_what_it_proves);
     T_RUN(each_bundle_survives_every_failure);
     return t_done();
 }
