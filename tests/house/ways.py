@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import threading
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from nacl.bindings import crypto_shorthash_siphash24
 
@@ -16,6 +18,8 @@ import crdtkv as ck
 from crdtkv import _core, testing
 from crdtkv.testing import wire
 from crdtkv.testing.wire import blob, varint
+
+T = TypeVar("T")
 
 COMPARE, LATER, BUNDLE, LIVE = 1, 2, 3, 4  # parts of a message
 PRINT, TIPS = 1, 2  # ranges of a comparison
@@ -152,3 +156,17 @@ def in_every_order(doc: ck.Doc, bundles: Sequence[bytes]) -> list[ck.Doc]:
                 ways[turn % len(ways)](copies[-1])
     testing.assert_converged(*copies)
     return copies
+
+
+def in_small_stack(work: Callable[[], T]) -> T:
+    """Does it in a thread with a stack of 256 KiB."""
+    results: list[T] = []
+    before = threading.stack_size(256 << 10)
+    try:
+        thread = threading.Thread(target=lambda: results.append(work()))
+        thread.start()
+    finally:
+        threading.stack_size(before)
+    thread.join()
+    (result,) = results
+    return result

@@ -2,14 +2,13 @@
 
 import itertools
 import random
-import threading
 
 import pytest
 
 import crdtkv as ck
 from crdtkv import testing
 from crdtkv.testing import wire
-from house.ways import FarEnd, in_every_order, meets
+from house.ways import FarEnd, in_every_order, in_small_stack, meets
 from oracle.model import Replica
 
 ADA, BEN, CYD, EVE = (ck.Identity.from_seed(bytes([k]) * 32) for k in range(4))
@@ -39,20 +38,6 @@ def doc():
 @pytest.fixture
 def eve(doc):
     return testing.Forger(doc, EVE, seed=1)
-
-
-def in_small_stack(work):
-    """Does it in a thread with a stack of 256 KiB."""
-    results = []
-    before = threading.stack_size(256 << 10)
-    try:
-        thread = threading.Thread(target=lambda: results.append(work()))
-        thread.start()
-    finally:
-        threading.stack_size(before)
-    thread.join()
-    (result,) = results
-    return result
 
 
 def test_15_replay(doc, eve):

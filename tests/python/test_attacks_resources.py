@@ -3,7 +3,6 @@
 import contextlib
 import subprocess
 import sys
-import threading
 from dataclasses import replace
 
 import pytest
@@ -12,7 +11,7 @@ import crdtkv as ck
 from crdtkv import testing
 from crdtkv.testing import wire
 from house import ways
-from house.ways import FarEnd, in_every_order, meets
+from house.ways import FarEnd, in_every_order, in_small_stack, meets
 
 ADA, BEN, EVE = (ck.Identity.from_seed(bytes([k]) * 32) for k in range(3))
 HUGE = [2**31, 2**32 - 1, 2**32, 2**59, 2**63, 2**64 - 1]
@@ -41,20 +40,6 @@ def doc():
 @pytest.fixture
 def eve(doc):
     return testing.Forger(doc, EVE, seed=1)
-
-
-def in_small_stack(work):
-    """Does it in a thread with a stack of 256 KiB."""
-    results = []
-    before = threading.stack_size(256 << 10)
-    try:
-        thread = threading.Thread(target=lambda: results.append(work()))
-        thread.start()
-    finally:
-        threading.stack_size(before)
-    thread.join()
-    (result,) = results
-    return result
 
 
 def nested(depth):

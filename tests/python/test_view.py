@@ -385,14 +385,14 @@ def test_without_a_vandal_nothing_of_his_shows_and_all_that_he_broke_does():
 def test_what_honest_people_write_next_to_a_vandal_stays():
     doc = everything()
     vandal = doc.fork(ck.Identity.generate())
-    vandal["t"].insert(5, "XXXX")
+    vandal["t"].insert(5, "LOUD")
     doc.merge(vandal)
     doc["t"].insert(7, "(in between)")
     doc["t"].insert(0, ">")
     view = doc.without(vandal.identity.public_key)
     assert str(view["t"]) == ">hello(in between) world"
     assert doc.without(doc.identity.public_key) == {}
-    assert doc["t"] == ">helloXX(in between)XX world"
+    assert doc["t"] == ">helloLO(in between)UD world"
 
 
 def test_whoever_equivocates_can_be_left_out_as_soon_as_it_is_found():
