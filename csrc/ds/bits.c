@@ -33,4 +33,10 @@ void ckv_bits_each(const ckv_bits *bits, bool (*f)(uint32_t value, void *ctx), v
     roaring_iterate(peek(bits), f, ctx);
 }
 
+size_t ckv_bits_packed_size(ckv_bits *bits)
+{
+    roaring_bitmap_run_optimize(inner(bits));
+    return roaring_bitmap_portable_size_in_bytes(inner(bits));
+}
+
 const char *ckv_bits_version(void) { return ROARING_VERSION; }

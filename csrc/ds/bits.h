@@ -5,6 +5,7 @@
 #include "base/status.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 typedef struct ckv_bits ckv_bits;
@@ -18,6 +19,8 @@ uint64_t ckv_bits_count(const ckv_bits *bits);
 void ckv_bits_minus(ckv_bits *a, const ckv_bits *b);
 /* Calls f for each value in ascending order until it returns false. */
 void ckv_bits_each(const ckv_bits *bits, bool (*f)(uint32_t value, void *ctx), void *ctx);
+/* Bytes of its portable form, at its smallest: what other sets of numbers are measured by. */
+size_t ckv_bits_packed_size(ckv_bits *bits);
 const char *ckv_bits_version(void);
 
 #endif
