@@ -60,8 +60,12 @@ static inline void ckpy_lock_back(ckpy_lock *l, PyThreadState *ts)
 #else
 
 typedef struct ckpy_lock {
-    bool busy;             /* somebody works without the GIL; read and written under the GIL */
-    PyThread_type_lock os; /* owned; held while busy */
+    bool
+        busy; /* somebody works without the GIL, or `handed`; read and written under the GIL, as all here */
+    bool
+        handed; /* kept free for one of those who waited when it was put back, with a ticket below `upto` */
+    unsigned n_waiting, tickets, upto;
+    PyThread_type_lock os; /* owned; held while somebody works */
 } ckpy_lock;
 
 static inline bool ckpy_lock_init(ckpy_lock *l)
@@ -73,15 +77,29 @@ static inline void ckpy_lock_fini(ckpy_lock *l)
 {
     if (l->os) PyThread_free_lock(l->os);
 }
-static inline void ckpy_lock_get(ckpy_lock *l)
+static inline void ckpy_lock_wait(ckpy_lock *l)
 {
-    while (l->busy) {
+    const unsigned ticket = l->tickets++;
+    l->n_waiting++;
+    while (l->busy && !(l->handed && (int)(l->upto - ticket) > 0)) {
         Py_BEGIN_ALLOW_THREADS PyThread_acquire_lock(l->os, WAIT_LOCK);
         PyThread_release_lock(l->os);
         Py_END_ALLOW_THREADS
     }
+    l->n_waiting--;
+    l->busy = l->handed = false;
 }
-static inline void ckpy_lock_put(ckpy_lock *l) { (void)l; }
+static inline void ckpy_lock_get(ckpy_lock *l)
+{
+    if (l->busy) ckpy_lock_wait(l);
+}
+/* Who does long work all the time lets go of the GIL only while it is busy, and those who wait would never find it free: so it goes to one of them. */
+static inline void ckpy_lock_put(ckpy_lock *l)
+{
+    if (l->n_waiting == 0 || l->busy) return;
+    l->busy = l->handed = true;
+    l->upto = l->tickets;
+}
 static inline void ckpy_lock_get_both(ckpy_lock *a, ckpy_lock *b)
 {
     do {
@@ -92,8 +110,8 @@ static inline void ckpy_lock_get_both(ckpy_lock *a, ckpy_lock *b)
 }
 static inline void ckpy_lock_put_both(ckpy_lock *a, ckpy_lock *b)
 {
-    (void)a;
-    (void)b;
+    ckpy_lock_put(a);
+    if (a != b) ckpy_lock_put(b);
 }
 static inline PyThreadState *ckpy_lock_away(ckpy_lock *l)
 {
