@@ -6,6 +6,7 @@
  */
 #include "py/convert.h"
 #include "py/errors.h"
+#include "py/path.h"
 #include "py/plain.h"
 
 #include <math.h>
@@ -21,13 +22,6 @@ typedef struct ckpy_key {
     PyObject *str; /* owned, NULL: free */
     uint32_t number;
 } ckpy_key;
-
-/* The way from the value down to where we are. */
-typedef struct ckpy_frame {
-    const struct ckpy_frame *up;
-    PyObject *key; /* borrowed; NULL: an index */
-    Py_ssize_t index;
-} ckpy_frame;
 
 static int add(ckpy_flat *f, PyObject *value, unsigned depth);
 
@@ -56,39 +50,13 @@ void ckpy_flat_fini(ckpy_flat *f)
 
 /* ---- errors: where */
 
-/* "['a'][3]", or "" for a value that has no place yet. */
-static PyObject *path_of(const ckpy_flat *f)
-{
-    const ckpy_frame *frames[CKV_MAX_DEPTH + 4];
-    size_t n = 0;
-    for (const ckpy_frame *at = f->frame; at && n < sizeof frames / sizeof *frames; at = at->up)
-        frames[n++] = at;
-    PyObject *path = f->key          ? PyUnicode_FromFormat("[%.200R]", f->key)
-                     : f->index >= 0 ? PyUnicode_FromFormat("[%zd]", f->index)
-                                     : PyUnicode_New(0, 0);
-    for (unsigned shown = 0; path && n-- > 0; shown++) {
-        if (shown == 16) {
-            PyObject *more = PyUnicode_FromFormat("%U...", path);
-            Py_SETREF(path, more);
-            break;
-        }
-        PyObject *more = frames[n]->key ? PyUnicode_FromFormat("%U[%.200R]", path, frames[n]->key)
-                                        : PyUnicode_FromFormat("%U[%zd]", path, frames[n]->index);
-        Py_SETREF(path, more);
-    }
-    return path;
-}
-
 /* "what at path"; -1 */
 static int refuse(const ckpy_flat *f, PyObject *class, const char *what)
 {
-    PyObject *path = path_of(f);
-    if (path && PyUnicode_GET_LENGTH(path) > 0)
-        PyErr_Format(class, "%s at %U", what, path);
-    else if (path)
-        PyErr_SetString(class, what);
-    Py_XDECREF(path);
-    return -1;
+    PyObject *place = f->key          ? PyUnicode_FromFormat("[%.200R]", f->key)
+                      : f->index >= 0 ? PyUnicode_FromFormat("[%zd]", f->index)
+                                      : PyUnicode_New(0, 0);
+    return ckpy_refuse_at(class, what, place, f->frame);
 }
 
 static int refuse_type(const ckpy_flat *f, const char *before, PyObject *op, const char *after)
