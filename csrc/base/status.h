@@ -22,6 +22,7 @@ typedef enum ckv_status {
     CKV_ELATER = -9,   /* written by a later version */
     CKV_ESYNC = -11,   /* a message that does not fit into its session */
     CKV_EVALUE = -10,  /* a value that cannot be stored, such as a lone surrogate */
+    CKV_EDRIFT = -12,  /* a time too far in the future */
 } ckv_status;
 
 #define CKV_NODISCARD __attribute__((warn_unused_result))

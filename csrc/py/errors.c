@@ -29,7 +29,9 @@ int ckpy_errors_exec(PyObject *m, ckpy_state *st)
         {&st->UnauthorizedError, "crdtkv.UnauthorizedError",
          "An author who may not do what was tried.", NULL},
         {&st->StaleHandleError, "crdtkv.StaleHandleError",
-         "The container that a handle stands for was deleted, overwritten or undone.", NULL},
+         "The container that a handle stands for was deleted, overwritten or undone; a transaction "
+         "is over.",
+         NULL},
         {&st->ForkError, "crdtkv.ForkError", "A lane that forks where it must not.", NULL},
         {&st->LimitError, "crdtkv.LimitError", "Well formed, but beyond a limit.", NULL},
         {&st->StoreError, "crdtkv.StoreError", "The file below said no.", PyExc_OSError},
@@ -53,6 +55,7 @@ static PyObject *class_of(ckpy_state *st, ckv_status s)
     case CKV_ESTALE: return st->StaleHandleError;
     case CKV_EVALUE: return PyExc_ValueError;
     case CKV_ESYNC: return st->SyncError;
+    case CKV_EDRIFT: return st->ClockDriftError;
     case CKV_OK:
     case CKV_ENOMEM:
     case CKV_EVOID:

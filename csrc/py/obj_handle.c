@@ -246,6 +246,7 @@ PyObject *ckpy_edit_raise(ckpy_doc *d, ckv_kind kind, ckv_status s)
     case CKV_ENOENT:
     case CKV_EVOID:
     case CKV_ELATER:
+    case CKV_EDRIFT:
     case CKV_ESYNC: break;
     }
     return ckpy_raise(d->state, s, "the document could not be read or edited");

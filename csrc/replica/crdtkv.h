@@ -6,8 +6,10 @@
  *     doc/exchange.h  bundles, waiting, equivocation
  *     doc/view.h patch.h    the past; differences and events
  *     doc/undo.h cursor.h   comforts for editors
- *     sync/session.h  two replicas in step
+ *     sync/session.h store_session.h    two replicas in step
  *     doc/forge.h     what liars need, for tests
+ *     kv/store.h exchange.h    a store: keys, values, and what stores tell each other
+ *     log/nested.h    the values of a store
  *     crypto/keyring.h  identities and their files
  */
 #ifndef CKV_REPLICA_CRDTKV_H
@@ -25,7 +27,11 @@
 #include "doc/text.h"
 #include "doc/undo.h"
 #include "doc/view.h"
+#include "kv/exchange.h"
+#include "kv/key.h"
+#include "log/nested.h"
 #include "sync/session.h"
+#include "sync/store_session.h"
 
 /* Must be called once before anything else. False: libsodium does not work, or takes a mixed-order key for a good one. */
 bool ckv_init(void);

@@ -14,6 +14,7 @@ import random
 import struct
 import sys
 from pathlib import Path
+from typing import Any
 
 import xxhash
 import zstandard
@@ -21,11 +22,18 @@ import zstandard
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
+from golden.make_runs import edges, scattered  # noqa: E402
+
 import crdtkv  # noqa: E402
 from oracle.author import Author, Pen  # noqa: E402
 from oracle.bundle import Reader  # noqa: E402
 from oracle.lies import BODIES, HEADERS, KINDS, LATER, stage, tell  # noqa: E402
 from oracle.model import APPLIED, VOID, Replica  # noqa: E402
+from oracle.nested import nested  # noqa: E402
+from oracle.runs import write_runs  # noqa: E402
+from oracle.store import Store  # noqa: E402
+from oracle.store_wire import write_diff, write_op, write_opset, write_request  # noqa: E402
+from oracle.wire import blob  # noqa: E402
 
 DOC_ID = b"\x2a" * 32
 CORPUS = ROOT / "build" / "corpus"
@@ -125,12 +133,32 @@ PLAIN = [
         b"\x10\2\0\1a\x10\1\1\6\1\xff\0\1c\x14\0",
     ),
 ]
+NESTED: list[Any] = [
+    *(None, True, False, -1, 2**63 - 1, -0.0, math.nan, "", "\u00e9\U0001f642", b"\xff", [], {}),
+    *([1, [2.5, "x"], b""], {"a": 1, "": {"b": [None], "c": {}}}),
+    {str(number): [number] for number in range(18)},
+]
+
+
+def sets() -> None:
+    """Two sets of numbers, each once as it travels and once as the gaps and lengths that the target makes one of."""
+    choose = random.Random(7)
+    for how in range(3):
+        for _ in range(10):
+            both = [write_runs(scattered(choose)) for _ in range(2)]
+            keep("runs", bytes([how]) + both[0] + both[1])
+            keep("runs", bytes([how | 4]) + blob(choose.randbytes(40)) + blob(bytes(choose.choices(b"\0\1\2\7", k=60))))
+    for runs in edges():
+        keep("runs", b"\1" + write_runs(runs) + write_runs(((3, 9), (70, 1 << 40))))
 
 
 def small_parts() -> None:
     for value in VALUES:
         keep("value", value)
         keep("value", value + VALUES[3] + value)
+    for value in NESTED:
+        keep("nested", nested(value))
+        keep("nested", nested([value, {"a": value}]) + nested(value))
     for how in range(4):
         for plain in PLAIN:
             keep("plain", bytes([how, 1]) + plain)
@@ -160,10 +188,41 @@ def sessions() -> None:
             keep("frame", doc.export())
 
 
+def keep_payloads(target: str, world: int, *messages: bytes) -> None:
+    """As tests/fuzz/stock.h reads them. Saves are not among them: its mutator makes those."""
+    payloads = [message[2:-8] for message in messages]
+    keep(target, bytes([world]) + b"".join(map(blob, payloads)))
+
+
+def stores(seed: int) -> None:
+    """What stores of the model say to each other, whose incarnations are those of the targets' worlds."""
+    choose = random.Random(seed)
+    a, b, c = peers = [Store(name + b"/" + bytes(8), lambda: 0) for name in (b"", b"a", b"b")]
+    ops, sets = [], []
+    for _ in range(20):
+        peer, other = choose.sample(peers, 2)
+        if key := choose.choice(["", "a", "b", "ba"]):
+            ops.append(write_op(peer.insert_with_op(key, choose.randrange(9))))
+        elif choose.random() < 0.3:
+            sets.append(write_opset(peer.opset()))
+        else:
+            peer.integrate_diff(other.build_diff(peer.request_diff()))
+    request, diff = write_request(a.request_diff()), write_diff(b.build_diff(a.request_diff()))
+    keep_payloads("store_request", seed, request)
+    keep_payloads("store_diff", seed, diff)
+    keep_payloads("store_after", seed, request, diff)
+    keep_payloads("store_op", seed, *choose.sample(ops, 3))
+    keep_payloads("store_opset", seed, *sets[:2], write_opset(c.opset()))
+    keep("store_session", bytes([seed]) + choose.randbytes(60))
+
+
 def main() -> None:
     small_parts()
+    sets()
     scripts()
     sessions()
+    for seed in range(16):
+        stores(seed)
     for seed in range(6):
         sent = stories(seed)
         whole = Replica(DOC_ID)

@@ -17,6 +17,7 @@
     session.py  Session: one end of an exchange
     author.py   Author, Pen, Draft: write honest changes and odd ones, all from a seed
     lies.py     one lie for each rule, with its verdict
+    nested.py   values of stores: read, and write
 
 It caches nothing and is thousands of times slower than the library. It needs pynacl, zstandard and xxhash.
 """
