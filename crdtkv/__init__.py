@@ -30,14 +30,15 @@ from crdtkv.errors import (
     SyncError,
     UnauthorizedError,
 )
-from crdtkv.event import Event, Subscription
+from crdtkv.event import Event, KeyEvent, Subscription
 from crdtkv.identity import Identity
 from crdtkv.list import List
 from crdtkv.map import Map
 from crdtkv.patch import MISSING, Patch, PatchList
 from crdtkv.report import Refusal, Report
-from crdtkv.session import Session, SyncReport, sync
+from crdtkv.session import Session, StoreSession, SyncReport, sync
 from crdtkv.set import Set
+from crdtkv.store import Entries, Store, StoreEntry, Transaction
 from crdtkv.text import Text
 from crdtkv.undo import UndoStack
 from crdtkv.view import View
@@ -51,6 +52,7 @@ __all__ = [
     "Cursor",
     "DecodeError",
     "Doc",
+    "Entries",
     "Entry",
     "Equivocation",
     "Error",
@@ -58,6 +60,7 @@ __all__ = [
     "ForkError",
     "History",
     "Identity",
+    "KeyEvent",
     "LimitError",
     "List",
     "Map",
@@ -69,11 +72,15 @@ __all__ = [
     "Set",
     "SignatureError",
     "StaleHandleError",
+    "Store",
+    "StoreEntry",
     "StoreError",
+    "StoreSession",
     "Subscription",
     "SyncError",
     "SyncReport",
     "Text",
+    "Transaction",
     "UnauthorizedError",
     "UndoStack",
     "View",

@@ -1,4 +1,4 @@
-"""Event: what changes did, told to those who observe a document."""
+"""Event and KeyEvent: what changes did, told to those who observe a document or a store."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from crdtkv.patch import Patch, PatchList
 
-__all__ = ["Event", "Observer", "Subscription"]
+__all__ = ["Event", "KeyEvent", "Observer", "Subscription"]
 
 Path = tuple[str | int, ...]
 
@@ -34,6 +34,27 @@ class Event:
     origin: Any
     is_local: bool
     changes: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyEvent:
+    """What happened to a key of a store: its shown value before and after, MISSING where there is none.
+
+    `author` is who put the new value, or removed the old one; None if that was another replica. `is_local`: by this
+    very object.
+
+    >>> import crdtkv as ck
+    >>> s = ck.Store()
+    >>> subscription = s.observe(lambda event: print(event.key, event.old, event.new, event.is_local))
+    >>> s["x"] = 1
+    x MISSING 1 True
+    """
+
+    key: str | bytes
+    old: Any
+    new: Any
+    author: bytes | None
+    is_local: bool
 
 
 class Subscription:

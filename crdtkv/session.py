@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
 
-from crdtkv._core import Error, Session
+from crdtkv import _core
+from crdtkv._core import Error, Session, StoreSession
 
 if TYPE_CHECKING:
     from crdtkv.doc import Doc
+    from crdtkv.store import Store
 
-__all__ = ["Session", "SyncReport", "sync"]
+__all__ = ["Session", "StoreSession", "SyncReport", "sync"]
 
 
 @dataclass(frozen=True, slots=True)
 class SyncReport:
     """What sync() did: rounds (there and back is one), bytes and changes, both ways together.
+
+    Of stores, changes are keys whose entry changed.
 
     >>> import crdtkv as ck
     >>> a = ck.Doc()
@@ -36,11 +40,15 @@ def messages(session: Session) -> Iterator[bytes]:
         yield message
 
 
-def sync(a: Doc, b: Doc) -> SyncReport:
-    """Exchange what two replicas in one process lack of each other.
+@overload
+def sync(a: Doc, b: Doc) -> SyncReport: ...
+@overload
+def sync(a: Store, b: Store) -> SyncReport: ...
+def sync(a: Any, b: Any) -> SyncReport:
+    """Exchange what two replicas in one process lack of each other: two documents, or two stores.
 
     Error: they are of two documents, then nothing moves. What one of them refuses stays at the other one, see
-    `Session`. Closes the open changes.
+    `Session`. Closes the open changes. Two stores pull once from each other; ClockDriftError: one is too far ahead.
 
     >>> import crdtkv as ck
     >>> a = ck.Doc()
@@ -50,9 +58,36 @@ def sync(a: Doc, b: Doc) -> SyncReport:
     >>> a == b == {"x": 1, "y": 2}, report.changes, report.rounds <= 3
     (True, 2, True)
     """
+    if isinstance(a, _core.Store) and isinstance(b, _core.Store):
+        return sync_stores(a, b)
     for each in (a, b):
-        if not hasattr(each, "session"):
-            raise TypeError(f"sync() wants two documents, not {type(each).__name__}")
+        if not isinstance(each, _core.Doc):
+            raise TypeError(f"sync() wants two documents or two stores, not {type(a).__name__} and {type(b).__name__}")
+    return sync_docs(a, b)
+
+
+def sync_stores(a: _core.Store, b: _core.Store) -> SyncReport:
+    """Each pulls once from the other."""
+    if a is b:
+        return SyncReport(0, 0, 0)
+    pulls = []
+    for taker, giver in ((a, b), (b, a)):
+        request = taker.request_diff()
+        pulls.append((taker, request, giver.build_diff(request)))
+    n_changes = 0
+    errors: list[Exception] = []
+    for taker, _, diff in pulls:
+        try:
+            n_changes += len(taker.integrate_diff(diff).applied)
+        except ExceptionGroup as error:  # callbacks raise last
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    return SyncReport(2, sum(len(request) + len(diff) for _, request, diff in pulls), n_changes)
+
+
+def sync_docs(a: Doc, b: Doc) -> SyncReport:
+    """In turns, until both are silent."""
     if a.id != b.id:
         raise Error("two different documents cannot be synchronised")
     if a is b:

@@ -7,14 +7,18 @@ from typing import Any
 from crdtkv._core import Change
 from crdtkv.doc import Doc
 from crdtkv.patch import MISSING
+from crdtkv.store import Store
 
 __all__ = ["assert_converged", "difference"]
 
 SHOWN = 200  # characters of a value in a message
 
 
-def assert_converged(*replicas: Doc) -> None:
+def assert_converged(*replicas: Doc | Store) -> None:
     """Raise AssertionError unless all replicas hold the same changes and show the same.
+
+    Of stores: the same values under the same dots, hidden ones too, and the same bookmarks; then the message names two
+    replicas and a key with its entries.
 
     The message names two replicas, the first path at which they differ with both values, the first change that not all
     hold, heads and roots. 1, 1.0 and True are three values here; NaN is equal to itself. Closes open changes.
@@ -35,10 +39,28 @@ def assert_converged(*replicas: Doc) -> None:
     root of 0: ...
     root of 1: ...
     """
-    if len({doc.id for doc in replicas}) > 1:
+    docs = tuple(replica for replica in replicas if isinstance(replica, Doc))
+    stores = tuple(replica for replica in replicas if isinstance(replica, Store))
+    if docs and stores:
+        raise AssertionError("documents and stores never converge")
+    if len({doc.id for doc in docs}) > 1:
         raise AssertionError("replicas of different documents never converge")
-    for i in range(1, len(replicas)):
-        _compare(replicas, i)
+    for i in range(1, len(docs)):
+        _compare(docs, i)
+    for i in range(1, len(stores)):
+        _compare_stores(stores[0], stores[i], i)
+
+
+def _compare_stores(a: Store, b: Store, i: int) -> None:
+    for key in sorted(
+        {*a, *b}, key=lambda key: (key.encode() if isinstance(key, str) else key, isinstance(key, bytes))
+    ):
+        x, y = a.conflicts(key), b.conflicts(key)
+        same_dots = [(e.peer, e.hlc) for e in x] == [(e.peer, e.hlc) for e in y]
+        if not same_dots or any(difference(e.value, f.value) for e, f in zip(x, y, strict=True)):
+            raise AssertionError(f"stores 0 and {i} differ at {key!r}: {_shown(x)} is not {_shown(y)}")
+    if a.request_diff() != b.request_diff():
+        raise AssertionError(f"stores 0 and {i} show the same, but one has seen more: pull once more")
 
 
 def _compare(replicas: tuple[Doc, ...], i: int) -> None:

@@ -3,6 +3,7 @@
 #include "py/errors.h"
 #include "py/forge.h"
 #include "py/plain.h"
+#include "py/store.h"
 
 #include <pthread.h>
 
@@ -136,6 +137,11 @@ static int exec(PyObject *m)
         {&st->View, &ckpy_view_spec, "View", NULL},
         {&st->Report, &ckpy_report_spec, "Report", NULL},
         {&st->Session, &ckpy_session_spec, "Session", NULL},
+        {&st->StoreMap, &ckpy_store_map_spec, "StoreMap", NULL},
+        {&st->Store, &ckpy_store_spec, "Store", &st->StoreMap},
+        {&st->Transaction, &ckpy_txn_spec, "Transaction", &st->StoreMap},
+        {&st->Scan, &ckpy_scan_spec, "Scan", NULL},
+        {&st->StoreSession, &ckpy_store_session_spec, "StoreSession", NULL},
     };
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         PyObject *base = types[i].base ? (PyObject *)*types[i].base : NULL;
@@ -165,6 +171,11 @@ static int traverse(PyObject *m, visitproc visit, void *arg)
     Py_VISIT(st->View);
     Py_VISIT(st->Report);
     Py_VISIT(st->Session);
+    Py_VISIT(st->StoreMap);
+    Py_VISIT(st->Store);
+    Py_VISIT(st->Transaction);
+    Py_VISIT(st->Scan);
+    Py_VISIT(st->StoreSession);
     Py_VISIT(st->Error);
     Py_VISIT(st->DecodeError);
     Py_VISIT(st->SignatureError);
@@ -204,6 +215,11 @@ static int clear(PyObject *m)
     Py_CLEAR(st->View);
     Py_CLEAR(st->Report);
     Py_CLEAR(st->Session);
+    Py_CLEAR(st->StoreMap);
+    Py_CLEAR(st->Store);
+    Py_CLEAR(st->Transaction);
+    Py_CLEAR(st->Scan);
+    Py_CLEAR(st->StoreSession);
     Py_CLEAR(st->Error);
     Py_CLEAR(st->DecodeError);
     Py_CLEAR(st->SignatureError);

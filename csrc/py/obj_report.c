@@ -1,20 +1,23 @@
-/* obj_report.c -- Report: what apply() did. Immutable; made once from the core's report.
+/* obj_report.c -- Report: what apply() did to a document, or integrate_diff() and the like to a store. Immutable; made once from the core's
+ * report.
  *
- * `applied` may hold every id of a history that was loaded, so its tuple is made when somebody looks. */
+ * `applied` may hold every id of a history that was loaded, or every key of a store, so its tuple is made when somebody looks. */
 #include "py/convert.h"
 #include "py/errors.h"
+#include "py/store.h"
 
 #include <structmember.h>
 
 typedef struct ckpy_report {
-    PyObject_HEAD PyObject *ids;         /* owned bytes: the applied ids, one behind the other */
+    PyObject_HEAD PyObject *applied;     /* owned bytes: the applied ids, one behind the other */
+    bool of_store;                       /* applied are keys: is_bytes(u8) key(blob), some twice */
     PyObject *void_, *waiting, *refused; /* owned tuples */
     unsigned long long known;
 } ckpy_report;
 
 #define REPORT(op) ((ckpy_report *)(op))
 
-static PyObject *refusals(ckpy_state *st, const ckv_buf *buf)
+static PyObject *refusals_of_doc(ckpy_state *st, const ckv_buf *buf)
 {
     const ckv_refusal *r = (const ckv_refusal *)(const void *)buf->ptr;
     const size_t n = buf->len / sizeof *r;
@@ -34,18 +37,75 @@ static PyObject *refusals(ckpy_state *st, const ckv_buf *buf)
     return out;
 }
 
-PyObject *ckpy_report_new(ckpy_state *st, const ckv_report *report)
+static PyObject *new_report(ckpy_state *st, const ckv_buf *applied, PyObject *void_,
+                            PyObject *waiting, PyObject *refused)
 {
     ckpy_report *self = REPORT(st->Report->tp_alloc(st->Report, 0));
-    if (!self) return NULL;
-    self->known = report->known;
-    if (!(self->ids = PyBytes_FromStringAndSize((const char *)report->applied.ptr,
-                                                (Py_ssize_t)report->applied.len)) ||
-        !(self->void_ = ckpy_id_buf_tuple(&report->voided)) ||
-        !(self->waiting = ckpy_id_buf_tuple(&report->waiting)) ||
-        !(self->refused = refusals(st, &report->refused)))
-        Py_CLEAR(self);
+    if (!self) {
+        Py_XDECREF(void_);
+        Py_XDECREF(waiting);
+        Py_XDECREF(refused);
+        return NULL;
+    }
+    self->void_ = void_;
+    self->waiting = waiting;
+    self->refused = refused;
+    self->applied = PyBytes_FromStringAndSize((const char *)applied->ptr, (Py_ssize_t)applied->len);
+    if (!self->applied || !void_ || !waiting || !refused) Py_CLEAR(self);
     return (PyObject *)self;
+}
+
+PyObject *ckpy_report_new(ckpy_state *st, const ckv_report *report)
+{
+    PyObject *self =
+        new_report(st, &report->applied, ckpy_id_buf_tuple(&report->voided),
+                   ckpy_id_buf_tuple(&report->waiting), refusals_of_doc(st, &report->refused));
+    if (!self) return NULL;
+    REPORT(self)->known = report->known;
+    return self;
+}
+
+/* Incarnations, which stand as blobs. */
+static PyObject *peers(const ckv_buf *blobs)
+{
+    ckv_rd rd = ckv_rd_init(blobs->ptr, blobs->len);
+    PyObject *list = PyList_New(0);
+    while (list && ckv_rd_left(&rd)) {
+        size_t n;
+        const uint8_t *p = ckv_rd_blob(&rd, &n);
+        PyObject *peer = PyBytes_FromStringAndSize((const char *)p, (Py_ssize_t)n);
+        if (!peer || PyList_Append(list, peer) < 0) Py_CLEAR(list);
+        Py_XDECREF(peer);
+    }
+    PyObject *tuple = list ? PyList_AsTuple(list) : NULL;
+    Py_XDECREF(list);
+    return tuple;
+}
+
+static PyObject *refusals_of_store(ckpy_state *st, const ckv_buf *buf)
+{
+    const ckv_left_out *r = (const ckv_left_out *)(const void *)buf->ptr;
+    const size_t n = buf->len / sizeof *r;
+    PyObject *out = PyTuple_New((Py_ssize_t)n);
+    for (size_t i = 0; out && i < n; i++) {
+        PyObject *one = PyObject_CallFunction(st->Refusal, "y#sO", (const char *)r[i].peer,
+                                              (Py_ssize_t)r[i].n_bytes, r[i].reason,
+                                              r[i].is_limit ? st->LimitError : st->SyncError);
+        if (!one)
+            Py_CLEAR(out);
+        else
+            PyTuple_SET_ITEM(out, (Py_ssize_t)i, one);
+    }
+    return out;
+}
+
+PyObject *ckpy_report_of_store(ckpy_state *st, const ckv_store_report *report)
+{
+    PyObject *self = new_report(st, &report->applied, PyTuple_New(0), peers(&report->waiting),
+                                refusals_of_store(st, &report->refused));
+    if (!self) return NULL;
+    REPORT(self)->of_store = true;
+    return self;
 }
 
 static int Report_traverse(PyObject *op, visitproc visit, void *arg)
@@ -58,7 +118,7 @@ static int Report_traverse(PyObject *op, visitproc visit, void *arg)
 static int Report_clear(PyObject *op)
 {
     ckpy_report *self = REPORT(op);
-    Py_CLEAR(self->ids);
+    Py_CLEAR(self->applied);
     Py_CLEAR(self->void_);
     Py_CLEAR(self->waiting);
     Py_CLEAR(self->refused);
@@ -76,26 +136,52 @@ static void Report_dealloc(PyObject *op)
 
 static int Report_bool(PyObject *op)
 {
-    return PyBytes_GET_SIZE(REPORT(op)->ids) > 0 || PyTuple_GET_SIZE(REPORT(op)->void_) > 0;
+    return PyBytes_GET_SIZE(REPORT(op)->applied) > 0 || PyTuple_GET_SIZE(REPORT(op)->void_) > 0;
+}
+
+/* Each key once, as a dict. */
+static PyObject *applied_keys(const ckpy_report *self)
+{
+    ckv_rd rd = ckv_rd_init((const uint8_t *)PyBytes_AS_STRING(self->applied),
+                            (size_t)PyBytes_GET_SIZE(self->applied));
+    PyObject *keys = PyDict_New();
+    while (keys && ckv_rd_left(&rd)) {
+        PyObject *key = ckpy_next_key(&rd);
+        if (!key || PyDict_SetItem(keys, key, Py_None) < 0) Py_CLEAR(keys);
+        Py_XDECREF(key);
+    }
+    return keys;
 }
 
 static PyObject *Report_repr(PyObject *op)
 {
     const ckpy_report *self = REPORT(op);
+    Py_ssize_t n = PyBytes_GET_SIZE(self->applied) / 32;
+    if (self->of_store) {
+        PyObject *keys = applied_keys(self);
+        if (!keys) return NULL;
+        n = PyDict_GET_SIZE(keys);
+        Py_DECREF(keys);
+    }
     return PyUnicode_FromFormat(
-        "<Report %zd applied, %zd void, %zd waiting, %zd refused, %llu known>",
-        PyBytes_GET_SIZE(self->ids) / 32, PyTuple_GET_SIZE(self->void_),
-        PyTuple_GET_SIZE(self->waiting), PyTuple_GET_SIZE(self->refused), self->known);
+        "<Report %zd applied, %zd void, %zd waiting, %zd refused, %llu known>", n,
+        PyTuple_GET_SIZE(self->void_), PyTuple_GET_SIZE(self->waiting),
+        PyTuple_GET_SIZE(self->refused), self->known);
 }
 
 static PyObject *Report_applied(PyObject *op, void *closure)
 {
     (void)closure;
-    PyObject *ids = REPORT(op)->ids;
-    const Py_ssize_t n = PyBytes_GET_SIZE(ids) / 32;
+    const ckpy_report *self = REPORT(op);
+    if (self->of_store) {
+        PyObject *keys = applied_keys(self), *tuple = keys ? PySequence_Tuple(keys) : NULL;
+        Py_XDECREF(keys);
+        return tuple;
+    }
+    const Py_ssize_t n = PyBytes_GET_SIZE(self->applied) / 32;
     PyObject *out = PyTuple_New(n);
     for (Py_ssize_t i = 0; out && i < n; i++) {
-        PyObject *id = PyBytes_FromStringAndSize(PyBytes_AS_STRING(ids) + 32 * i, 32);
+        PyObject *id = PyBytes_FromStringAndSize(PyBytes_AS_STRING(self->applied) + 32 * i, 32);
         if (!id)
             Py_CLEAR(out);
         else
@@ -104,8 +190,16 @@ static PyObject *Report_applied(PyObject *op, void *closure)
     return out;
 }
 
+static PyMethodDef Report_methods[] = {
+    {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
+     "__class_getitem__($type, item, /)\n--\n\nFor annotations: Report[type of what is applied]."},
+    {NULL, NULL, 0, NULL},
+};
+
 static PyGetSetDef Report_getset[] = {
-    {"applied", Report_applied, NULL, "Ids of what this call made applied. Makes a new tuple.",
+    {"applied", Report_applied, NULL,
+     "Ids of what this call made applied; of a store, the keys whose entry changed. Makes a new "
+     "tuple.",
      NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
@@ -114,7 +208,7 @@ static PyMemberDef Report_members[] = {
     {"void", T_OBJECT_EX, offsetof(ckpy_report, void_), READONLY,
      "Ids of what is stored without effect."},
     {"waiting", T_OBJECT_EX, offsetof(ckpy_report, waiting), READONLY,
-     "Ids of what waits for its ancestors."},
+     "Ids of what waits for its ancestors; of a store, the incarnations whose messages wait."},
     {"refused", T_OBJECT_EX, offsetof(ckpy_report, refused), READONLY,
      "A Refusal for each item that was not stored."},
     {"known", T_ULONGLONG, offsetof(ckpy_report, known), READONLY,
@@ -123,7 +217,8 @@ static PyMemberDef Report_members[] = {
 };
 
 static PyType_Slot Report_slots[] = {
-    {Py_tp_doc, "What apply() or merge() did. True if something was applied or stored as void.\n\n"
+    {Py_tp_doc, "What apply(), merge() or a store's integrate_diff() and the like did. True if "
+                "something was applied or stored as\nvoid.\n\n"
                 ">>> import crdtkv as ck\n"
                 ">>> a = ck.Doc()\n"
                 ">>> b = a.fork()\n"
@@ -135,6 +230,7 @@ static PyType_Slot Report_slots[] = {
     {Py_tp_traverse, Report_traverse},
     {Py_tp_clear, Report_clear},
     {Py_tp_repr, Report_repr},
+    {Py_tp_methods, Report_methods},
     {Py_tp_members, Report_members},
     {Py_tp_getset, Report_getset},
     {Py_nb_bool, Report_bool},

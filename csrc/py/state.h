@@ -24,6 +24,7 @@ typedef struct ckpy_state {
     PyTypeObject *Identity, *Doc, *Change, *Block, *View, *Report,
         *Session; /* owned, as all here */
     PyTypeObject *Handle, *Map, *List, *Set, *Counter, *Text, *Cursor, *ListIter;
+    PyTypeObject *StoreMap, *Store, *Transaction, *Scan, *StoreSession;
     PyObject *Error, *DecodeError, *SignatureError, *UnauthorizedError, *StaleHandleError,
         *ForkError, *LimitError, *StoreError, *ClockDriftError, *SyncError;
     /* Python classes and objects; crdtkv hands them in. NULL before */

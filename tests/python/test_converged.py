@@ -93,3 +93,18 @@ def test_messages_stay_short():
 
 def test_documents_of_two_ids():
     assert "different documents" in complaint(ck.Doc(), ck.Doc())
+
+
+def test_stores_agree_on_what_shows_what_hides_and_what_was_seen():
+    a, b = ck.Store("a", clock=lambda: 1), ck.Store("b", clock=lambda: 1)
+    assert testing.assert_converged(a, b) is None
+    a["k"], b["k"], a["nan"] = 1, 1.0, math.nan
+    assert re.search(r"stores 0 and 1 differ at 'k': \[.*1.*\] is not \[.*1\.0.*\]", complaint(a, b))
+    a.integrate_diff(b.build_diff(a.request_diff()))
+    assert "differ at 'k'" in complaint(a, b)  # the same shows, but only one of them has the other value
+    ck.sync(a, b)
+    assert testing.assert_converged(a, b, a.copy()) is None
+    a[b"gone"] = 1
+    del a[b"gone"]
+    assert "one has seen more" in complaint(a, b)
+    assert "never converge" in complaint(a, ck.Doc())

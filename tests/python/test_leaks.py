@@ -182,9 +182,100 @@ def event_story():
     view["m"]["l"], view["t"].spans(), view["t"].blame(), view.to_py(), view.conflicts("m")
 
 
+def store_story():
+    s = ck.Store("me", clock=lambda: 5)
+    s["a"], s[b"b"], s["c"], s["d"] = 1, "xä😀" * 9, b"z" * 1000, [1, {"x": (None, 2.5)}]
+    del s["a"]
+    s.update({"e": {}}, f=[1]), s.setdefault("g", [2]), s.setdefault("g"), s.pop("f"), s.pop("no", None), s.get("d")
+    list(s), list(reversed(s)), s.keys() & {"c"}, list(s.items("c")), list(s.values(start="c")), len(s.keys(b"b"))
+    (
+        s["c":],
+        s.to_py(),
+        s.entries(),
+        s.conflicts("d"),
+        s | {"q": 1},
+        s == {},
+        repr(s),
+        s.stats(),
+        s.peer_id,
+        s.incarnation,
+    )
+    (s.clock.now(), s.clock.last, repr(s.clock)), s.copy(), pickle.loads(pickle.dumps(s)), s.popitem()
+    walk = iter(s.items())
+    next(walk)
+    del s["d":"e"]
+    for wrong in (
+        lambda: next(walk),
+        lambda: s["no"],
+        lambda: s.__setitem__("k", {5: 1}),
+        lambda: s.__setitem__("k", [2**80]),
+        lambda: s.update(a=1, b={1}),
+        lambda: s[5],
+        lambda: s["a":"b":2],
+        lambda: ck.Store("x" * 256),
+        lambda: ck.Store("x", incarnation=b"y"),
+        lambda: ck.Store("x", clock=lambda: "y").update(a=1),
+        lambda: ck.Store.load(s.save()[:-1]),
+        lambda: s.integrate_ops([s.insert_with_op("x", [1]), 5]),
+        lambda: s.integrate_diff(b"x"),
+    ):
+        with suppress(KeyError, TypeError, OverflowError, RuntimeError, ValueError, ck.LimitError):
+            wrong()
+    s.clear()
+
+
+def store_exchange_story():
+    a, b, c = ck.Store("a"), ck.Store("b"), ck.Store("c")
+    seen = []
+    with b.observe(seen.append), b.observe(seen.append, "l"):
+        a["x"], b["x"] = 1, 2
+        request = b.request_diff()
+        diff = a.build_diff(request)
+        report = b.integrate_diff(diff)
+        report.applied, report.refused, report.waiting, repr(report), bool(report)
+        ck.Store.advance_request(request, diff), b.index_size()
+        ops = [a.insert_with_op("l", [1]), a.remove_with_op("l"), a.insert_with_op("m", {})]
+        c.integrate_ops(reversed(ops)).waiting, c.integrate_op(ops[0]), c.integrate_diff(a.build_diff(c.request_diff()))
+        x, y = a.opset(), b.opset()
+        c.integrate_opset(ck.Store.merge_opsets(x, y))
+    left, right = a.session(), b.session()
+    right.receive(left.send()), left.receive(right.send()), left.done, left.store, left.stats(), repr(left)
+    with suppress(ck.DecodeError):
+        right.receive(b"x")
+    ck.sync(a, c)
+    with suppress(ExceptionGroup), a.observe(lambda event: 1 / 0):
+        a["y"] = 1
+
+
+def transaction_story():
+    s = ck.Store()
+    with s.transaction() as t:
+        t["x"], t["y"] = 1, [2]
+        del t["x"]
+        t.update(z=3), list(t.items()), repr(t), t.setdefault("w", {}), t.popitem(), t == s
+        walk = iter(t)
+        next(walk)
+    with suppress(ck.StaleHandleError):
+        next(walk)
+    with suppress(ck.StaleHandleError):
+        t["x"] = 1
+    t = s.begin()
+    t["k"] = "v"
+    with suppress(RuntimeError):
+        s["x"] = 1
+    t.commit_with_ops()
+    with suppress(ZeroDivisionError), s.transaction() as t:
+        t["q"] = 1 / 0
+    dropped = s.begin()
+    dropped["x"] = [1]
+
+
 @pytest.mark.parametrize(
     "story",
     [
+        store_story,
+        store_exchange_story,
+        transaction_story,
         container_story,
         event_story,
         doc_story,
@@ -229,5 +320,22 @@ def test_document_in_a_cycle_is_collected():
     doc["t"] = doc.t
     ref = weakref.ref(doc)
     del doc, cycle
+    gc.collect()
+    assert ref() is None
+
+
+def test_store_in_a_cycle_is_collected():
+    import weakref
+
+    class Store(ck.Store):
+        pass
+
+    cycle = []
+    s = Store(clock=lambda: len(cycle))  # noqa: F821
+    s.observe(lambda event: cycle)  # noqa: F821
+    s["x"] = 1
+    cycle += [s, iter(s), s.begin(), s.clock]
+    ref = weakref.ref(s)
+    del s, cycle
     gc.collect()
     assert ref() is None

@@ -1,4 +1,4 @@
-"""One Doc on both sides of os.fork(): parent and child go on, each on a lane of its own."""
+"""One Doc or Store on both sides of os.fork(): parent and child go on, each as somebody of its own."""
 
 import os
 import struct
@@ -219,3 +219,61 @@ def test_a_replica_made_in_the_child_keeps_its_lane():
         exchange(mine, read, write)
 
     both(child, lambda r, w: (close_by_commit(doc, "parent"), exchange(doc, r, w)))
+
+
+def meet(store, read, write):
+    """Both sides pull from each other, and are equal then."""
+    first = os.getpid() == PARENTS.get(read)
+    request = swap(store.request_diff(), read, write, first=first)
+    report = store.integrate_diff(swap(store.build_diff(request), read, write, first=first))
+    assert not report.refused and not report.waiting
+    theirs = swap(store.save(), read, write, first=first)
+    assert ck.Store.load(theirs).entries() == store.entries()
+
+
+def test_a_store_goes_on_as_two_incarnations():
+    store = ck.Store("me")
+    store["a"] = 1
+    before = store.incarnation
+
+    def child(read, write):
+        assert store.incarnation is None
+        store["child"] = store["x"] = 1
+        assert store.incarnation not in (None, before)
+        meet(store, read, write)
+        assert store.pop("a") == 1
+        meet(store, read, write)
+
+    def parent(read, write):
+        assert store.incarnation == before
+        store["parent"] = store["x"] = 2
+        meet(store, read, write)
+        meet(store, read, write)
+        assert store.incarnation == before
+
+    both(child, parent)
+    assert store.keys() == {"child", "parent", "x"} and len(store.conflicts("x")) == 2
+
+
+def test_a_transaction_that_was_open_ends_on_both_sides():
+    store = ck.Store("me")
+    store["a"] = 1
+    here = {}
+    t = store.begin()
+    t["b"], t["a"] = 2, 3
+
+    def commit(read, write):
+        t.commit()
+        meet(store, read, write)
+        here["conflicts"] = len(store.conflicts("b"))
+        store["b"] = 4
+        meet(store, read, write)
+
+    both(commit, commit)
+    assert store == {"a": 3, "b": 4} and here["conflicts"] == 2
+
+
+def test_a_store_that_only_reads_stays_who_it_is():
+    store = ck.Store("me")
+    both(lambda read, write: meet(store, read, write), lambda read, write: meet(store, read, write))
+    assert store.incarnation is None and not store.request_diff()[2:-8]

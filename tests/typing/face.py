@@ -1,6 +1,6 @@
 """Read by mypy --strict, never run: what a user's editor will say."""
 
-from typing import assert_type
+from typing import Any, assert_type
 
 import crdtkv as ck
 
@@ -39,3 +39,32 @@ text.insert(0, 5)  # type: ignore[arg-type]
 text.nope()  # type: ignore[attr-defined]
 with doc.change("x", origin="y"):
     doc["a"] = 1
+
+store = ck.Store("phone", clock=lambda: 5, max_drift=None)
+assert_type(store.peer_id, str | bytes)
+assert_type(store.incarnation, bytes | None)
+assert_type(store.copy(), ck.Store)
+assert_type(ck.Store.load(store.save(), b"laptop"), ck.Store)
+assert_type(store["a":"m"], dict[str | bytes, Any])
+assert_type(list(store), list[str | bytes])
+assert_type(store.popitem(), tuple[str | bytes, Any])
+assert_type(store.entries()["x"].hlc, int)
+assert_type(store.conflicts(b"x"), list[ck.StoreEntry])
+assert_type(store.build_diff(store.request_diff()), bytes)
+assert_type(store.integrate_diff(b"").applied, tuple[str | bytes, ...])
+assert_type(store.integrate_ops([b"", bytearray()]).waiting, tuple[bytes, ...])
+assert_type(ck.Store.merge_opsets(store.opset(), b""), bytes)
+assert_type(store.clock.now(), int)
+with store.transaction() as t:
+    assert_type(t, ck.Transaction)
+    t["x"] = 1
+    t.update(y=2)
+assert_type(store.begin().commit_with_ops(), list[bytes])
+assert_type(store.observe(lambda event: print(event.key, event.old), prefix="x"), ck.Subscription)
+store |= {b"x": 1}
+store[5] = 1  # type: ignore[index]
+store.nope()  # type: ignore[attr-defined]
+assert_type(store.session(), ck.StoreSession)
+assert_type(store.session().receive(b"").applied, tuple[str | bytes, ...])
+assert_type(ck.sync(store, ck.Store()), ck.SyncReport)
+ck.sync(store, doc)  # type: ignore[call-overload]
