@@ -4,6 +4,7 @@
 ## test        everything: Python suite, C tests, house rules. ARGS="-k text -x" goes to pytest
 ## slow        the tests that `test` leaves out
 ## sim         networks of replicas, liars and faults: SEEDS=n FROM=seed JOBS=n; says what happened, replays what failed
+## stores      random schedules of stores, model and core in lockstep: SEEDS=n FROM=seed JOBS=n; a script for what failed
 ## dev         the extension with asserts on and warnings as errors, in seconds; then use .venv/bin/pytest
 ## ctest       the C core without Python: tests/c and the fuzz corpora
 ## asan tsan   the same under AddressSanitizer + UBSan, or ThreadSanitizer
@@ -13,6 +14,7 @@
 ## cov ccov    how many branches of csrc/ all tests take, or tests/c alone, and whether that is enough. SHOW="doc/" lists missed ones
 ## fuzz        libFuzzer, every target for S=60 seconds, and a table; T=name of tests/fuzz/fuzz_<name>.c for one alone
 ## bench       against the peers, from Python; ARGS go to benchmarks/run.py
+## bench-store Store beside what else Python has for keys and values, its exchanges, its core. ARGS="--quick"
 ## cbench      benchmarks/c; B=name for one of them
 ## sessions    bytes, rounds and time of sessions
 ## bft         what hashes and signatures cost in a bulk load
@@ -60,6 +62,10 @@ sim: .venv/test
 	@$(EXTENSION)
 	@$(PY) tests/property/simulate.py --seeds $(SEEDS) --first $(FROM) --jobs $(JOBS) $(ARGS)
 
+stores: .venv/test
+	@$(EXTENSION)
+	@$(PY) tests/property/store_schedules.py --schedules $(SEEDS) --first $(FROM) --jobs $(JOBS) $(ARGS)
+
 dev: .venv/test
 	@CRDTKV_DEV=1 $(EXTENSION)
 
@@ -90,6 +96,11 @@ ccov: .venv/dev
 bench: .venv/bench
 	@$(EXTENSION)
 	@$(PY) benchmarks/run.py $(ARGS)
+
+bench-store: .venv/bench
+	@$(EXTENSION)
+	@$(SUB) FLAVOUR=bench build/c/bench/bench_store
+	@$(PY) benchmarks/store.py $(ARGS)
 
 floors: .venv/ready
 	@$(PY) tests/house/floors.py
@@ -147,7 +158,7 @@ bft: .venv/ready
 	@$(PY) benchmarks/flat.py
 	@$(PY) benchmarks/bft.py $(ARGS)
 
-.PHONY: help demo test slow mutations dev asan-py cov bench sessions bft floors format lint clean ctest asan tsan fuzz mutate cbench build run benches sim ccov fuzzers
+.PHONY: help demo test slow mutations stores dev asan-py cov bench bench-store sessions bft floors format lint clean ctest asan tsan fuzz mutate cbench build run benches sim ccov fuzzers
 
 FLAVOUR ?= test
 O := build/c/$(FLAVOUR)
