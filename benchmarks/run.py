@@ -154,7 +154,11 @@ def plan(installed: list[str], quick: bool) -> Iterator[tuple[str, str, tuple[st
 
 def measure(case: str, library: str, traces: str, args: tuple[str, ...], limit: float) -> Any:
     """The figures of one run in a process of its own, or why there are none."""
-    command = [sys.executable, str(HERE / "cases.py"), case, library, traces, *args]
+    return figures_of([sys.executable, str(HERE / "cases.py"), case, library, traces, *args], limit)
+
+
+def figures_of(command: list[str], limit: float) -> Any:
+    """The JSON that a command prints, or why there is none."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=limit)
     except subprocess.TimeoutExpired:
