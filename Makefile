@@ -5,6 +5,8 @@
 ## slow        the tests that `test` leaves out
 ## sim         networks of replicas, liars and faults: SEEDS=n FROM=seed JOBS=n; says what happened, replays what failed
 ## stores      random schedules of stores, model and core in lockstep: SEEDS=n FROM=seed JOBS=n; a script for what failed
+## crashes     N=1000 writers killed at any moment (kill -9), from seed CKV_SEED: nothing acknowledged is lost
+## datastores  random schedules of datastores, core and readable twin in lockstep; the same arguments
 ## dev         the extension with asserts on and warnings as errors, in seconds; then use .venv/bin/pytest
 ## ctest       the C core without Python: tests/c and the fuzz corpora
 ## asan tsan   the same under AddressSanitizer + UBSan, or ThreadSanitizer
@@ -15,6 +17,7 @@
 ## fuzz        libFuzzer, every target for S=60 seconds, and a table; T=name of tests/fuzz/fuzz_<name>.c for one alone
 ## bench       against the peers, from Python; ARGS go to benchmarks/run.py
 ## bench-store Store beside what else Python has for keys and values, its exchanges, its core. ARGS="--quick"
+## bench-datastore  Datastore and Database in files, beside sqlite3, lmdb and (where Go is) go-ds-crdt. ARGS="--quick"
 ## cbench      benchmarks/c; B=name for one of them
 ## sessions    bytes, rounds and time of sessions
 ## bft         what hashes and signatures cost in a bulk load
@@ -66,6 +69,15 @@ stores: .venv/test
 	@$(EXTENSION)
 	@$(PY) tests/property/store_schedules.py --schedules $(SEEDS) --first $(FROM) --jobs $(JOBS) $(ARGS)
 
+crashes: .venv/test
+	@$(EXTENSION)
+	@$(PY) tests/house/crashes.py --loops $(or $N,1000) $(if $(CKV_SEED),--seed $(CKV_SEED))
+
+datastores: .venv/test
+	@$(EXTENSION)
+	@$(PY) tests/property/datastore_schedules.py --schedules $(SEEDS) --first $(FROM) --jobs $(JOBS) $(ARGS)
+	@$(PY) tests/property/datastore_model.py --schedules $(SEEDS) --first $(FROM) --jobs $(JOBS)
+
 dev: .venv/test
 	@CRDTKV_DEV=1 $(EXTENSION)
 
@@ -101,6 +113,11 @@ bench-store: .venv/bench
 	@$(EXTENSION)
 	@$(SUB) FLAVOUR=bench build/c/bench/bench_store
 	@$(PY) benchmarks/store.py $(ARGS)
+
+bench-datastore: .venv/bench
+	@$(EXTENSION)
+	@$(SUB) FLAVOUR=bench build/c/bench/bench_datastore
+	@$(PY) benchmarks/datastore.py $(ARGS)
 
 floors: .venv/ready
 	@$(PY) tests/house/floors.py
@@ -138,10 +155,9 @@ else
 	@$(PY) tests/fuzz/run.py --seconds $S $(ARGS)
 endif
 
-N ?= 1000000
 mutate: .venv/ready
 	@$(SUB) FLAVOUR=test build/c/test/test_mutate
-	@build/c/test/test_mutate $N
+	@build/c/test/test_mutate $(or $N,1000000)
 
 cbench: .venv/ready
 	@$(SUB) FLAVOUR=bench benches
@@ -158,7 +174,7 @@ bft: .venv/ready
 	@$(PY) benchmarks/flat.py
 	@$(PY) benchmarks/bft.py $(ARGS)
 
-.PHONY: help demo test slow mutations stores dev asan-py cov bench bench-store sessions bft floors format lint clean ctest asan tsan fuzz mutate cbench build run benches sim ccov fuzzers
+.PHONY: help demo test slow mutations stores datastores crashes dev asan-py cov bench bench-store bench-datastore sessions bft floors format lint clean ctest asan tsan fuzz mutate cbench build run benches sim ccov fuzzers
 
 FLAVOUR ?= test
 O := build/c/$(FLAVOUR)

@@ -3,7 +3,8 @@
 setup.py takes the flags for the extension from here. Run as a program it prints the same flags for the Makefile, or
 with --wanted apt the packages of that installer that would spare a bundled build.
 
-    CRDTKV_NATIVE=auto|system|bundled   for all of them, or for one: CRDTKV_CROARING, _XXHASH, _SODIUM, _ZSTD
+    CRDTKV_NATIVE=auto|system|bundled   for all of them, or for one: CRDTKV_CROARING, _XXHASH, _SODIUM, _ZSTD;
+                                        SQLite is always the system's
     CRDTKV_NATIVE_CACHE=directory       of the source archives (default build/native). An archive that lies there is
                                         not fetched, so a directory filled beforehand makes a bundled build offline.
 """
@@ -58,7 +59,7 @@ class Library:
     libs: list[str]  # what to link where pkg-config does not know it
     snippet: str  # compiles and links if and only if the library is good enough
     packages: dict[str, str]  # installer -> package
-    bundled: Callable[[], Native]
+    bundled: Callable[[], Native] | None  # None: only the system's
 
 
 def find() -> list[Native]:
@@ -83,8 +84,10 @@ def find() -> list[Native]:
 def locate(library: Library) -> Native:
     """The library as the environment wants it; Missing where that cannot be had."""
     chosen = mode(library)
-    if chosen != "bundled" and (native := on_system(library)):
+    if (chosen != "bundled" or not library.bundled) and (native := on_system(library)):
         return native
+    if not library.bundled:
+        raise Missing("not on this system, and there is no source distribution to build it from")
     if chosen == "system":
         raise Missing(f"not on this system (or have it fetched and built: CRDTKV_{library.name.upper()}=bundled)")
     try:
@@ -106,7 +109,9 @@ def wanted(installer: str) -> list[str]:
     return [
         library.packages[installer]
         for library in LIBRARIES
-        if installer in library.packages and mode(library) != "bundled" and not on_system(library)
+        if installer in library.packages
+        and (mode(library) != "bundled" or not library.bundled)
+        and not on_system(library)
     ]
 
 
@@ -284,6 +289,17 @@ LIBRARIES = [
         "int main(void) { return ZSTD_versionNumber() < 10400; }\n",
         {"apt": "libzstd-dev", "dnf": "libzstd-devel", "brew": "zstd"},
         bundled_zstd,
+    ),
+    Library(
+        "sqlite",
+        "SQLite >= 3.37",
+        "sqlite3",
+        ["-lsqlite3"],
+        # 3.37 has STRICT tables; threads of ours use one connection
+        '#include <sqlite3.h>\n_Static_assert(SQLITE_VERSION_NUMBER >= 3037000, "old");\n'
+        "int main(void) { return sqlite3_libversion_number() < 3037000 || !sqlite3_threadsafe(); }\n",
+        {"apt": "libsqlite3-dev", "dnf": "sqlite-devel", "brew": "sqlite"},
+        None,
     ),
 ]
 

@@ -75,7 +75,7 @@ look() { # look PROGRAM=PACKAGES...
     for pair in "$@"; do
         has "${pair%%=*}" || missing "${pair%%=*}" "${pair#*=}"
     done
-    # Not needed, but they spare minutes: without them native_deps.py fetches pinned sources and builds them.
+    # SQLite is needed. The others spare minutes: without them native_deps.py fetches pinned sources and builds them.
     libraries=''
     if [ -n "$python" ]; then
         libraries=$("$python" native_deps.py --wanted apt) || exit 1
@@ -112,7 +112,7 @@ install() { # install PACKAGE...
         fi
     fi
     if [ -n "$libraries" ] && has apt-get; then
-        install $libraries || say "building from pinned sources what this would spare: sudo apt-get install -y $libraries"
+        install $libraries || say "building from pinned sources what this would spare (SQLite cannot be): sudo apt-get install -y $libraries"
     fi
 }
 

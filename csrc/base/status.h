@@ -23,6 +23,13 @@ typedef enum ckv_status {
     CKV_ESYNC = -11,   /* a message that does not fit into its session */
     CKV_EVALUE = -10,  /* a value that cannot be stored, such as a lone surrogate */
     CKV_EDRIFT = -12,  /* a time too far in the future */
+    CKV_EDISK = -13,   /* the device failed; the file is read-only until it is opened again */
+    CKV_EFULL = -14,   /* no room on the disk; later there may be some */
+    CKV_ELOCKED = -15, /* another writer has the file */
+    CKV_EALIEN = -16,  /* a file that is not one of ours */
+    CKV_ENEWER = -17,  /* a file that a later version wrote */
+    CKV_EFORKED = -18, /* this process was forked from the one that opened the file */
+    CKV_EEXIST = -19,  /* something is there already */
 } ckv_status;
 
 #define CKV_NODISCARD __attribute__((warn_unused_result))

@@ -6,13 +6,21 @@
 
 bool ckv_crypto_init(void) { return sodium_init() >= 0; }
 
+#define PERSON crypto_generichash_blake2b_PERSONALBYTES
+
+static void personalise(uint8_t p[PERSON], const char *person)
+{
+    const size_t n = strlen(person);
+    CKV_ASSERT(n <= PERSON);
+    memset(p, 0, PERSON);
+    memcpy(p, person, n);
+}
+
 void ckv_digest(ckv_id32 *out, const char *person, const void *data, size_t n_bytes)
 {
     static const uint8_t no_salt[crypto_generichash_blake2b_SALTBYTES];
-    uint8_t p[crypto_generichash_blake2b_PERSONALBYTES] = {0};
-    const size_t n = strlen(person);
-    CKV_ASSERT(n <= sizeof p);
-    memcpy(p, person, n);
+    uint8_t p[PERSON];
+    personalise(p, person);
     crypto_generichash_blake2b_salt_personal(out->b, 32, data, n_bytes, NULL, 0, no_salt, p);
 }
 
@@ -20,6 +28,23 @@ void ckv_digest_change(ckv_id32 *out, const ckv_id32 *lane, const void *header, 
 {
     crypto_generichash_blake2b_salt_personal(out->b, 32, header, n_bytes, NULL, 0, lane->b,
                                              lane->b + 16);
+}
+
+void ckv_seal(uint8_t out[CKV_SEAL_BYTES], const ckv_id32 *key, const char *person, uint64_t head,
+              const void *data, size_t n_bytes)
+{
+    static const uint8_t no_salt[crypto_generichash_blake2b_SALTBYTES];
+    uint8_t p[PERSON], h[8];
+    personalise(p, person);
+    memset(out, 0, CKV_SEAL_BYTES);
+    if (!key) return;
+    for (int i = 0; i < 8; i++) h[i] = (uint8_t)(head >> 8 * i);
+    crypto_generichash_blake2b_state s;
+    crypto_generichash_blake2b_init_salt_personal(&s, key->b, sizeof key->b, CKV_SEAL_BYTES,
+                                                  no_salt, p);
+    crypto_generichash_blake2b_update(&s, h, sizeof h);
+    crypto_generichash_blake2b_update(&s, data, n_bytes);
+    crypto_generichash_blake2b_final(&s, out, CKV_SEAL_BYTES);
 }
 
 uint64_t ckv_siphash(const uint8_t key[16], const void *data, size_t n_bytes)

@@ -16,6 +16,10 @@ bool ckv_crypto_init(
 void ckv_digest(ckv_id32 *out, const char *person, const void *data, size_t n_bytes);
 /* The id of a change: its header, salted and personalised by its lane. One compression up to 128 bytes. */
 void ckv_digest_change(ckv_id32 *out, const ckv_id32 *lane, const void *header, size_t n_bytes);
+/* What only owners of the key could have written over `head` and the data behind it. key NULL: zeros, which nobody believes. */
+#define CKV_SEAL_BYTES 16u
+void ckv_seal(uint8_t out[CKV_SEAL_BYTES], const ckv_id32 *key, const char *person, uint64_t head,
+              const void *data, size_t n_bytes);
 /* For hash tables whose keys a stranger chooses. */
 uint64_t ckv_siphash(const uint8_t key[16], const void *data, size_t n_bytes);
 void ckv_random_bytes(void *ctx, uint8_t *out, size_t n_bytes); /* the system's; ctx is ignored */

@@ -1,5 +1,6 @@
 #include "crypto/keyring.h"
 
+#include "crypto/digest.h"
 #include "crypto/sign.h"
 
 #include <sodium.h>
@@ -23,7 +24,14 @@ void ckv_identity_random(ckv_identity *out)
     crypto_sign_keypair(out->public_key.b, out->secret_key);
     ckv_key_vouch(&out->public_key);
 }
-void ckv_identity_wipe(ckv_identity *identity) { sodium_memzero(identity, sizeof *identity); }
+
+void ckv_wipe(void *secret, size_t n_bytes) { sodium_memzero(secret, n_bytes); }
+void ckv_identity_wipe(ckv_identity *identity) { ckv_wipe(identity, sizeof *identity); }
+
+void ckv_identity_file_key(const ckv_identity *identity, ckv_id32 *out)
+{
+    ckv_digest(out, "crdtkv-file-v1", identity->secret_key, 32);
+}
 
 static ckv_status stretch(uint8_t key[32], const char *password, size_t n, const uint8_t salt[16],
                           uint32_t ops, uint32_t mem_kib)

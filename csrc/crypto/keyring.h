@@ -13,6 +13,9 @@ typedef struct ckv_identity {
 void ckv_identity_from_seed(ckv_identity *out, const uint8_t seed[32]);
 void ckv_identity_random(ckv_identity *out);
 void ckv_identity_wipe(ckv_identity *identity);
+/* 32 secret bytes that whoever has the key file can compute: what seals a file's derived state. */
+void ckv_identity_file_key(const ckv_identity *identity, ckv_id32 *out);
+void ckv_wipe(void *secret, size_t n_bytes);
 
 /* The content of a key file. password NULL: not encrypted. CKV_ENOMEM: argon2id found no room. */
 CKV_NODISCARD ckv_status ckv_identity_save(const ckv_identity *identity, const char *password,
