@@ -4,7 +4,7 @@ size_t ckv_header_write(uint8_t *out, const ckv_header *h)
 {
     size_t n = 0;
     n += ckv_varint_put(out + n, CKV_HEADER_VERSION);
-    n += ckv_varint_put(out + n, CKV_TYPE_DOC);
+    n += ckv_varint_put(out + n, h->type ? h->type : CKV_TYPE_DOC);
     n += ckv_varint_put(out + n, h->seq);
     out[n++] = h->has_prev;
     if (h->has_prev) memcpy(out + n, &h->prev, 32), n += 32;
@@ -44,7 +44,9 @@ bool ckv_header_read(ckv_header *h, const uint8_t *bytes, size_t n_bytes, bool *
     h->has_prev = has_prev == 1;
     if (prev) memcpy(&h->prev, prev, 32);
     *why = "header: unknown version or type";
-    if (version != CKV_HEADER_VERSION || type != CKV_TYPE_DOC) return false;
+    if (version != CKV_HEADER_VERSION || (type != CKV_TYPE_DOC && type != CKV_TYPE_DATASTORE))
+        return false;
+    h->type = (uint32_t)type;
     *why = "header: seq out of range, or prev and seq disagree";
     if (seq > CKV_MAX_SEQ || (seq > 0) != h->has_prev) return false;
     *why = "header: parents are too many, unsorted or repeated";

@@ -8,6 +8,7 @@
 
 #define CKV_HEADER_VERSION    1
 #define CKV_TYPE_DOC          1
+#define CKV_TYPE_DATASTORE    2
 #define CKV_MAX_SEQ           (UINT32_MAX - 1)
 #define CKV_INLINE_BODY_BYTES 48u
 #define CKV_RUN_CHANGES       1024u        /* under one signature, with its own */
@@ -15,6 +16,7 @@
 #define CKV_HEADER_MAX_BYTES  (64 + 33 * 34 + 48)
 
 typedef struct ckv_header {
+    uint32_t type; /* what the body means; 0, on writing: CKV_TYPE_DOC */
     uint32_t seq, n_ops, body_len;
     bool has_prev;
     ckv_id32 prev;

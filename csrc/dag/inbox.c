@@ -460,6 +460,13 @@ void ckv_inbox_forget_peer(ckv_inbox *x, uint32_t peer)
     x->touched.len = 0;
 }
 
+size_t ckv_inbox_of_peer(const ckv_inbox *x, uint32_t peer)
+{
+    const ckv_id32 name = peer_name(peer);
+    const uint32_t account = find_account(x, CKV_BOOK_PEERS, &name);
+    return account == NONE ? 0 : x->books[CKV_BOOK_PEERS].accounts.ptr[account].bytes;
+}
+
 size_t ckv_inbox_most(const ckv_inbox *x, unsigned book)
 {
     const ckv_book *b = &x->books[book];

@@ -118,6 +118,7 @@ void ckv_inbox_release(ckv_inbox *x, uint32_t letter);
 void ckv_inbox_await(ckv_inbox *x, uint32_t letter, const ckv_id32 *missing);
 /* Its letters are nobody's in particular from now on: a session ended. Not between an add and settle or revert. */
 void ckv_inbox_forget_peer(ckv_inbox *x, uint32_t peer);
+size_t ckv_inbox_of_peer(const ckv_inbox *x, uint32_t peer); /* bytes that it brought */
 /* The bytes of the lane, or of the peer other than 0, that uses most. */
 size_t ckv_inbox_most(const ckv_inbox *x, unsigned book);
 void ckv_inbox_settle(ckv_inbox *x);

@@ -30,6 +30,67 @@ static ckv_status enter_void(ckv_judge *j, ckv_judgement *out)
     return CKV_OK;
 }
 
+/* What the content makes of a body. One that was left out is not judged: it may come later. */
+static ckv_status read_content(ckv_judge *j)
+{
+    const ckv_content *x = &j->doc->content;
+    ckv_body_head head = {0};
+    j->body.time = 0;
+    j->body.message = NULL;
+    j->body.message_bytes = 0;
+    if (!j->c->body) return CKV_OK;
+    CKV_TRY(x->read(x->ctx, j->c->body, j->c->header.body_len, j->c->header.n_ops, &head,
+                    &j->body.why));
+    j->body.time = head.time;
+    j->body.message = (const uint8_t *)head.message;
+    j->body.message_bytes = head.message ? head.message_bytes : 0;
+    return CKV_OK;
+}
+
+/* Hands the change over. All else is reserved: nothing can fail behind this. */
+static ckv_status give_content(ckv_judge *j, ckv_judgement *out)
+{
+    ckv_doc *doc = j->doc;
+    const ckv_candidate *c = j->c;
+    const ckv_taken t = {.change = ckv_ids_n(&doc->graph.ids),
+                         .header = c->raw,
+                         .header_bytes = c->raw_bytes,
+                         .body = c->body,
+                         .body_bytes = c->header.body_len,
+                         .n_ops = c->header.n_ops,
+                         .void_reason = j->why};
+    CKV_TRY(doc->content.take(doc->content.ctx, &t));
+    if (!j->why) return CKV_OK;
+    ckv_void_ats_put(&doc->voids,
+                     (ckv_void_at){t.change, t.n_ops, doc->void_bodies.len, 0, j->why});
+    out->verdict = CKV_VOIDED;
+    out->reason = j->why;
+    return CKV_OK;
+}
+
+/* Performs the operations of a JSON document's change, or keeps it as a void one. */
+static ckv_status perform(ckv_judge *j, ckv_status opened, ckv_judgement *out)
+{
+    ckv_doc *doc = j->doc;
+    const size_t journal = doc->journal.log.len;
+    ckv_status s = opened;
+    j->used = (ckv_buf){0};
+    if (s == CKV_OK) {
+        j->used = ckv_buf_init(doc->env.alloc);
+        const size_t n_table = (size_t)j->body.n_lanes + j->body.n_changes;
+        if (n_table && ckv_buf_reserve(&j->used, n_table)) {
+            memset(j->used.ptr, 0, n_table);
+            j->used.len = n_table;
+        }
+        s = j->used.status == CKV_OK ? ckv_perform(j) : j->used.status;
+        ckv_buf_fini(&j->used);
+    }
+    if (s == CKV_OK) return CKV_OK;
+    ckv_doc_undo_to(doc, journal);
+    ckv_oplog_truncate(&doc->log, doc->graph.ids.n_lv, doc->graph.ids.n_items);
+    return s == CKV_EVOID ? enter_void(j, out) : s;
+}
+
 /* Is the newest change that nobody was told of by the same author? True if there is none. */
 static bool same_author(const ckv_doc *doc, const ckv_candidate *c)
 {
@@ -100,11 +161,14 @@ ckv_status ckv_admit(ckv_doc *doc, const ckv_candidate *c, ckv_judgement *out)
     }
 
     /* A later version's body is kept aside; one that does not decode is void. */
-    const ckv_status opened = ckv_body_open(&j.body, c->body, c->header.body_len, j.n_parents);
+    const ckv_status opened =
+        doc->has_content ? read_content(&j)
+                         : ckv_body_open(&j.body, c->body, c->header.body_len, j.n_parents);
     if (opened == CKV_ELATER) {
         out->verdict = CKV_LATER;
         return CKV_OK;
     }
+    if (doc->has_content && opened != CKV_OK && opened != CKV_EVOID) return opened;
     if (opened != CKV_OK) j.why = j.body.why;
     /* Whoever watches is told what one author did before another one's changes come. */
     if (doc->watched && !same_author(doc, c)) CKV_TRY(ckv_doc_tell(doc, ckv_ids_n(&g->ids), false));
@@ -117,11 +181,22 @@ ckv_status ckv_admit(ckv_doc *doc, const ckv_candidate *c, ckv_judgement *out)
         if (ckv_inbox_waiter(&doc->inbox, c->id, &at) == CKV_HMAP_NONE)
             return refuse(out, CKV_REFUSED_LIMIT, "the lane has 1,024 tips");
     }
+    /* Also what others build on: it comes again when there is time for it, and they with it. */
+    if (doc->has_content && doc->content.admits &&
+        !doc->content.admits(doc->content.ctx, c->author, c->raw_bytes + c->header.body_len)) {
+        out->too_fast = true;
+        return refuse(out, CKV_REFUSED_LIMIT, "the author writes faster than is allowed here");
+    }
     if (j.lane == CKV_NONE)
         CKV_TRY(ckv_lanes_add(&g->lanes, c->lane, c->author, c->nonce, &j.lane));
     CKV_TRY(ckv_past_of(&doc->past, g, j.prev, j.parents, j.n_parents));
     CKV_TRY(ckv_graph_reserve(g, branch, j.n_parents, &doc->past));
     CKV_TRY(ckv_doc_reserve_notes(doc, j.body.message_bytes));
+    if (c->signature)
+        CKV_TRY(ckv_signed_ats_reserve(branch == CKV_NONE
+                                           ? &g->lanes.spare.signatures
+                                           : &ckv_lanes_branch(&g->lanes, branch)->signatures,
+                                       1));
     if (j.prev != CKV_NONE) j.own_off = ckv_chain_items_on(g, j.prev_branch, j.prev);
 
     j.view = (ckv_author_view){.graph = g,
@@ -131,26 +206,15 @@ ckv_status ckv_admit(ckv_doc *doc, const ckv_candidate *c, ckv_judgement *out)
                                .clock = clock + 1,
                                .id = c->id};
 
-    const size_t journal = doc->journal.log.len;
-    ckv_status s = opened;
-    j.used = (ckv_buf){0};
-    if (s == CKV_OK) {
-        j.used = ckv_buf_init(doc->env.alloc);
-        const size_t n_table = (size_t)j.body.n_lanes + j.body.n_changes;
-        if (n_table && ckv_buf_reserve(&j.used, n_table)) {
-            memset(j.used.ptr, 0, n_table);
-            j.used.len = n_table;
+    uint32_t n_ops = 0, n_items = 0;
+    if (doc->has_content) {
+        CKV_TRY(give_content(&j, out));
+    } else {
+        CKV_TRY(perform(&j, opened, out));
+        if (out->verdict == CKV_APPLIED) {
+            n_ops = c->header.n_ops;
+            n_items = doc->log.n_items - j.item0;
         }
-        s = j.used.status == CKV_OK ? ckv_perform(&j) : j.used.status;
-        ckv_buf_fini(&j.used);
-    }
-    uint32_t n_ops = c->header.n_ops, n_items = doc->log.n_items - j.item0;
-    if (s != CKV_OK) {
-        ckv_doc_undo_to(doc, journal);
-        ckv_oplog_truncate(&doc->log, g->ids.n_lv, g->ids.n_items);
-        n_ops = n_items = 0;
-        if (s != CKV_EVOID) return s;
-        CKV_TRY(enter_void(&j, out));
     }
     out->change = ckv_graph_append(g, j.lane, branch, j.prev, j.parents, j.n_parents, &doc->past,
                                    c->id, n_ops, n_items);
@@ -160,6 +224,8 @@ ckv_status ckv_admit(ckv_doc *doc, const ckv_candidate *c, ckv_judgement *out)
     ckv_doc_note(doc, out->change, opened == CKV_OK ? j.body.time : 0,
                  opened == CKV_OK ? j.body.message : NULL, j.body.message_bytes);
     doc->root_valid = false;
-    return c->signature ? ckv_lanes_sign(&g->lanes, branch, seq, c->signature)
-                        : CKV_OK; /* a failure takes the whole apply back */
+    if (c->signature)
+        CKV_MUST(ckv_lanes_sign(&g->lanes, branch, seq, c->signature) ==
+                 CKV_OK); /* room was made */
+    return CKV_OK;
 }

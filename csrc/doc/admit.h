@@ -15,7 +15,9 @@ typedef struct ckv_candidate {
     const ckv_id32 *id, *lane, *author;
     const uint8_t *nonce; /* 16 bytes */
     ckv_header header;
-    const uint8_t *body;            /* body_len bytes */
+    const uint8_t *body; /* body_len bytes; NULL: left out, of a document with content */
+    const uint8_t *raw;  /* the header as it came; NULL: from columns */
+    size_t raw_bytes;
     const ckv_signature *signature; /* NULL: covered by a later one */
     uint32_t lane_no, prev;         /* hints: numbers, or CKV_NONE if they must be looked up */
 } ckv_candidate;
@@ -33,6 +35,7 @@ typedef struct ckv_judgement {
     ckv_id32 missing;
     ckv_refusal_kind kind;
     const char *reason;
+    bool too_fast; /* refused for the author's rate: not again in this import, whoever needs it */
     uint32_t change, lane_no; /* of an applied or void one */
 } ckv_judgement;
 

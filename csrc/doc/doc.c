@@ -3,11 +3,18 @@
 
 #include "doc/encode.h"
 #include "doc/exchange.h"
+#include "doc/keep.h"
 
 /* ---- life */
 
 ckv_status ckv_doc_new(ckv_doc **out, const ckv_env *env, const ckv_identity *identity,
                        const ckv_id32 *doc_id)
+{
+    return ckv_doc_new_with(out, env, identity, doc_id, NULL);
+}
+
+ckv_status ckv_doc_new_with(ckv_doc **out, const ckv_env *env, const ckv_identity *identity,
+                            const ckv_id32 *doc_id, const ckv_content *content)
 {
     ckv_doc *d = ckv_resize(env->alloc, NULL, 0, sizeof *d);
     if (!d) return CKV_ENOMEM;
@@ -43,7 +50,14 @@ ckv_status ckv_doc_new(ckv_doc **out, const ckv_env *env, const ckv_identity *id
                    .floors = {.a = a},
                    .events = ckv_buf_init(a),
                    .patches = ckv_buf_init(a),
+                   .asked = ckv_past_init(a),
+                   .asked_of = CKV_NONE,
+                   .restored_lane = CKV_NONE,
                    .own_lane = CKV_NONE};
+    if (content) {
+        d->has_content = true;
+        d->content = *content;
+    }
     if (!d->env.random) d->env.random = ckv_random_bytes;
     if (doc_id) {
         d->id = *doc_id;
@@ -71,6 +85,7 @@ void ckv_doc_free(ckv_doc *d)
 {
     if (!d) return;
     const ckv_alloc a = d->env.alloc;
+    ckv_doc_unkeep(d);
     ckv_graph_fini(&d->graph);
     ckv_oplog_fini(&d->log);
     ckv_space_fini(&d->space);
@@ -87,6 +102,7 @@ void ckv_doc_free(ckv_doc *d)
     ckv_undos_fini(&d->journal.log);
     ckv_past_fini(&d->past);
     ckv_past_fini(&d->scratch);
+    ckv_past_fini(&d->asked);
     ckv_inbox_fini(&d->inbox);
     ckv_time_runs_fini(&d->times);
     ckv_message_ats_fini(&d->messages);
@@ -182,6 +198,30 @@ const ckv_cover *ckv_doc_cover(const ckv_doc *doc, uint32_t branch, uint32_t seq
                                                                         : NULL;
 }
 
+ckv_status ckv_doc_add_cover(ckv_doc *doc, uint32_t change, uint32_t n, const uint8_t *headers,
+                             size_t n_bytes, const ckv_signature *signature)
+{
+    ckv_cover c = {
+        .n = n, .off = doc->cover_headers.len, .n_bytes = n_bytes, .signature = *signature};
+    c.branch = ckv_graph_branch(&doc->graph, change, &c.seq);
+    CKV_TRY(ckv_covers_reserve(&doc->covers, 1));
+    ckv_buf_bytes(&doc->cover_headers, headers, n_bytes);
+    if (doc->cover_headers.status != CKV_OK) {
+        const ckv_status s = doc->cover_headers.status;
+        doc->cover_headers.status = CKV_OK;
+        return s;
+    }
+    size_t at = doc->covers.len;
+    while (at > 0 &&
+           (doc->covers.ptr[at - 1].branch > c.branch ||
+            (doc->covers.ptr[at - 1].branch == c.branch && doc->covers.ptr[at - 1].seq > c.seq)))
+        at--;
+    memmove(doc->covers.ptr + at + 1, doc->covers.ptr + at, (doc->covers.len - at) * sizeof c);
+    doc->covers.ptr[at] = c;
+    doc->covers.len++;
+    return CKV_OK;
+}
+
 int64_t ckv_doc_time(const ckv_doc *doc, uint32_t change)
 {
     size_t i;
@@ -248,7 +288,7 @@ ckv_status ckv_doc_path(ckv_doc *doc, uint32_t container, ckv_buf *out)
 
 uint32_t ckv_doc_n_changes(const ckv_doc *doc) { return ckv_ids_n(&doc->graph.ids); }
 
-void ckv_doc_change(const ckv_doc *doc, uint32_t change, ckv_change_info *out)
+void ckv_doc_change_here(const ckv_doc *doc, uint32_t change, ckv_change_info *out)
 {
     const ckv_graph *g = &doc->graph;
     uint32_t seq, n;
@@ -274,6 +314,15 @@ void ckv_doc_change(const ckv_doc *doc, uint32_t change, ckv_change_info *out)
         out->message = (const char *)doc->message_bytes.ptr + m->off;
         out->message_bytes = m->n_bytes;
     }
+}
+
+void ckv_doc_change(const ckv_doc *doc, uint32_t change, ckv_change_info *out)
+{
+    ckv_doc_change_here(doc, change, out);
+    if (!doc->has_content) return;
+    ckv_body_info body = {0}; /* of a damaged one nothing is known; whoever needs it finds out */
+    (void)doc->content.body(doc->content.ctx, change, &body, NULL);
+    out->n_ops = body.n_ops;
 }
 
 ckv_status ckv_doc_find(ckv_doc *doc, const ckv_id32 *id, uint32_t *change)
@@ -390,6 +439,9 @@ bool ckv_doc_check(ckv_doc *doc, const char **why)
             !ckv_seq_check(&doc->space, &c->seq, why))
             return false;
     }
+    *why = "doc: with content the log is empty";
+    if (doc->has_content && (doc->log.n_lv || doc->log.n_items || doc->graph.ids.n_lv))
+        return false;
     *why = "doc I1";
     return doc->log.n_lv >= doc->graph.ids.n_lv && doc->log.n_items >= doc->graph.ids.n_items;
 }

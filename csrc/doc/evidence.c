@@ -170,7 +170,7 @@ static ckv_status make_side(ckv_doc *doc, const ckv_id32 *id, ckv_proof_side *si
     for (; seq <= last && s == CKV_OK; seq++) {
         uint8_t header[CKV_HEADER_MAX_BYTES];
         size_t n;
-        s = ckv_rebuild_change(doc, ckv_graph_at(&doc->graph, on, seq), header, &n, &body);
+        s = ckv_rebuild_header(doc, ckv_graph_at(&doc->graph, on, seq), header, &n, &body);
         if (s == CKV_OK) ckv_buf_blob(&side->headers, header, n), side->n++;
     }
     if (s == CKV_OK && cover) {

@@ -1,11 +1,12 @@
 /* export.c -- a bundle goes out: the changes that one version has and another lacks, in columns wherever they can be rebuilt from them.
  *
- * A change travels raw when it is void, when its time is absurd, or when a lane that it names has forked: its names then depend on
+ * A change travels raw when its document has a content, when it is void, when its time is absurd, or when a lane that it names has forked: its names then depend on
  * more than the bundle shows.
  * Every branch ends with a signature. Own lanes are signed here; behind a foreign change whose signature lies further on, the headers up
  * to it go along without bodies.
  */
 #include "dag/bundle.h"
+#include "doc/content.h"
 #include "doc/encode.h"
 #include "doc/peer.h"
 #include "doc/rebuild.h"
@@ -266,12 +267,17 @@ static ckv_status put_raw(export *e, chain_out *chain, uint32_t c, bool with_bod
     uint8_t header[CKV_HEADER_MAX_BYTES];
     size_t header_bytes = 0;
     ckv_buf body = ckv_buf_init(e->doc->env.alloc), *r = &e->sections[CKV_SEC_RAW];
-    ckv_status s = ckv_rebuild_change(e->doc, c, header, &header_bytes, &body);
-    if (s == CKV_OK) {
+    ckv_status s = with_body ? ckv_rebuild_change(e->doc, c, header, &header_bytes, &body)
+                             : ckv_rebuild_header(e->doc, c, header, &header_bytes, &body);
+    const bool left_out = s == CKV_ENOENT;
+    if (s == CKV_OK || left_out) {
+        s = CKV_OK;
         in_slice(e, chain, true, 0);
         ckv_buf_blob(r, header, header_bytes);
         if (!with_body) {
             ckv_buf_u8(r, 2);
+        } else if (left_out) {
+            ckv_buf_u8(r, 3);
         } else if (body.len <= CKV_INLINE_BODY_BYTES) {
             ckv_buf_u8(r, 0);
         } else {
@@ -303,6 +309,7 @@ static void name_change(export *e, uint32_t branch, uint32_t segment, uint32_t c
 static ckv_status put_change(export *e, chain_out *chain, uint32_t segment, uint32_t c)
 {
     const ckv_graph *g = &e->doc->graph;
+    if (e->doc->has_content) return put_raw(e, chain, c, true); /* nothing else can read it */
     if (e->doc->voids.len && ckv_doc_void(e->doc, c)) return put_raw(e, chain, c, true);
     const int64_t time = ckv_doc_time(e->doc, c);
     if (time < -MAX_TIME || time > MAX_TIME) return put_raw(e, chain, c, true);
@@ -397,16 +404,21 @@ static uint64_t most_open(export *e, const ckv_past *until)
         if (stop > e->end) stop = e->end;
         const uint32_t end = seg->seq0 + (stop - seg->start);
         chain_out *chain = &e->chains.ptr[seg->branch];
-        const uint64_t cost =
-            (uint64_t)(stop - first) * CHANGE_BYTES + (uint64_t)seg->n_parents * PARENT_BYTES;
-        chain->open += cost;
-        open += cost;
-        most = open > most ? open : most;
-        for (const ckv_signed_at *s; (s = next_signature(e, chain)) && s->seq < end;) {
-            const uint64_t left = (uint64_t)(end - 1 - s->seq) * CHANGE_BYTES;
-            open -= chain->open - left;
-            chain->open = left;
+        uint64_t cost = (uint64_t)seg->n_parents * PARENT_BYTES;
+        uint32_t seq = seg->seq0 + (first - seg->start);
+        for (;;) { /* up to each signature in turn: a segment may have many */
+            const ckv_signed_at *s = next_signature(e, chain);
+            const bool pays = s && s->seq < end;
+            const uint32_t to = pays ? s->seq + 1 : end;
+            if (to > seq) cost += (uint64_t)(to - seq) * CHANGE_BYTES;
+            chain->open += cost;
+            open += cost;
+            most = open > most ? open : most;
+            if (!pays) break;
+            open -= chain->open;
+            chain->open = cost = 0;
             chain->open_seq = s->seq + 1;
+            seq = to > seq ? to : seq;
             if (s->after != UINT64_MAX) chain->bytes = s->after;
         }
     }
@@ -804,6 +816,73 @@ ckv_status ckv_doc_export_later(ckv_doc *doc, const ckv_id32 *known, size_t n_kn
     ckv_buf_varint(&e.sections[CKV_SEC_CHAINS], e.n_chains);
     ckv_buf_bytes(&e.sections[CKV_SEC_CHAINS], chains.ptr, chains.len);
     ckv_status s = chains.status;
+    if (s == CKV_OK) s = finish(&e, out);
+    ckv_buf_fini(&chains);
+    export_fini(&e);
+    return s;
+}
+
+/* ---- bodies alone */
+
+/* One change as a chain of its own, or behind the one before it. *skipped: its body is not here, or stands in its header. */
+static ckv_status put_body(export *e, ckv_buf *chains, uint32_t c, uint32_t *branch, uint32_t *seq,
+                           bool *skipped)
+{
+    const ckv_graph *g = &e->doc->graph;
+    uint8_t header[CKV_HEADER_MAX_BYTES];
+    size_t header_bytes;
+    uint32_t at;
+    ckv_buf body = ckv_buf_init(e->doc->env.alloc), *r = &e->sections[CKV_SEC_RAW];
+    const ckv_status s = ckv_rebuild_change(e->doc, c, header, &header_bytes, &body);
+    *skipped = s == CKV_ENOENT || (s == CKV_OK && body.len <= CKV_INLINE_BODY_BYTES);
+    if (s == CKV_OK && !*skipped) {
+        const uint32_t b = ckv_graph_branch(g, c, &at);
+        if (e->slice_n && b == *branch && at == *seq + 1) {
+            e->slice_n++;
+        } else {
+            end_slice(e);
+            const uint32_t lane = ckv_lanes_branch(&g->lanes, b)->lane;
+            e->has_changes.ptr[lane] = 1;
+            ckv_buf_varint(chains, lane_index(e, lane));
+            ckv_buf_u8(chains, 0);
+            ckv_buf_varint(chains, 0);
+            e->slice_chain = e->n_chains++;
+            e->slice_form = 1;
+            e->slice_n = 1;
+        }
+        *branch = b;
+        *seq = at;
+        ckv_buf_blob(r, header, header_bytes);
+        ckv_buf_u8(r, 1);
+        ckv_buf_blob(r, body.ptr, body.len);
+    }
+    ckv_buf_fini(&body);
+    return s == CKV_ENOENT ? CKV_OK : s;
+}
+
+ckv_status ckv_doc_export_bodies(ckv_doc *doc, const uint32_t *changes, size_t n, size_t max_bytes,
+                                 ckv_buf *out, size_t *n_done)
+{
+    export e;
+    ckv_buf chains = ckv_buf_init(doc->env.alloc);
+    const size_t n_lanes = doc->graph.lanes.lanes.len;
+    uint32_t branch = CKV_NONE, seq = 0;
+    export_init(&e, doc);
+    ckv_status s = ckv_u32s_reserve(&e.lane_of, n_lanes);
+    if (s == CKV_OK) s = ckv_u32s_reserve(&e.has_changes, n_lanes);
+    for (size_t i = 0; i < n_lanes && s == CKV_OK; i++)
+        ckv_u32s_put(&e.lane_of, CKV_NONE), ckv_u32s_put(&e.has_changes, 0);
+    *n_done = 0;
+    for (size_t i = 0; i < n && s == CKV_OK; i++) {
+        bool skipped;
+        s = put_body(&e, &chains, changes[i], &branch, &seq, &skipped);
+        *n_done = i + 1;
+        if (max_bytes && e.sections[CKV_SEC_RAW].len >= max_bytes) break;
+    }
+    end_slice(&e);
+    if (e.n_chains) ckv_buf_varint(&e.sections[CKV_SEC_CHAINS], e.n_chains);
+    ckv_buf_bytes(&e.sections[CKV_SEC_CHAINS], chains.ptr, chains.len);
+    if (s == CKV_OK) s = chains.status;
     if (s == CKV_OK) s = finish(&e, out);
     ckv_buf_fini(&chains);
     export_fini(&e);

@@ -8,6 +8,8 @@
  */
 #include "doc/import.h"
 #include "doc/admit.h"
+#include "doc/keep.h"
+#include "doc/snapshot.h"
 
 /* ---- 2 verify */
 
@@ -175,7 +177,7 @@ static ckv_status follow_trail(ckv_import *m, uint32_t item, ckv_letter *l)
     return CKV_OK;
 }
 
-/* Puts a change aside: its header is written out again, canonical as it was. was: the letter that it was before, else NULL, and it is `item`. */
+/* Puts a change aside, its header as it came or written out again, canonical as it was. was: the letter that it was before, else NULL, and it is `item`. */
 static ckv_status put_aside(ckv_import *m, const ckv_candidate *c, const ckv_judgement *j,
                             const ckv_letter *was, uint32_t item)
 {
@@ -201,13 +203,13 @@ static ckv_status put_aside(ckv_import *m, const ckv_candidate *c, const ckv_jud
     ckv_id32 hash;
     ckv_header h = c->header;
     h.body = c->body;
-    if (h.body_len > CKV_INLINE_BODY_BYTES) {
+    if (h.body_len > CKV_INLINE_BODY_BYTES && !c->raw) {
         hash = ckv_body_hash(c->body, h.body_len);
         h.body_hash = &hash;
     }
-    l.header_bytes = (uint32_t)ckv_header_write(header, &h);
-    l.body_bytes = h.body_len;
-    CKV_TRY(ckv_inbox_add(&m->doc->inbox, &l, header, c->body, &kept));
+    l.header_bytes = (uint32_t)(c->raw ? c->raw_bytes : ckv_header_write(header, &h));
+    l.body_bytes = c->body ? h.body_len : 0;
+    CKV_TRY(ckv_inbox_add(&m->doc->inbox, &l, c->raw ? c->raw : header, c->body, &kept));
     if (!kept) return report_refusal(m, c->id, CKV_REFUSED_LIMIT, "the waiting pool is full");
     ckv_buf_bytes(&m->report->waiting, c->id, 32);
     return m->report->waiting.status;
@@ -253,7 +255,8 @@ static ckv_status release_waiters(ckv_import *m, const ckv_id32 *id)
                                .lane = &l.lane,
                                .author = &l.author,
                                .nonce = l.nonce,
-                               .body = l.bytes + l.header_bytes,
+                               .raw = l.bytes,
+                               .raw_bytes = l.header_bytes,
                                .signature = l.has_signature ? &l.signature : NULL,
                                .lane_no = CKV_NONE,
                                .prev = CKV_NONE};
@@ -261,6 +264,7 @@ static ckv_status release_waiters(ckv_import *m, const ckv_id32 *id)
             bool decodes;
             ckv_judgement j;
             CKV_MUST(ckv_header_read(&c.header, l.bytes, l.header_bytes, &decodes, &why));
+            if (l.body_bytes == c.header.body_len) c.body = l.bytes + l.header_bytes;
             s = ckv_admit(doc, &c, &j);
             if (s != CKV_OK) break;
             if (j.verdict == CKV_WAITING) {
@@ -281,6 +285,50 @@ static ckv_status release_waiters(ckv_import *m, const ckv_id32 *id)
     return s;
 }
 
+static const char too_new[] = "its body is for a later version";
+
+/* A change that is here, and its body, which somebody left out. */
+static ckv_status attach(ckv_import *m, ckv_item_in *item)
+{
+    const ckv_content *x = &m->doc->content;
+    if (x->body_state(x->ctx, item->change) != CKV_BODY_CLAIMED) {
+        m->report->known++;
+        return CKV_OK;
+    }
+    ckv_taken t = {.change = item->change,
+                   .header = m->bodies.ptr + item->body - item->header_len,
+                   .header_bytes = item->header_len,
+                   .body = m->bodies.ptr + item->body,
+                   .body_bytes = item->body_len,
+                   .n_ops = item->n_ops};
+    ckv_body_head head = {0};
+    const char *why = NULL;
+    const ckv_status s = x->read(x->ctx, t.body, t.body_bytes, t.n_ops, &head, &why);
+    if (s == CKV_EVOID) head = (ckv_body_head){0};
+    if (s == CKV_ELATER) {
+        item->too_new = true;
+        return report_refusal(m, &item->id, CKV_REFUSED_LIMIT, too_new);
+    }
+    if (s != CKV_OK && s != CKV_EVOID) return s;
+    if (s == CKV_EVOID) t.void_reason = why;
+    bool wanted = false;
+    CKV_TRY(x->attach(x->ctx, &t, &wanted));
+    if (!wanted) {
+        m->report->known++;
+        return CKV_OK;
+    }
+    CKV_TRY(
+        ckv_lates_push(&m->late, (ckv_late){.change = item->change,
+                                            .n_ops = item->n_ops,
+                                            .time = head.time,
+                                            .message = head.message,
+                                            .message_bytes = head.message ? head.message_bytes : 0,
+                                            .void_reason = t.void_reason}));
+    ckv_buf *list = s == CKV_OK ? &m->report->applied : &m->report->voided;
+    ckv_buf_bytes(list, &item->id, 32);
+    return list->status;
+}
+
 static ckv_status admit_item(ckv_import *m, ckv_item_in *item)
 {
     ckv_doc *doc = m->doc;
@@ -297,7 +345,11 @@ static ckv_status admit_item(ckv_import *m, ckv_item_in *item)
                                         : ckv_import_signature(m, item->signature);
     if (item->change !=
         CKV_NONE) { /* known; a new signature on it is welcome where none covers it */
-        m->report->known++;
+        if (m->doc->has_content && item->has_body) {
+            CKV_TRY(attach(m, item));
+        } else {
+            m->report->known++;
+        }
         if (item->signature != CKV_NONE) {
             uint32_t seq;
             const uint32_t b = ckv_graph_branch(&doc->graph, item->change, &seq);
@@ -306,30 +358,43 @@ static ckv_status admit_item(ckv_import *m, ckv_item_in *item)
         }
         return CKV_OK;
     }
-    if (doc->inbox.n_waiting + doc->inbox.n_later &&
-        ckv_inbox_find(&doc->inbox, &item->id) != CKV_HMAP_NONE) {
-        m->report->known++;
-        return CKV_OK;
+    const uint32_t waits = doc->inbox.n_waiting + doc->inbox.n_later
+                               ? ckv_inbox_find(&doc->inbox, &item->id)
+                               : CKV_HMAP_NONE;
+    if (waits != CKV_HMAP_NONE) {
+        const ckv_letter *l = &doc->inbox.letters.ptr[waits];
+        /* What is for a later version here is in the graph of those to whom it was called dead, and of all who build upon it. */
+        const bool called_dead = item->left_out && l->later;
+        if (!called_dead && (!item->has_body || l->body_bytes == item->body_len)) {
+            m->report->known++;
+            return CKV_OK;
+        }
+        ckv_inbox_release(&doc->inbox, waits); /* or it waited without its body */
     }
     ckv_candidate c = {.id = &item->id,
                        .lane = &lane->id,
                        .author = &lane->author,
                        .nonce = lane->nonce,
-                       .header = {.seq = item->seq,
+                       .header = {.type = ckv_doc_type(doc),
+                                  .seq = item->seq,
                                   .n_ops = item->n_ops,
                                   .body_len = item->body_len,
                                   .has_prev = item->has_prev,
                                   .prev = before ? before->id : chain->first_prev,
                                   .n_parents = item->n_parents,
                                   .parents = m->parents.ptr + item->parents},
-                       .body =
-                           m->bodies.ptr + item->body, /* not NULL: its header or head is there */
+                       .body = item->left_out
+                                   ? NULL
+                                   : m->bodies.ptr + item->body, /* its header or head is there */
+                       .raw = item->raw ? m->bodies.ptr + item->body - item->header_len : NULL,
+                       .raw_bytes = item->header_len,
                        .signature = item->signature == CKV_NONE ? NULL : &signature,
                        .lane_no = lane->number,
                        .prev = before ? before->change : CKV_NONE}; /* unpack linked them */
     ckv_judgement j;
     CKV_TRY(ckv_admit(doc, &c, &j));
     CKV_TRY(note_verdict(m, &c, &j, NULL, (uint32_t)(item - m->items.ptr)));
+    item->too_fast = j.too_fast;
     if (!is_in(&j)) return CKV_OK;
     item->change = j.change;
     lane->number = j.lane_no;
@@ -364,11 +429,12 @@ static ckv_status admit_needed(ckv_import *m)
         for (size_t i = 0; i < m->items.len; i++) {
             ckv_item_in *item = &m->items.ptr[i];
             size_t at = SIZE_MAX;
-            if (item->state != CKV_ITEM_ACCEPTED || item->change != CKV_NONE ||
+            if (item->state != CKV_ITEM_ACCEPTED || item->change != CKV_NONE || item->too_fast ||
+                ckv_inbox_find(&m->doc->inbox, &item->id) != CKV_HMAP_NONE ||
                 ckv_inbox_waiter(&m->doc->inbox, &item->id, &at) == CKV_HMAP_NONE)
                 continue;
             CKV_TRY(admit_item(m, item));
-            again = true;
+            again |= item->change != CKV_NONE;
         }
     }
     return CKV_OK;
@@ -376,36 +442,21 @@ static ckv_status admit_needed(ckv_import *m)
 
 /* ---- covers */
 
-/* Keeps a cover of a change that is here; its headers were just added. */
-static ckv_status add_cover(ckv_doc *doc, uint32_t change, ckv_cover c)
-{
-    c.branch = ckv_graph_branch(&doc->graph, change, &c.seq);
-    CKV_TRY(ckv_covers_reserve(&doc->covers, 1));
-    if (doc->cover_headers.status != CKV_OK) {
-        const ckv_status s = doc->cover_headers.status;
-        doc->cover_headers.status = CKV_OK;
-        return s;
-    }
-    c.n_bytes = doc->cover_headers.len - c.off;
-    size_t at = doc->covers.len; /* behind those of its branch: `last` was not covered */
-    while (at > 0 && doc->covers.ptr[at - 1].branch > c.branch) at--;
-    memmove(doc->covers.ptr + at + 1, doc->covers.ptr + at, (doc->covers.len - at) * sizeof c);
-    doc->covers.ptr[at] = c;
-    doc->covers.len++;
-    return CKV_OK;
-}
-
 /* Keeps the headers from behind `last`, which is here, to `signer`, which is not. */
 static ckv_status keep_cover(ckv_import *m, const ckv_item_in *last, const ckv_item_in *signer)
 {
-    ckv_doc *doc = m->doc;
-    ckv_cover c = {.off = doc->cover_headers.len,
-                   .signature = ckv_import_signature(m, signer->signature)};
-    for (const ckv_item_in *i = last; i != signer; c.n++) {
+    ckv_buf headers = ckv_buf_init(m->doc->env.alloc);
+    const ckv_signature signature = ckv_import_signature(m, signer->signature);
+    uint32_t n = 0;
+    for (const ckv_item_in *i = last; i != signer; n++) {
         i = &m->items.ptr[i->next];
-        put_header(m, i, &doc->cover_headers);
+        put_header(m, i, &headers);
     }
-    return add_cover(doc, last->change, c);
+    ckv_status s = headers.status;
+    if (s == CKV_OK)
+        s = ckv_doc_add_cover(m->doc, last->change, n, headers.ptr, headers.len, &signature);
+    ckv_buf_fini(&headers);
+    return s;
 }
 
 /* A change is accepted under a signature that may stand on one that is not stored. What proves it is kept, or it could not be passed on. */
@@ -427,11 +478,8 @@ static ckv_status keep_covers(ckv_import *m)
         const ckv_released *r = &m->released.ptr[i - 1];
         const ckv_letter *l = &doc->inbox.letters.ptr[r->letter];
         if (is_covered(doc, r->change)) continue;
-        const ckv_cover c = {
-            .off = doc->cover_headers.len, .n = l->trail_n, .signature = l->trail->signature};
-        ckv_buf_bytes(&doc->cover_headers, l->trail->headers + l->trail_at,
-                      l->trail->n_bytes - l->trail_at);
-        CKV_TRY(add_cover(doc, r->change, c));
+        CKV_TRY(ckv_doc_add_cover(doc, r->change, l->trail_n, l->trail->headers + l->trail_at,
+                                  l->trail->n_bytes - l->trail_at, &l->trail->signature));
     }
     return CKV_OK;
 }
@@ -471,7 +519,8 @@ static ckv_status settle_refusals(ckv_import *m)
         memcpy(&r, refused->ptr + i, sizeof r);
         const ckv_status s = ckv_ids_find(&m->doc->graph.ids, &r.id, &change);
         if (s != CKV_OK && s != CKV_ENOENT) return s;
-        if (s == CKV_OK || ckv_inbox_find(&m->doc->inbox, &r.id) != CKV_HMAP_NONE) {
+        if (r.reason != too_new &&
+            (s == CKV_OK || ckv_inbox_find(&m->doc->inbox, &r.id) != CKV_HMAP_NONE)) {
             m->report->known++;
             continue;
         }
@@ -497,81 +546,60 @@ static void settle_report(ckv_import *m)
     w->len = kept;
 }
 
-/* Where the document stood, to come back to. */
-typedef struct snapshot {
-    uint32_t n_changes, n_lanes;
-    size_t journal, cover_bytes, events, patches;
-    uint32_t told;
-    ckv_u32s heads;
-} snapshot;
-
-static void go_back(ckv_doc *doc, const snapshot *at)
-{
-    ckv_doc_undo_to(doc, at->journal);
-    ckv_crowds_forget(
-        &doc->space.crowds); /* siblings that a walk found are gone, too, and not in the journal */
-    ckv_graph_truncate(&doc->graph, at->n_changes, at->n_lanes, at->heads.ptr, at->heads.len);
-    ckv_oplog_truncate(&doc->log, doc->graph.ids.n_lv, doc->graph.ids.n_items);
-    while (doc->times.len && doc->times.ptr[doc->times.len - 1].change >= at->n_changes)
-        doc->times.len--;
-    while (doc->messages.len && doc->messages.ptr[doc->messages.len - 1].change >= at->n_changes) {
-        doc->message_bytes.len = doc->messages.ptr[--doc->messages.len].off;
-    }
-    while (doc->voids.len && doc->voids.ptr[doc->voids.len - 1].change >= at->n_changes) {
-        doc->void_bodies.len = doc->voids.ptr[--doc->voids.len].off;
-    }
-    size_t kept = 0; /* covers stand in order of their places, new ones among old */
-    for (size_t i = 0; i < doc->covers.len; i++) {
-        if (doc->covers.ptr[i].off < at->cover_bytes) doc->covers.ptr[kept++] = doc->covers.ptr[i];
-    }
-    doc->covers.len = kept;
-    doc->cover_headers.len = at->cover_bytes;
-    ckv_inbox_revert(&doc->inbox);
-    ckv_doc_untell(doc, at->events, at->patches, at->told);
-    doc->root_valid = false;
-}
-
 /* The peer has what came, and ids are noted. */
 static ckv_status note_source(ckv_import *m, ckv_peer *from, ckv_buf *ids)
 {
     for (size_t i = 0; i < m->items.len; i++) {
         const ckv_item_in *item = &m->items.ptr[i];
         if (ids) ckv_buf_bytes(ids, &item->id, 32);
-        if (from && item->change != CKV_NONE)
+        /* Who sends a body that is too new may keep its change aside, as we would, and has it not in the graph. */
+        if (from && item->change != CKV_NONE && !item->too_new)
             CKV_TRY(ckv_peer_raise_change(from, m->doc, item->change));
     }
     return ids ? ids->status : CKV_OK;
 }
 
+/* From whom the document has its id. */
+static void learn_founder(const ckv_import *m)
+{
+    ckv_doc *doc = m->doc;
+    if (!m->bundle.head.has_founder || doc->has_founder) return;
+    doc->has_founder = true;
+    doc->founder = m->bundle.head.founder;
+    memcpy(doc->founder_nonce, m->bundle.head.nonce, 16);
+}
+
 ckv_status ckv_import_enter(ckv_import *m, ckv_peer *from, ckv_buf *ids)
 {
     ckv_doc *doc = m->doc;
-    snapshot at = {.n_changes = ckv_ids_n(&doc->graph.ids),
-                   .n_lanes = (uint32_t)doc->graph.lanes.lanes.len,
-                   .cover_bytes = doc->cover_headers.len,
-                   .events = doc->events.len,
-                   .patches = doc->patches.len,
-                   .told = doc->told,
-                   .heads = {.a = doc->env.alloc}};
+    ckv_snapshot at = {.heads = {.a = doc->env.alloc}};
+    ckv_late_notes notes = ckv_late_notes_init(doc->env.alloc);
     const uint64_t evicted = doc->inbox.evicted;
     ckv_status s = CKV_OK;
     m->from = from;
     report_clear(m->report);
     for (size_t i = 0; s == CKV_OK && i < m->chains.len; i++)
         s = verify_chain(m, &m->chains.ptr[i]);
-    if (s == CKV_OK) s = ckv_u32s_reserve(&at.heads, doc->graph.heads.len);
     if (s == CKV_OK) {
-        for (size_t i = 0; i < doc->graph.heads.len; i++)
-            ckv_u32s_put(&at.heads, doc->graph.heads.ptr[i]);
-        if (doc->journal.on++ == 0) doc->journal.log.len = 0;
-        at.journal = doc->journal.log.len;
+        if (doc->journal.on == 0) doc->journal.log.len = 0;
+        s = ckv_snapshot_take(&at, doc);
+    }
+    if (s == CKV_OK) {
+        doc->journal.on++;
         s = admit_all(m);
         if (s == CKV_OK) s = admit_needed(m);
         if (s == CKV_OK) s = ckv_doc_tell(doc, ckv_ids_n(&doc->graph.ids), false);
         if (s == CKV_OK) s = settle_refusals(m);
         if (s == CKV_OK) s = note_source(m, from, ids); /* of a failure the session dies */
-        if (s == CKV_OK) s = keep_covers(m);            /* the last step that can fail */
+        if (s == CKV_OK) s = keep_covers(m);
+        if (s == CKV_OK) s = ckv_late_prepare(&notes, doc, &m->late);
+        const bool had_founder = doc->has_founder;
+        learn_founder(m);
+        if (s == CKV_OK)
+            s = ckv_doc_settle(doc); /* this, or the next: the last step that can fail */
+        if (s == CKV_OK) s = ckv_keep_changes(doc);
         if (s == CKV_OK) {
+            ckv_late_enter(doc, &notes, &m->late);
             settle_report(m);
             doc->n_refused += m->report->refused.len / sizeof(ckv_refusal);
             ckv_inbox_settle(&doc->inbox);
@@ -579,20 +607,18 @@ ckv_status ckv_import_enter(ckv_import *m, ckv_peer *from, ckv_buf *ids)
             if (doc->own_lane != CKV_NONE &&
                 ckv_lanes_lane(&doc->graph.lanes, doc->own_lane)->n_branches > 1)
                 ckv_doc_leave_lane(doc);
-            if (m->bundle.head.has_founder && !doc->has_founder) {
-                doc->has_founder = true;
-                doc->founder = m->bundle.head.founder;
-                memcpy(doc->founder_nonce, m->bundle.head.nonce, 16);
-            }
         } else {
-            go_back(doc, &at);
+            ckv_snapshot_back(doc, &at);
+            doc->has_founder = had_founder;
             doc->inbox.evicted = evicted;
         }
         doc->journal.on--;
         if (doc->journal.on == 0) ckv_undos_fini(&doc->journal.log);
+        ckv_keep_settle(doc);
     }
     if (s != CKV_OK) report_clear(m->report);
-    ckv_u32s_fini(&at.heads);
+    ckv_late_notes_fini(&notes);
+    ckv_snapshot_fini(&at);
     return s;
 }
 

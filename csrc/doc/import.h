@@ -8,6 +8,7 @@
 #define CKV_DOC_IMPORT_H
 
 #include "dag/bundle.h"
+#include "doc/late.h"
 #include "doc/peer.h"
 #include "doc/state.h"
 #include "log/columns.h"
@@ -37,6 +38,10 @@ typedef struct ckv_item_in { /* one change */
     uint32_t change;     /* its number once it is here */
     uint8_t n_parents, state, proof;
     bool raw, has_prev, cut; /* cut: at or behind a break of its chain */
+    bool left_out;           /* raw, without its body, which somebody calls dead */
+    bool too_new;            /* its change is here, and its body is for a later version */
+    bool too_fast;           /* its author is, for now */
+    bool has_body;           /* of a document with content: it came along, outside its header */
     const char *why;         /* of a refused one */
 } ckv_item_in;
 
@@ -83,10 +88,12 @@ typedef struct ckv_import {
     ckv_id32s outside_ids, parents;
     ckv_buf bodies;
     ckv_releases released;
+    ckv_lates late; /* bodies of changes that are here, which had been left out */
     ckv_columns_in columns;
     ckv_report *report;
     ckv_err *err;
     size_t n_bytes; /* of the whole bundle */
+    bool trusted;   /* its signatures were verified before, and nobody else could have written it */
     ckv_peer *from; /* borrowed: whom it comes from, NULL: nobody in particular */
     ckv_claims_in claims;
     ckv_hmap paid;            /* items at signatures that hold, by a fingerprint of their ids */

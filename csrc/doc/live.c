@@ -129,7 +129,8 @@ ckv_status ckv_live_write(ckv_live *live, ckv_doc *doc, ckv_peer *peer, ckv_buf 
          c = next) {
         const run r = run_at(doc, peer, c, &next);
         s = write_run(live, doc, peer, &r, &body, out);
-        if (s == CKV_OK && out->len - start > CKV_LIVE_BYTES) {
+        if (s == CKV_ENOENT || (s == CKV_OK && out->len - start > CKV_LIVE_BYTES)) {
+            s = CKV_OK; /* ENOENT: a body that is not here; a bundle can say so */
             for (uint32_t i = 0; i < CKV_LIVE_TRACKS; i++) live->out[i].used = false;
             *fits = false;
             out->len = start;
@@ -198,11 +199,10 @@ static ckv_status read_change(ckv_import *m, ckv_track *track, uint32_t chain, u
             return garbled(m->err, "live changes: parents are unsorted or repeated");
         ckv_id32s_put(&m->parents, id);
     }
-    ckv_buf_bytes(&m->bodies, body, n_body);
-    if (m->bodies.status != CKV_OK) return m->bodies.status;
     uint8_t header[CKV_HEADER_MAX_BYTES];
     ckv_id32 hash;
-    ckv_header h = {.seq = item.seq,
+    ckv_header h = {.type = ckv_doc_type(m->doc),
+                    .seq = item.seq,
                     .n_ops = item.n_ops,
                     .body_len = item.body_len,
                     .has_prev = item.has_prev,
@@ -214,7 +214,17 @@ static ckv_status read_change(ckv_import *m, ckv_track *track, uint32_t chain, u
         hash = ckv_body_hash(body, n_body);
         h.body_hash = &hash;
     }
-    ckv_digest_change(&item.id, &track->lane, header, ckv_header_write(header, &h));
+    const size_t n_header = ckv_header_write(header, &h);
+    if (m->doc->has_content) { /* which wants to see it */
+        ckv_buf_bytes(&m->bodies, header, n_header);
+        item.raw = true;
+        item.header_len = (uint32_t)n_header;
+        item.has_body = n_body > CKV_INLINE_BODY_BYTES;
+        item.body += n_header;
+    }
+    ckv_buf_bytes(&m->bodies, body, n_body);
+    if (m->bodies.status != CKV_OK) return m->bodies.status;
+    ckv_digest_change(&item.id, &track->lane, header, n_header);
     track->prev = item.id;
     track->seq++;
     return ckv_items_in_push(&m->items, item);

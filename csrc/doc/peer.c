@@ -126,6 +126,15 @@ ckv_status ckv_peer_apply(ckv_peer *p, ckv_doc *doc, const uint8_t *data, size_t
     return s;
 }
 
+uint64_t ckv_peer_waiting(const ckv_peer *p, const ckv_doc *doc)
+{
+    return ckv_inbox_of_peer(&doc->inbox, p->number);
+}
+
+uint64_t ckv_doc_waiting_bytes(const ckv_doc *doc) { return doc->inbox.bytes; }
+
+void ckv_doc_limit_waiting(ckv_doc *doc, uint64_t n_bytes) { doc->inbox.limit = n_bytes; }
+
 ckv_status ckv_peer_missing(const ckv_peer *p, const ckv_doc *doc, size_t most, ckv_buf *out)
 {
     const ckv_inbox *x = &doc->inbox;

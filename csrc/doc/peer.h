@@ -46,6 +46,11 @@ CKV_NODISCARD ckv_status ckv_peer_apply(ckv_peer *p, ckv_doc *doc, const uint8_t
                                         size_t n_bytes, ckv_report *report, ckv_buf *ids,
                                         ckv_err *err);
 
+/* Bytes of what it brought and what waits. */
+uint64_t ckv_peer_waiting(const ckv_peer *p, const ckv_doc *doc);
+/* Bytes of all that waits, whoever brought it; and how many there may be, from the next one on. */
+uint64_t ckv_doc_waiting_bytes(const ckv_doc *doc);
+void ckv_doc_limit_waiting(ckv_doc *doc, uint64_t n_bytes);
 /* Ids that its waiting changes miss, at most `most` of them. */
 CKV_NODISCARD ckv_status ckv_peer_missing(const ckv_peer *p, const ckv_doc *doc, size_t most,
                                           ckv_buf *out /* of ckv_id32 */);

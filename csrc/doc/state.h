@@ -16,6 +16,7 @@
 #include "crypto/sign.h"
 #include "dag/header.h"
 #include "dag/inbox.h"
+#include "doc/content.h"
 #include "doc/view.h"
 #include "graph/graph.h"
 #include "log/oplog.h"
@@ -74,6 +75,9 @@ struct ckv_doc {
     ckv_stream stream; /* where env.random draws from once ckv_doc_seed was called */
     ckv_identity identity;
     ckv_id32 id;
+    bool
+        has_content; /* its bodies are read and kept by `content`; log, space and tree stay empty */
+    ckv_content content;
     bool has_founder;
     ckv_id32 founder;
     uint8_t founder_nonce[16];
@@ -103,6 +107,15 @@ struct ckv_doc {
     ckv_covers covers; /* by branch and seq */
     ckv_buf cover_headers;
 
+    ckv_past
+        asked; /* that of change `asked_of` and itself, CKV_NONE: none; who asks about one asks again */
+    uint32_t asked_of;
+    uint32_t restored_lane; /* of the change that was restored last */
+    ckv_id32 absent_digest; /* doc/absent: as of this version and so many branches, if valid */
+    uint64_t absent_version;
+    size_t absent_branches;
+    bool absent_valid, absent_any;
+
     uint32_t own_lane; /* CKV_NONE: the next change opens one */
     ckv_pending pending;
     size_t open_bytes; /* about the size of the open body */
@@ -119,14 +132,27 @@ struct ckv_doc {
     bool root_valid;
     bool any_tips; /* no limit on the tips of a lane: a liar's own copy */
 
+    struct ckv_keep *keep;   /* owned: the file it lives in (doc/keep.h); NULL: memory */
     ckv_own_lanes own_lanes; /* those that this object opened or went on with */
     bool watched;            /* changes leave events */
     uint32_t told;           /* changes below have left theirs */
     ckv_buf events, patches;
 };
 
+/* The type of its headers. */
+static inline uint32_t ckv_doc_type(const ckv_doc *doc)
+{
+    return doc->has_content ? doc->content.type : CKV_TYPE_DOC;
+}
 /* Enters what is pending into log and space. On failure it stays pending. */
 CKV_NODISCARD ckv_status ckv_doc_flush(ckv_doc *doc);
+/* ckv_doc_change without what only the content knows: n_ops. */
+void ckv_doc_change_here(const ckv_doc *doc, uint32_t change, ckv_change_info *out);
+/* What the content was given becomes durable: the last step of whatever gave it. */
+CKV_NODISCARD static inline ckv_status ckv_doc_settle(ckv_doc *doc)
+{
+    return doc->has_content ? doc->content.settle(doc->content.ctx) : CKV_OK;
+}
 /* The number that the open change will have: knots may come before it. */
 uint32_t ckv_doc_open_change(const ckv_doc *doc);
 /* Was this item taken back by a rollback since there were `since` of them? */
@@ -141,6 +167,10 @@ const ckv_void_at *ckv_doc_void(const ckv_doc *doc, uint32_t change);
 const ckv_message_at *ckv_doc_message(const ckv_doc *doc, uint32_t change);
 /* The first cover at or after (branch, seq) on that very branch, or NULL. */
 const ckv_cover *ckv_doc_cover(const ckv_doc *doc, uint32_t branch, uint32_t seq);
+/* Keeps one: n headers, blobs, that follow `change`. */
+CKV_NODISCARD ckv_status ckv_doc_add_cover(ckv_doc *doc, uint32_t change, uint32_t n,
+                                           const uint8_t *headers, size_t n_bytes,
+                                           const ckv_signature *signature);
 int64_t ckv_doc_time(const ckv_doc *doc, uint32_t change);
 /* The past of these ids, themselves included. Unknown ones: CKV_ENOENT if strict, else left out. */
 CKV_NODISCARD ckv_status ckv_doc_version(ckv_doc *doc, const ckv_id32 *ids, size_t n, bool strict,

@@ -202,7 +202,7 @@ void ckv_graph_truncate(ckv_graph *g, uint32_t n_changes, uint32_t n_lanes, cons
         ckv_lanes_pop(&g->lanes, s.branch, prev, g->ids.n_items, n_items);
     }
     ckv_lanes_drop(&g->lanes, n_lanes);
-    if (n_heads) memcpy(g->heads.ptr, heads, n_heads * sizeof *heads);
+    if (n_heads && heads != g->heads.ptr) memcpy(g->heads.ptr, heads, n_heads * sizeof *heads);
     g->heads.len = n_heads;
 }
 

@@ -296,7 +296,10 @@ ckv_status ckv_intake_commit(ckv_intake *in, ckv_store_report *report)
     ckv_store *s = in->store;
     const size_t n_news = s->news.len, n_applied = report->applied.len;
     if (in->is_tangled) untangle(in);
-    const ckv_status status = tell(in, report);
+    ckv_status status = CKV_OK;
+    if (s->replays)
+        status = ckv_store_reserve_kill(s, (const ckv_cell *const *)in->dying.ptr, in->dying.len);
+    if (status == CKV_OK) status = tell(in, report);
     if (status != CKV_OK) {
         s->news.len = n_news;
         report->applied.len = n_applied;
@@ -311,6 +314,7 @@ ckv_status ckv_intake_commit(ckv_intake *in, ckv_store_report *report)
         const bool was_last = unhook(s, in->dying.ptr[i], CKV_CELL_DYING);
         s->n_shown -= was_last;
         s->came_or_went += was_last;
+        if (s->replays) ckv_store_note_kill(s, in->dying.ptr[i]);
         ckv_store_leave(s, in->dying.ptr[i]);
     }
     for (size_t i = 0; i < in->moved.len; i++) {

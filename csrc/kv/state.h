@@ -40,6 +40,7 @@ struct ckv_store {
     size_t n_cells; /* no pending ones */
     uint64_t cell_bytes, key_bytes, value_bytes;
     uint64_t version;      /* grows with dots that come or go, and with bookmarks */
+    uint64_t n_written;    /* bytes of cells that ever came */
     uint64_t came_or_went; /* grows when a key comes to readers or goes from them */
     ckv_held held;
     uint64_t calls; /* that take something in */
@@ -48,6 +49,9 @@ struct ckv_store {
     ckv_cells log;            /* NULL: superseded by a later entry */
     size_t n_holes, n_in_txn; /* keys that the transaction sees */
     uint64_t txn_came_or_went;
+    struct ckv_store_keep *keep; /* owned: the file it lives in (kv/keep.h); NULL: memory */
+    bool
+        replays; /* what is taken in are own writes of before: what they superseded is for the next op set */
     /* events */
     bool watched;
     ckv_buf news;
@@ -76,6 +80,9 @@ static inline ckv_cell *ckv_cell_seen(ckv_cell *first, bool in_txn)
     return in_txn ? ckv_cell_in_txn(first) : ckv_cell_shown(first);
 }
 
+/* kv/keep.c: the dot of a cell dies, in a store that lives in a file. */
+void ckv_store_note_death(ckv_store *s, const ckv_cell *cell);
+
 ckv_item ckv_store_item(const ckv_store *s, const ckv_cell *c);
 
 /* A cell on no chain; NULL: no memory. */
@@ -87,6 +94,10 @@ void ckv_store_leave(ckv_store *s, ckv_cell *cell);
 bool ckv_cell_is_before(const ckv_store *s, const ckv_cell *a, const ckv_cell *b);
 /* Room to note that own writes superseded this chain. */
 CKV_NODISCARD ckv_status ckv_store_reserve_kills(ckv_store *s, const ckv_cell *chain);
+CKV_NODISCARD ckv_status ckv_store_reserve_kill(ckv_store *s, const ckv_cell *const *cells,
+                                                size_t n);
+/* Notes a cell, if the next op set would not tell of it anyway. Room was reserved. */
+void ckv_store_note_kill(ckv_store *s, const ckv_cell *cell);
 /* The same for all that the open transaction supersedes. */
 CKV_NODISCARD ckv_status ckv_store_reserve_log_kills(ckv_store *s);
 /* An own write superseded the chain: its dots die, its cells are freed. Room was reserved. */

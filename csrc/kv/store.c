@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "crypto/digest.h"
+#include "kv/keep.h"
 #include "kv/killed.h"
 #include "kv/op.h"
 
@@ -37,6 +38,7 @@ void ckv_store_free(ckv_store *s)
 {
     if (!s) return;
     const ckv_alloc a = ckv_store_alloc(s);
+    ckv_store_unkeep(s);
     for (ckv_keyplace at = ckv_keytree_from(&s->keys, NULL); !ckv_keyplace_is_end(at);
          at = ckv_keyplace_next(at))
         for (ckv_cell *c = *ckv_keyplace_slot(at); c;) {
@@ -158,13 +160,16 @@ static void count_kills(ckv_store *s, const ckv_cell *chain)
 }
 
 /* Room for what was counted, and back to 0 in any case. */
+static void make_room_of(ckv_store *s, const ckv_cell *c, ckv_status *status)
+{
+    ckv_incarnation *p = &s->who.all.ptr[c->peer];
+    if (*status == CKV_OK && p->n_killed) *status = ckv_killed_reserve(p, p->n_killed);
+    p->n_killed = 0;
+}
+
 static void make_room(ckv_store *s, const ckv_cell *chain, ckv_status *status)
 {
-    for (const ckv_cell *c = chain; c; c = c->next) {
-        ckv_incarnation *p = &s->who.all.ptr[c->peer];
-        if (*status == CKV_OK && p->n_killed) *status = ckv_killed_reserve(p, p->n_killed);
-        p->n_killed = 0;
-    }
+    for (const ckv_cell *c = chain; c; c = c->next) make_room_of(s, c, status);
 }
 
 ckv_status ckv_store_reserve_kills(ckv_store *s, const ckv_cell *chain)
@@ -185,9 +190,24 @@ ckv_status ckv_store_reserve_log_kills(ckv_store *s)
     return status;
 }
 
+ckv_status ckv_store_reserve_kill(ckv_store *s, const ckv_cell *const *cells, size_t n)
+{
+    ckv_status status = CKV_OK;
+    for (size_t i = 0; i < n; i++)
+        if (is_to_be_noted(s, cells[i])) s->who.all.ptr[cells[i]->peer].n_killed++;
+    for (size_t i = 0; i < n; i++) make_room_of(s, cells[i], &status);
+    return status;
+}
+
+void ckv_store_note_kill(ckv_store *s, const ckv_cell *cell)
+{
+    if (is_to_be_noted(s, cell)) ckv_killed_note(&s->who.all.ptr[cell->peer], cell->hlc);
+}
+
 static void leave(ckv_store *s, const ckv_cell *c)
 {
     ckv_dots_remove(&s->who.all.ptr[c->peer].live, c->hlc);
+    if (s->keep) ckv_store_note_death(s, c);
     s->version++;
     s->n_cells--;
     s->cell_bytes -= ckv_cell_size(c);
@@ -207,7 +227,7 @@ void ckv_store_kill(ckv_store *s, ckv_cell *chain)
         ckv_cell *c = chain;
         chain = c->next;
         leave(s, c);
-        if (is_to_be_noted(s, c)) ckv_killed_note(&s->who.all.ptr[c->peer], c->hlc);
+        ckv_store_note_kill(s, c);
         ckv_store_drop(s, c);
     }
 }
@@ -224,6 +244,7 @@ void ckv_store_enter(ckv_store *s, ckv_cell *cell, uint32_t peer, uint64_t hlc)
     ckv_store_learn(s, hlc);
     s->n_cells++;
     s->cell_bytes += ckv_cell_size(cell);
+    s->n_written += ckv_cell_size(cell);
     s->key_bytes += cell->key_bytes;
     s->value_bytes += cell->value_bytes;
 }

@@ -141,3 +141,30 @@ bool ckv_nested_valid(ckv_rd *r, ckv_alloc a, size_t max_bytes)
         check(r, a);
     return r->status == CKV_OK;
 }
+
+bool ckv_nested_is_later(const uint8_t *p, size_t n_bytes)
+{
+    level around[CKV_MAX_NESTING];
+    unsigned depth = 0;
+    bool is_dict = false, later = false;
+    ckv_rd in = ckv_rd_init(p, n_bytes);
+    do {
+        size_t n;
+        if (is_dict) (void)next_key(&in);
+        const uint64_t tag = ckv_rd_varint(&in);
+        const uint8_t *content = ckv_rd_blob(&in, &n);
+        if (in.status != CKV_OK) return false;
+        if (tag == CKV_TAG_NESTED_LIST || tag == CKV_TAG_NESTED_DICT) {
+            if (depth == CKV_MAX_NESTING) return later; /* what is in there is not looked at */
+            around[depth++] = (level){in.end, is_dict};
+            in.p = content;
+            in.end = content + n;
+            is_dict = tag == CKV_TAG_NESTED_DICT;
+        } else if (tag > CKV_TAG_BYTES) {
+            later = true;
+        }
+        for (; depth && in.p == in.end; is_dict = around[depth].is_dict)
+            in.end = around[--depth].end;
+    } while (depth);
+    return later && in.p == in.end;
+}

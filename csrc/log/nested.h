@@ -18,5 +18,7 @@
  * that, a key twice in a dict, an unknown tag; CKV_ELIMIT: too long, or too deep; CKV_ENOMEM. Of memory it takes at most 32 bytes for each key
  * of the largest dict, and none for dicts of up to 16 keys. */
 bool ckv_nested_valid(ckv_rd *r, ckv_alloc a, size_t max_bytes);
+/* Is that one value of a later version: one that comes apart to its end into tags and lengths, some tag of which is unknown here? */
+bool ckv_nested_is_later(const uint8_t *p, size_t n_bytes);
 
 #endif

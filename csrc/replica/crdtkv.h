@@ -9,16 +9,19 @@
  *     sync/session.h store_session.h    two replicas in step
  *     doc/forge.h     what liars need, for tests
  *     kv/store.h exchange.h    a store: keys, values, and what stores tell each other
- *     log/nested.h    the values of a store
+ *     log/nested.h    the values of a store or datastore
+ *     disk/file.h     the one file that all of it may live in; doc/keep.h, kv/keep.h: documents and stores in it
  *     crypto/keyring.h  identities and their files
  */
 #ifndef CKV_REPLICA_CRDTKV_H
 #define CKV_REPLICA_CRDTKV_H
 
+#include "disk/file.h"
 #include "doc/counter.h"
 #include "doc/cursor.h"
 #include "doc/exchange.h"
 #include "doc/forge.h"
+#include "doc/keep.h"
 #include "doc/list.h"
 #include "doc/map.h"
 #include "doc/patch.h"
@@ -28,6 +31,7 @@
 #include "doc/undo.h"
 #include "doc/view.h"
 #include "kv/exchange.h"
+#include "kv/keep.h"
 #include "kv/key.h"
 #include "log/nested.h"
 #include "sync/session.h"

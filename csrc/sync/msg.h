@@ -14,7 +14,8 @@ typedef enum ckv_part {
     CKV_PART_BUNDLE = 3,  /* a piece of a bundle */
     CKV_PART_LIVE = 4,    /* a few changes, doc/live */
     CKV_PART_WANT = 5,    /* ids of ancestors that did not come */
-    CKV_N_PARTS = 6,
+    CKV_PART_ABSENT = 6,  /* changes that came without body, doc/absent */
+    CKV_N_PARTS = 7,
 } ckv_part;
 
 typedef struct ckv_hello { /* how each end begins */

@@ -646,7 +646,6 @@ ckv_status ckv_recon_begin(ckv_recon *r, ckv_doc *doc, ckv_peer *peer, const uin
     }
     if (n) qsort(r->tips.ptr, n, sizeof *r->tips.ptr, by_lane);
     if (!opener) return ask(r, (ckv_ask){.kind = CKV_ASK_RANGE});
-    if (n == 0) return say_tips(r, 0, 0, 0, 0);
     CKV_TRY(describe(r, 0, 0, 0, n, CKV_RECON_LIST));
     return r->out.status;
 }

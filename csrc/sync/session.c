@@ -1,16 +1,18 @@
 #include "sync/session.h"
 
+#include "doc/absent.h"
 #include "doc/live.h"
 #include "sync/msg.h"
 #include "sync/recon.h"
 
 #include <stdlib.h>
 
-#define ROOM         (1u << 20)        /* for parts in a message */
 #define BUNDLE_BYTES (1u << 20)        /* about, before packing */
 #define MAX_BUNDLE   ((16u << 20) * 2) /* in pieces: a body and what leads to its signature */
 
 #define WANTS 64u /* in one message */
+
+#define BODIES 256u /* that are looked for at once */
 
 CKV_VEC(hashes, uint64_t);
 
@@ -51,6 +53,13 @@ struct ckv_session {
     ckv_buf owed;         /* ids that the other end asks for */
     size_t n_owed;        /* in all */
 
+    /* Documents with content: bodies that somebody calls dead are asked for, once. */
+    bool asks;
+    ckv_absent_walk walk; /* how far we asked */
+    uint64_t n_asked;     /* bodies that the other end asked for */
+    ckv_u32s owed_bodies; /* changes that it asked for, from owed_at on */
+    size_t owed_at;
+
     bool said_later, heard_later; /* what each end has for a later version is known */
     uint64_t later_version;       /* of the set that was passed on last */
     ckv_buf our_later;            /* ids that our hello told of */
@@ -77,6 +86,7 @@ ckv_status ckv_session_new(ckv_session **out, ckv_doc *doc, uint64_t max_bytes)
                        .peer = peer,
                        .promises = {.a = a},
                        .wants = ckv_buf_init(a),
+                       .owed_bodies = {.a = a},
                        .asked = ckv_buf_init(a),
                        .owed = ckv_buf_init(a),
                        .our_later = ckv_buf_init(a),
@@ -98,6 +108,7 @@ static void drop(ckv_session *s)
     ckv_buf_fini(&s->wants);
     ckv_buf_fini(&s->asked);
     ckv_buf_fini(&s->owed);
+    ckv_u32s_fini(&s->owed_bodies);
     ckv_buf_fini(&s->our_later);
     ckv_buf_fini(&s->known_later);
     ckv_buf_fini(&s->bundle);
@@ -118,12 +129,31 @@ ckv_session_stats ckv_session_figures(const ckv_session *s) { return s->stats; }
 
 /* ---- what both ends know of each other */
 
+/* Of what the root does not tell of, with content: changes for a later version, and bodies that are not here. */
+static ckv_status digest_absent(ckv_session *s)
+{
+    ckv_id32 digest;
+    bool any;
+    CKV_TRY(ckv_absent_digest(s->doc, &digest, &any));
+    if (!any && s->our_later.len == 0) return CKV_OK;
+    ckv_buf all = ckv_buf_init(s->a);
+    ckv_buf_bytes(&all, &digest, 32);
+    ckv_buf_bytes(&all, s->our_later.ptr, s->our_later.len);
+    const ckv_status status = all.status;
+    if (status == CKV_OK) ckv_digest(&digest, "crdtkv-later-v1", all.ptr, all.len);
+    memcpy(s->hello.later, digest.b, sizeof s->hello.later);
+    ckv_buf_fini(&all);
+    return status;
+}
+
 static ckv_status say_hello(ckv_session *s)
 {
     CKV_TRY(ckv_doc_root(s->doc, &s->hello.root));
     s->later_version = ckv_doc_later_version(s->doc);
     CKV_TRY(ckv_doc_later(s->doc, &s->our_later));
-    if (s->our_later.len) {
+    if (ckv_doc_has_content(s->doc)) {
+        CKV_TRY(digest_absent(s));
+    } else if (s->our_later.len) {
         ckv_id32 digest;
         ckv_digest(&digest, "crdtkv-later-v1", s->our_later.ptr, s->our_later.len);
         memcpy(s->hello.later, digest.b, sizeof s->hello.later);
@@ -190,7 +220,13 @@ static ckv_status meet(ckv_session *s, bool opener)
     } else {
         s->later_version = UINT64_MAX; /* nothing is passed on yet */
     }
-    if (ckv_id32_eq(&s->hello.root, &s->theirs.root)) {
+    const bool same_root = ckv_id32_eq(&s->hello.root, &s->theirs.root);
+    if (ckv_doc_has_content(s->doc) && !(same_root && same_later)) {
+        s->asks = true;
+        /* What comes without body from now on comes from who has none, or says so: another session asks for it. */
+        s->walk.below = s->n_changes;
+    }
+    if (same_root) {
         s->stream = true;
         if (same_later) s->our_more = s->their_more = false; /* it will see, as we do */
         return ckv_peer_raise_all(&s->peer, s->doc, s->n_changes);
@@ -224,8 +260,8 @@ static bool owes_later(const ckv_session *s)
 static bool has_news(ckv_session *s)
 {
     return (s->comparing && s->recon.out.len) || (s->met && !s->said_later) || owes_later(s) ||
-           s->wants.len || s->owed.len || s->bundle_at < s->bundle.len ||
-           (s->stream && ckv_peer_lacks(&s->peer, s->doc));
+           s->asks || s->owed_at < s->owed_bodies.len || s->wants.len || s->owed.len ||
+           s->bundle_at < s->bundle.len || (s->stream && ckv_peer_lacks(&s->peer, s->doc));
 }
 
 /* Promises that others kept: who made them has these changes, and is not sent them. */
@@ -233,9 +269,7 @@ static ckv_status note_arrivals(ckv_session *s)
 {
     const uint32_t n = ckv_doc_n_changes(s->doc);
     for (; s->stream && s->n_arrived < n && s->n_promised; s->n_arrived++) {
-        ckv_change_info info;
-        ckv_doc_change(s->doc, s->n_arrived, &info);
-        if (keep_promise(s, info.id))
+        if (keep_promise(s, ckv_doc_id_of(s->doc, s->n_arrived)))
             CKV_TRY(ckv_peer_raise_change(&s->peer, s->doc, s->n_arrived));
     }
     return CKV_OK;
@@ -287,6 +321,24 @@ static ckv_status need_live(ckv_session *s)
     return CKV_OK;
 }
 
+/* A bundle of the next bodies that were asked for and matter. None: the bundle stays empty. */
+static ckv_status next_bodies(ckv_session *s)
+{
+    uint32_t changes[BODIES];
+    size_t at[BODIES], n = 0, n_done = 0;
+    while (s->owed_at < s->owed_bodies.len && n < BODIES) {
+        bool live;
+        at[n] = s->owed_at;
+        changes[n] = s->owed_bodies.ptr[s->owed_at++];
+        CKV_TRY(ckv_doc_body_matters(s->doc, changes[n], &live));
+        n += live;
+    }
+    if (n) CKV_TRY(ckv_doc_export_bodies(s->doc, changes, n, BUNDLE_BYTES, &s->bundle, &n_done));
+    if (n_done < n) s->owed_at = at[n_done];
+    if (s->owed_at == s->owed_bodies.len) s->owed_bodies.len = s->owed_at = 0;
+    return CKV_OK;
+}
+
 /* The next bundle, or, if little is to be sent, changes right into the message. */
 static ckv_status next_content(ckv_session *s, ckv_buf *parts)
 {
@@ -308,6 +360,10 @@ static ckv_status next_content(ckv_session *s, ckv_buf *parts)
                                      s->owed.len / 32, &s->bundle, &found));
         ckv_buf_clear(&s->owed);
         if (found) return CKV_OK;
+    }
+    if (s->owed_at < s->owed_bodies.len) {
+        CKV_TRY(next_bodies(s));
+        if (s->bundle.len) return CKV_OK;
     }
     if (!s->stream || !ckv_peer_lacks(&s->peer, s->doc)) return CKV_OK;
     CKV_TRY(need_live(s));
@@ -334,19 +390,37 @@ static void put_piece(ckv_session *s, ckv_buf *parts, size_t room)
     if (s->bundle_at == s->bundle.len) ckv_buf_fini(&s->bundle), s->bundle_at = 0;
 }
 
-static ckv_status say(ckv_session *s, ckv_buf *parts)
+static ckv_status put_absent(ckv_session *s, ckv_buf *parts, size_t room)
+{
+    if (parts->len + CKV_ABSENT_ENTRY_BYTES > room) return CKV_OK;
+    ckv_buf question = ckv_buf_init(s->a);
+    ckv_status status = ckv_absent_ask(s->doc, &s->walk, room - parts->len, &question, &s->asks);
+    if (status == CKV_OK && question.len) {
+        ckv_buf_varint(parts, CKV_PART_ABSENT);
+        ckv_buf_blob(parts, question.ptr, question.len);
+    }
+    ckv_buf_fini(&question);
+    return status;
+}
+
+static ckv_status say(ckv_session *s, size_t room, ckv_buf *parts)
 {
     CKV_TRY(note_arrivals(s));
-    const size_t later = s->met && !s->said_later ? s->our_later.len / 4 : 0;
-    if (s->comparing && s->recon.out.len) put_compare(s, parts, ROOM - later);
-    if (s->met && !s->said_later) put_later(s, parts);
+    const size_t n_later = s->our_later.len / 4;
+    const bool later = s->met && !s->said_later && (n_later < room || room >= CKV_SESSION_ROOM);
+    const size_t rest = !later ? room : n_later < room ? room - n_later : 0;
+    if (s->comparing && s->recon.out.len && rest) put_compare(s, parts, rest);
+    if (later) put_later(s, parts);
     if (s->bundle_at == s->bundle.len) CKV_TRY(next_content(s, parts));
-    if (s->bundle_at < s->bundle.len && parts->len < ROOM) put_piece(s, parts, ROOM - parts->len);
+    if (s->bundle_at < s->bundle.len && parts->len < room) put_piece(s, parts, room - parts->len);
     if (s->wants.len) {
         ckv_buf_varint(parts, CKV_PART_WANT);
         ckv_buf_blob(parts, s->wants.ptr, s->wants.len);
         ckv_buf_clear(&s->wants);
     }
+    /* When all is here that the other end promised, what it might have besides. */
+    if (s->asks && s->stream && s->n_promised == 0 && s->pieces_left == 0)
+        CKV_TRY(put_absent(s, parts, room));
     return parts->status;
 }
 
@@ -357,7 +431,7 @@ static ckv_status end(ckv_session *s, ckv_status status)
     return status;
 }
 
-ckv_status ckv_session_send(ckv_session *s, ckv_buf *out)
+ckv_status ckv_session_send_within(ckv_session *s, size_t room, ckv_buf *out)
 {
     if (s->over) return CKV_OK;
     const bool first = s->sent == 0;
@@ -367,7 +441,7 @@ ckv_status ckv_session_send(ckv_session *s, ckv_buf *out)
         status = say_hello(s);
         if (status == CKV_OK && s->heard) status = meet(s, true);
     }
-    if (status == CKV_OK && s->met) status = say(s, &parts);
+    if (status == CKV_OK && s->met) status = say(s, room, &parts);
     const bool more = !is_settled(s);
     if (status == CKV_OK && (first || parts.len || s->owes || (s->our_more && !more))) {
         const size_t start = out->len;
@@ -385,6 +459,13 @@ ckv_status ckv_session_send(ckv_session *s, ckv_buf *out)
     ckv_buf_fini(&parts);
     return status == CKV_OK ? CKV_OK : end(s, status);
 }
+
+ckv_status ckv_session_send(ckv_session *s, ckv_buf *out)
+{
+    return ckv_session_send_within(s, CKV_SESSION_ROOM, out);
+}
+
+bool ckv_session_is_midway(const ckv_session *s) { return s->bundle_at < s->bundle.len; }
 
 /* ---- in */
 
@@ -507,6 +588,20 @@ static ckv_status take_want(ckv_session *s, ckv_rd part, ckv_err *err)
     return s->owed.status;
 }
 
+/* Bodies that did not come to the other end. We look for each once. */
+static ckv_status take_absent(ckv_session *s, ckv_rd part, ckv_err *err)
+{
+    if (!ckv_doc_has_content(s->doc)) return CKV_OK; /* nothing that this version knows */
+    const uint64_t most = UINT64_C(65536) + ckv_doc_n_changes(s->doc);
+    uint64_t credit = most > s->n_asked ? most - s->n_asked : 0;
+    const uint64_t before = credit;
+    const ckv_status status = ckv_absent_read(s->doc, part, &credit, &s->owed_bodies);
+    s->n_asked += before - credit;
+    if (status == CKV_ECORRUPT) return misfit(err, "bodies that did not come");
+    if (status == CKV_ELIMIT) return misfit(err, "it asks for bodies without end");
+    return status;
+}
+
 static ckv_status take_content(ckv_session *s, const uint8_t *data, size_t n_bytes, bool live,
                                ckv_report *report, ckv_err *err)
 {
@@ -592,6 +687,10 @@ static ckv_status take_parts(ckv_session *s, const ckv_msg *m, ckv_report *repor
         CKV_TRY(take_content(s, part.p, ckv_rd_left(&part), true, report, err));
     }
     if (m->has[CKV_PART_WANT]) CKV_TRY(take_want(s, m->parts[CKV_PART_WANT], err));
+    if (m->has[CKV_PART_ABSENT]) {
+        CKV_TRY(take_absent(s, m->parts[CKV_PART_ABSENT], err));
+        *news |= ckv_rd_left(&m->parts[CKV_PART_ABSENT]) >= 4096;
+    }
     *news |= report->applied.len || report->voided.len || s->n_promised < lacked ||
              (report->waiting.len && s->n_astray <= CKV_SESSION_ASTRAY);
     return CKV_OK;
@@ -629,6 +728,29 @@ ckv_status ckv_session_take(ckv_session *s, const uint8_t *data, size_t n_bytes,
     if (s->over) return misfit(err, "the session is over");
     const ckv_status status = take_message(s, data, n_bytes, report, err);
     return status == CKV_OK ? CKV_OK : end(s, status);
+}
+
+size_t ckv_session_pieces(const ckv_session *s) { return s->pieces.len; }
+
+uint64_t ckv_session_waiting(const ckv_session *s)
+{
+    return s->peer.number ? ckv_peer_waiting(&s->peer, s->doc) : 0;
+}
+
+void ckv_session_move(ckv_session *s, ckv_doc *doc)
+{
+    if (s->over) return;
+    ckv_peer_fini(&s->peer, s->doc);
+    s->doc = doc;
+    s->peer = ckv_peer_init(doc);
+    if (s->comparing) s->recon.doc = doc;
+    s->later_version = UINT64_MAX; /* what it has for a later version was not told of */
+}
+
+void ckv_session_abandon(ckv_session *s)
+{
+    if (s) s->peer.number = 0; /* what waits is not asked to forget it */
+    ckv_session_free(s);
 }
 
 bool ckv_session_check(const ckv_session *s, const char **why)

@@ -40,6 +40,21 @@ CKV_NODISCARD ckv_status ckv_session_take(ckv_session *s, const uint8_t *data, s
 bool ckv_session_done(ckv_session *s);
 bool ckv_session_is_over(const ckv_session *s); /* after an error */
 
+/* ---- for those who carry several sessions in one message: sync/datastore_session */
+
+#define CKV_SESSION_ROOM     (1u << 20) /* for parts in a message */
+#define CKV_SESSION_OVERHEAD 3400u      /* what goes beyond the room at most: head, wants, live */
+
+/* As send, with about `room` bytes for what can be cut. */
+CKV_NODISCARD ckv_status ckv_session_send_within(ckv_session *s, size_t room, ckv_buf *out);
+bool ckv_session_is_midway(const ckv_session *s);   /* the rest of a bundle is still to be sent */
+size_t ckv_session_pieces(const ckv_session *s);    /* bytes of a bundle that is not whole yet */
+uint64_t ckv_session_waiting(const ckv_session *s); /* bytes that it brought, and that wait */
+/* The document, which had no changes, has become another one: with the same id, and changes or not. */
+void ckv_session_move(ckv_session *s, ckv_doc *doc);
+/* As free, when the document is gone already. */
+void ckv_session_abandon(ckv_session *s);
+
 typedef struct ckv_session_stats {
     uint64_t messages_out, messages_in, bytes_out, bytes_in, refused, hashes;
 } ckv_session_stats;

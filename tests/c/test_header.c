@@ -63,6 +63,19 @@ static void headers_come_back_and_have_one_form(void)
     }
 }
 
+static void kinds_of_documents(void)
+{
+    uint8_t p[CKV_HEADER_MAX_BYTES];
+    bool decodes;
+    const char *why;
+    ckv_header back, h = random_header();
+    for (uint32_t type = 0; type <= CKV_TYPE_DATASTORE; type++) { /* 0 stands for the first */
+        h.type = type;
+        T_CHECK(ckv_header_read(&back, p, ckv_header_write(p, &h), &decodes, &why));
+        T_EQ(back.type, type ? type : CKV_TYPE_DOC);
+    }
+}
+
 static void check_rule(ckv_header h, const char *rule)
 {
     uint8_t p[CKV_HEADER_MAX_BYTES + 64];
@@ -78,6 +91,9 @@ static void broken_rules_still_decode(void)
 {
     t_seed(2);
     ckv_header h = random_header();
+    h.type = CKV_TYPE_DATASTORE + 1;
+    check_rule(h, "type");
+    h.type = 0;
     h.n_parents = 2;
     h.seq = 5;
     h.has_prev = true;
@@ -101,6 +117,7 @@ static void broken_rules_still_decode(void)
 int main(void)
 {
     T_RUN(headers_come_back_and_have_one_form);
+    T_RUN(kinds_of_documents);
     T_RUN(broken_rules_still_decode);
     return t_done();
 }

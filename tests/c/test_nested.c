@@ -10,11 +10,13 @@ static int counting_memcmp(const void *a, const void *b, size_t n)
     n_compared++;
     return memcmp(a, b, n);
 }
-#define memcmp           counting_memcmp
-#define ckv_nested_valid counted_valid
+#define memcmp              counting_memcmp
+#define ckv_nested_valid    counted_valid
+#define ckv_nested_is_later counted_is_later
 #include "log/nested.c"
 #undef memcmp
 #undef ckv_nested_valid
+#undef ckv_nested_is_later
 
 #define MIB ((size_t)1 << 20)
 
@@ -331,6 +333,25 @@ static ckv_status two_big_dicts(ckv_alloc a)
 
 static void no_memory_is_no_verdict(void) { T_EQ(t_oom(two_big_dicts), 2); }
 
+static bool is_later(const char *p, size_t n)
+{
+    T_CHECK(!(status_of(p, n) == CKV_OK && ckv_nested_is_later((const uint8_t *)p, n)));
+    return ckv_nested_is_later((const uint8_t *)p, n);
+}
+
+static void what_a_later_version_wrote_is_told_from_nonsense(void)
+{
+    T_CHECK(is_later(LITERAL("\x07\x01x")));                    /* an unknown tag */
+    T_CHECK(is_later(LITERAL("\x20\x05\x03\x01\x02\x40\x00"))); /* in a list */
+    T_CHECK(is_later(LITERAL("\x21\x05\x01k\x40\x01x")));       /* in a dict */
+    T_CHECK(is_later(LITERAL("\x80\x01\x00")));                 /* a long one */
+    T_CHECK(!is_later(LITERAL("\x03\x01\x02")));                /* one of ours */
+    T_CHECK(!is_later(LITERAL("\x07\x02x")));                   /* too short */
+    T_CHECK(!is_later(LITERAL("\x07\x01xy")));                  /* something behind it */
+    T_CHECK(!is_later(LITERAL("\x20\x02\x07\x01")));            /* it does not come apart */
+    T_CHECK(!is_later(NULL, 0));
+}
+
 int main(void)
 {
     T_RUN(what_the_page_says_is_a_value);
@@ -344,5 +365,6 @@ int main(void)
     T_RUN(a_hundred_thousand_keys_are_compared_seventeen_times_each);
     T_RUN(few_keys_take_no_memory);
     T_RUN(no_memory_is_no_verdict);
+    T_RUN(what_a_later_version_wrote_is_told_from_nonsense);
     return t_done();
 }
