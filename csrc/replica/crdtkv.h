@@ -9,6 +9,7 @@
  *     sync/session.h store_session.h    two replicas in step
  *     doc/forge.h     what liars need, for tests
  *     kv/store.h exchange.h    a store: keys, values, and what stores tell each other
+ *     datastore/exchange.h    a datastore: keys, values, counters, and what datastores tell each other
  *     log/nested.h    the values of a store or datastore
  *     disk/file.h     the one file that all of it may live in; doc/keep.h, kv/keep.h: documents and stores in it
  *     crypto/keyring.h  identities and their files
@@ -16,6 +17,7 @@
 #ifndef CKV_REPLICA_CRDTKV_H
 #define CKV_REPLICA_CRDTKV_H
 
+#include "datastore/exchange.h"
 #include "disk/file.h"
 #include "doc/counter.h"
 #include "doc/cursor.h"
@@ -34,6 +36,7 @@
 #include "kv/keep.h"
 #include "kv/key.h"
 #include "log/nested.h"
+#include "sync/datastore_session.h"
 #include "sync/session.h"
 #include "sync/store_session.h"
 

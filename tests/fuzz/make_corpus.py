@@ -33,7 +33,7 @@ from oracle.nested import nested  # noqa: E402
 from oracle.runs import write_runs  # noqa: E402
 from oracle.store import Store  # noqa: E402
 from oracle.store_wire import write_diff, write_op, write_opset, write_request  # noqa: E402
-from oracle.wire import blob  # noqa: E402
+from oracle.wire import blob, varint  # noqa: E402
 
 DOC_ID = b"\x2a" * 32
 CORPUS = ROOT / "build" / "corpus"
@@ -152,6 +152,34 @@ def sets() -> None:
         keep("runs", b"\1" + write_runs(runs) + write_runs(((3, 9), (70, 1 << 40))))
 
 
+def block(items: list[tuple[bytes, bool, bytes]]) -> bytes:
+    """Keys with their type and entries, ascending, as they stand in a run of an index."""
+    body, last, restarts = b"", b"", []
+    for number, (key, is_bytes, entry) in enumerate(items):
+        shared = 0
+        if number % 16 == 0:
+            restarts.append(len(body))
+        else:
+            while last[: shared + 1] == key[: shared + 1] and shared < min(len(last), len(key)):
+                shared += 1
+        body += varint(shared) + varint((len(key) - shared) << 1 | is_bytes) + varint(len(entry))
+        body += key[shared:] + entry
+        last = key
+    return body + struct.pack(f"<{len(restarts) + 1}I", *restarts, len(restarts))
+
+
+def blocks() -> None:
+    """With a key to look for that is there, and with others."""
+    choose = random.Random(17)
+    for n in (1, 2, 5, 16, 17, 40):
+        for size in (1, 3, 12):
+            texts = [bytes(choose.choices(b"ab", k=choose.randrange(size + 1))) for _ in range(n)]
+            keys = sorted({(text, choose.random() < 0.5) for text in texts})
+            items = [(*key, choose.randbytes(choose.randrange(1, 6))) for key in keys]
+            for key, is_bytes in (*keys, (b"b", True)):
+                keep("block", bytes([is_bytes]) + blob(key) + block(items))
+
+
 def small_parts() -> None:
     for value in VALUES:
         keep("value", value)
@@ -219,6 +247,7 @@ def stores(seed: int) -> None:
 def main() -> None:
     small_parts()
     sets()
+    blocks()
     scripts()
     sessions()
     for seed in range(16):

@@ -1,0 +1,62 @@
+/* entry.h -- what the index keeps of one key: the operations on it that nothing supersedes, packed.
+ *
+ *     [PUT dag 0 change 7 #3 "value"] [DELETE dag 2 change 1 #0] [NAME dag 0 change 7 #3 -> 91c0.. #4]
+ *
+ * A PART stands for the counter's operation (dag, change, index) that it restates; `by` are its own change and index.
+ * A record is an operation, or a NAME: the operation (dag, change, index) supersedes the one with that id and index, of another DAG. Names outlive their operation.
+ * Long values stay in the body that brought them; the record says where.
+ *
+ *     I1  records ascend in (dag, change, index, kind, target); each once
+ *     I2  no operation supersedes another one of its own DAG, as far as those who joined them knew (join.h)
+ */
+#ifndef CKV_DATASTORE_ENTRY_H
+#define CKV_DATASTORE_ENTRY_H
+
+#include "datastore/index.h"
+#include "datastore/op.h"
+
+#define CKV_INLINE_VALUE 1024u      /* longer values stay in the body */
+#define CKV_OPEN_CHANGE  UINT32_MAX /* of an operation whose change is open */
+
+typedef enum ckv_rec_kind {
+    CKV_REC_PUT = 1,
+    CKV_REC_DELETE = 2,
+    CKV_REC_COUNT = 3,
+    CKV_REC_NAME = 4,
+    CKV_REC_PART = 5,
+} ckv_rec_kind;
+
+typedef struct ckv_rec {
+    ckv_rec_kind kind;
+    uint32_t dag, change, index;
+    bool elsewhere; /* PUT: the value is n_bytes of the body from off on, and ptr is NULL */
+    uint32_t off;
+    ckv_value_bytes value; /* PUT */
+    ckv_i128 total;        /* COUNT */
+    const uint8_t *target; /* NAME: 32 bytes, and */
+    uint32_t target_index;
+    uint32_t by_change, by_index; /* PART */
+    const uint8_t *start, *end;   /* when read: its bytes */
+} ckv_rec;
+
+/* The change in whose body it stands. */
+static inline uint32_t ckv_rec_body(const ckv_rec *rec)
+{
+    return rec->kind == CKV_REC_PART ? rec->by_change : rec->change;
+}
+
+typedef struct ckv_entry_rd {
+    ckv_rd r;
+} ckv_entry_rd;
+
+static inline ckv_entry_rd ckv_entry_rd_init(ckv_entry_bytes e)
+{
+    return (ckv_entry_rd){ckv_rd_init(e.ptr, e.n_bytes)};
+}
+/* False at the end, or when the bytes are none of ours: r.status is CKV_ECORRUPT then. */
+bool ckv_entry_next(ckv_entry_rd *e, ckv_rec *rec);
+void ckv_entry_write(ckv_buf *out, const ckv_rec *rec);
+/* The order of records. */
+int ckv_rec_compare(const ckv_rec *a, const ckv_rec *b);
+
+#endif
