@@ -13,8 +13,11 @@ True
 'oh, hello world'
 """
 
-from crdtkv._core import Change, Cursor
+from crdtkv._core import Batch, Change, Cursor, DatastoreCounter
 from crdtkv.counter import Counter
+from crdtkv.crowd import Crowd
+from crdtkv.database import Database
+from crdtkv.datastore import Counters, Datastore
 from crdtkv.doc import ChangeList, Doc
 from crdtkv.entry import Entry, History
 from crdtkv.equivocation import Equivocation, verify_equivocation
@@ -31,6 +34,7 @@ from crdtkv.errors import (
     UnauthorizedError,
 )
 from crdtkv.event import Event, KeyEvent, Subscription
+from crdtkv.graph import Graph
 from crdtkv.identity import Identity
 from crdtkv.list import List
 from crdtkv.map import Map
@@ -45,11 +49,17 @@ from crdtkv.view import View
 
 __all__ = [
     "MISSING",
+    "Batch",
     "Change",
     "ChangeList",
     "ClockDriftError",
     "Counter",
+    "Counters",
+    "Crowd",
     "Cursor",
+    "Database",
+    "Datastore",
+    "DatastoreCounter",
     "DecodeError",
     "Doc",
     "Entries",
@@ -58,6 +68,7 @@ __all__ = [
     "Error",
     "Event",
     "ForkError",
+    "Graph",
     "History",
     "Identity",
     "KeyEvent",

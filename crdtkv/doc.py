@@ -8,8 +8,9 @@ from typing import Self
 
 from crdtkv import _core
 from crdtkv.counter import Counter
-from crdtkv.equivocation import Equivocation
+from crdtkv.equivocation import Witness
 from crdtkv.event import Event, Observer, Subscription
+from crdtkv.graph import Graph
 from crdtkv.identity import Identity
 from crdtkv.list import List
 from crdtkv.map import Map, MapMethods
@@ -33,22 +34,7 @@ class ChangeList(list[_core.Change]):
     __slots__ = ()
 
 
-class _Watchers:
-    """Who is told of equivocations, and of which everybody has heard."""
-
-    __slots__ = ("callbacks", "heard")
-
-    def __init__(self, known: Iterable[Equivocation]) -> None:
-        self.callbacks: dict[object, Callable[[Equivocation], object]] = {}
-        self.heard: dict[tuple[bytes, int], object] = dict.fromkeys((e.lane, e.seq) for e in known)
-
-    def is_new(self, e: Equivocation) -> bool:
-        """True once for each (lane, seq), also if several threads ask."""
-        token = object()
-        return self.heard.setdefault((e.lane, e.seq), token) is token
-
-
-class Doc(_core.Doc, MapMethods):
+class Doc(_core.Doc, MapMethods, Witness):
     """One replica of a document: a mapping from str to None, bool, int, float, str, bytes and containers.
 
     Containers are Map, List and Set, which dicts, lists and sets become when they are stored, and Text and Counter.
@@ -90,6 +76,17 @@ class Doc(_core.Doc, MapMethods):
         [1]
         """
         return ChangeList(self._changes(since, until))
+
+    def graph(self, limit: int = 200) -> Graph:
+        """The hash graph, its newest `limit` changes, for looking at it. Closes the open change.
+
+        >>> import crdtkv as ck
+        >>> doc = ck.Doc()
+        >>> doc["x"] = 1
+        >>> doc.graph()
+        <Graph: 1 changes in 1 lanes>
+        """
+        return Graph(self.changes(), self.heads, limit)
 
     def at(self, heads: Iterable[bytes]) -> View:
         """The document as it was when these were its heads; KeyError if one is not here. Closes the open change.
@@ -254,44 +251,3 @@ class Doc(_core.Doc, MapMethods):
         `interval` seconds join.
         """
         return UndoStack(self, scope, interval=interval)  # type: ignore[arg-type]
-
-    # ---- equivocations
-
-    def equivocations(self) -> list[Equivocation]:
-        """Who told two stories: one entry for each place at which a lane forks, sorted.
-
-        >>> import crdtkv as ck
-        >>> ck.Doc().equivocations()
-        []
-        """
-        return [Equivocation(self, *found) for found in self._equivocations()]
-
-    def observe_equivocations(self, callback: Callable[[Equivocation], object]) -> Subscription:
-        """Call back once for each new (lane, seq) at which a lane forks, whichever way it came.
-
-        Called after the change is applied, without any lock. Exceptions are gathered into an ExceptionGroup.
-        """
-        if not callable(callback):
-            raise TypeError("callback must be callable")
-        watchers = self._watchers
-        if watchers is None:
-            watchers = self._watchers = _Watchers(self.equivocations())
-        key = object()
-        watchers.callbacks[key] = callback
-        return Subscription(lambda: watchers.callbacks.pop(key, None))
-
-    def _announce(self) -> None:
-        """Called after apply() while there are watchers."""
-        watchers = self._watchers
-        if watchers is None:
-            return
-        errors: list[Exception] = []
-        for e in self.equivocations():
-            if watchers.is_new(e):
-                for callback in list(watchers.callbacks.values()):
-                    try:
-                        callback(e)
-                    except Exception as error:
-                        errors.append(error)
-        if errors:
-            raise ExceptionGroup("callbacks of observe_equivocations() failed", errors)

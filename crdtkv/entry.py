@@ -14,9 +14,9 @@ __all__ = ["Entry", "History", "merged"]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a change wrote to a key: kind "put" with its value, or "delete" with MISSING.
+    """What a change wrote to a key: kind "put" with its value, or "delete" with MISSING (of a datastore: None).
 
-    `author` is a public key, `change` the id of the change and `time` its time in ms.
+    `author` is a public key, `change` the id of the change and `time` its time in ms; both None while it is open.
 
     >>> import crdtkv as ck
     >>> doc = ck.Doc()
@@ -26,11 +26,11 @@ class Entry:
     ('x', 1, 'put', True)
     """
 
-    key: str
+    key: str | bytes
     value: Any
     author: bytes
-    change: bytes
-    time: int
+    change: bytes | None
+    time: int | None
     kind: str
 
     @classmethod

@@ -38,10 +38,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class KeyEvent:
-    """What happened to a key of a store: its shown value before and after, MISSING where there is none.
+    """What happened to a key of a store or datastore: its shown value before and after, MISSING where there is none.
 
-    `author` is who put the new value, or removed the old one; None if that was another replica. `is_local`: by this
-    very object.
+    `author` is who put the new value, or removed the old one: a public key; of a store a peer, None if another replica
+    removed it. `is_local`: by this very object.
 
     >>> import crdtkv as ck
     >>> s = ck.Store()

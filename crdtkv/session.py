@@ -10,6 +10,7 @@ from crdtkv import _core
 from crdtkv._core import Error, Session, StoreSession
 
 if TYPE_CHECKING:
+    from crdtkv.datastore import Datastore
     from crdtkv.doc import Doc
     from crdtkv.store import Store
 
@@ -43,12 +44,14 @@ def messages(session: Session) -> Iterator[bytes]:
 @overload
 def sync(a: Doc, b: Doc) -> SyncReport: ...
 @overload
+def sync(a: Datastore, b: Datastore) -> SyncReport: ...
+@overload
 def sync(a: Store, b: Store) -> SyncReport: ...
 def sync(a: Any, b: Any) -> SyncReport:
-    """Exchange what two replicas in one process lack of each other: two documents, or two stores.
+    """Exchange what two replicas in one process lack of each other: two documents, two datastores, or two stores.
 
-    Error: they are of two documents, then nothing moves. What one of them refuses stays at the other one, see
-    `Session`. Closes the open changes. Two stores pull once from each other; ClockDriftError: one is too far ahead.
+    Error: they are of two documents or datastores, then nothing moves. What one of them refuses stays at the other
+    one, see `Session`. Closes the open changes. Two stores pull once from each other; ClockDriftError: one is ahead.
 
     >>> import crdtkv as ck
     >>> a = ck.Doc()
@@ -60,10 +63,11 @@ def sync(a: Any, b: Any) -> SyncReport:
     """
     if isinstance(a, _core.Store) and isinstance(b, _core.Store):
         return sync_stores(a, b)
-    for each in (a, b):
-        if not isinstance(each, _core.Doc):
-            raise TypeError(f"sync() wants two documents or two stores, not {type(a).__name__} and {type(b).__name__}")
-    return sync_docs(a, b)
+    for kind in (_core.Doc, _core.Datastore):
+        if isinstance(a, kind) and isinstance(b, kind):
+            return sync_replicas(a, b)
+    names = f"{type(a).__name__} and {type(b).__name__}"
+    raise TypeError(f"sync() wants two documents, two datastores or two stores, not {names}")
 
 
 def sync_stores(a: _core.Store, b: _core.Store) -> SyncReport:
@@ -86,10 +90,10 @@ def sync_stores(a: _core.Store, b: _core.Store) -> SyncReport:
     return SyncReport(2, sum(len(request) + len(diff) for _, request, diff in pulls), n_changes)
 
 
-def sync_docs(a: Doc, b: Doc) -> SyncReport:
+def sync_replicas(a: Any, b: Any) -> SyncReport:
     """In turns, until both are silent."""
     if a.id != b.id:
-        raise Error("two different documents cannot be synchronised")
+        raise Error(f"two different {type(a).__name__.lower()}s cannot be synchronised")
     if a is b:
         return SyncReport(0, 0, 0)
     left, right = a.session(), b.session()

@@ -3,211 +3,20 @@
 from __future__ import annotations
 
 import os
-from abc import abstractmethod
-from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, MutableMapping, ValuesView
+from collections.abc import Callable
 from datetime import timedelta
-from threading import RLock
-from typing import Any, ClassVar, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from crdtkv import _core
-from crdtkv.event import KeyEvent, Subscription
-from crdtkv.map import plain_dict
-from crdtkv.patch import MISSING
+from crdtkv.ordered import Key, OrderedMapping
+from crdtkv.watched import Watched
 
-__all__ = ["Entries", "Store", "StoreClock", "StoreEntry", "StoreItems", "StoreKeys", "StoreValues", "Transaction"]
-
-Key = str | bytes
-Bounds = tuple[Key | None, Key | None, Key | None]  # prefix, start, stop
+__all__ = ["Entries", "Store", "StoreClock", "StoreEntry", "Transaction"]
 
 DRIFT = timedelta(minutes=10)
-WATCHING = RLock()  # who comes while the last one goes is heard of; cancel() may run in a finalizer, anywhere
 
 
-def order(key: Key) -> tuple[bytes, bool]:
-    """What keys are in order of: their bytes, and on equal bytes str before bytes."""
-    if isinstance(key, str):
-        return key.encode(), False
-    if isinstance(key, bytes):
-        return bytes(key), True
-    raise TypeError(f"a key must be str or bytes, not {type(key).__name__}")
-
-
-def is_inside(key: Any, bounds: Bounds) -> bool:
-    """Is a key in a range?"""
-    prefix, start, stop = bounds
-    place = order(key)
-    return (
-        (prefix is None or place[0].startswith(order(prefix)[0]))
-        and (start is None or order(start) <= place)
-        and (stop is None or place < order(stop))
-    )
-
-
-# ---- views
-
-
-class Part:
-    """What the views have in common: a range of a store, and a direction. Their base class wants the slots in them."""
-
-    __slots__ = ()
-    _what: ClassVar[int]  # what C goes through
-    _of: StoreMethods
-    _bounds: Bounds
-    _reverse: bool
-
-    def __len__(self) -> int:
-        return len(self._of) if self._bounds == (None, None, None) else self._of._count(*self._bounds)
-
-    def __iter__(self) -> Iterator[Any]:
-        return self._of._scan(self._what, *self._bounds, self._reverse)
-
-    def __reversed__(self) -> Iterator[Any]:
-        return self._of._scan(self._what, *self._bounds, not self._reverse)
-
-
-class StoreKeys(Part, KeysView[Key]):
-    """The keys of a store, or of a range of it: as dict.keys(), in key order."""
-
-    __slots__ = ("_bounds", "_of", "_reverse")
-    _what = 0
-
-    def __init__(self, of: StoreMethods, bounds: Bounds, reverse: bool) -> None:
-        super().__init__(of)
-        self._of, self._bounds, self._reverse = of, bounds, reverse
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._of and is_inside(key, self._bounds)
-
-
-class StoreValues(Part, ValuesView[Any]):
-    """The values of a store, or of a range of it: as dict.values(), in key order."""
-
-    __slots__ = ("_bounds", "_of", "_reverse")
-    _what = 1
-
-    def __init__(self, of: StoreMethods, bounds: Bounds, reverse: bool) -> None:
-        super().__init__(of)
-        self._of, self._bounds, self._reverse = of, bounds, reverse
-
-    def __contains__(self, value: object) -> bool:
-        return any(one is value or one == value for one in self)
-
-
-class StoreItems(Part, ItemsView[Key, Any]):
-    """The keys and values of a store, or of a range of it: as dict.items(), in key order."""
-
-    __slots__ = ("_bounds", "_of", "_reverse")
-    _what = 2
-
-    def __init__(self, of: StoreMethods, bounds: Bounds, reverse: bool) -> None:
-        super().__init__(of)
-        self._of, self._bounds, self._reverse = of, bounds, reverse
-
-    def __contains__(self, item: object) -> bool:
-        if not isinstance(item, tuple) or len(item) != 2 or item[0] not in self._of:
-            return False
-        key, value = item
-        there = self._of.get(key, MISSING)
-        return (there is value or there == value) and is_inside(key, self._bounds)
-
-
-def checked(*bounds: Key | None) -> Bounds:
-    """TypeError or ValueError for what cannot be a key, now and not when somebody iterates."""
-    for key in bounds:
-        if key is not None:
-            order(key)
-    prefix, start, stop = bounds
-    return prefix, start, stop
-
-
-# ---- the mapping
-
-
-class StoreMethods(MutableMapping[Key, Any]):
-    """What Store and Transaction have in common, beside what is in C: that is what is abstract here."""
-
-    __slots__ = ()
-
-    @abstractmethod
-    def _scan(
-        self, what: int, prefix: Key | None, start: Key | None, stop: Key | None, reverse: bool, /
-    ) -> Iterator[Any]:
-        """The keys (0), values (1) or both (2) of a range, one after the other."""
-
-    @abstractmethod
-    def _count(self, prefix: Key | None, start: Key | None, stop: Key | None, /) -> int:
-        """How many keys are in a range."""
-
-    @abstractmethod
-    def _update(self, items: dict[Any, Any], /) -> None:
-        """Set the keys of a dict, all or none."""
-
-    @abstractmethod
-    def to_py(self) -> dict[Key, Any]:
-        """The content as a plain dict."""
-
-    def keys(
-        self, prefix: Key | None = None, *, start: Key | None = None, stop: Key | None = None, reverse: bool = False
-    ) -> StoreKeys:
-        """The keys, as dict.keys(), in key order: those that begin with `prefix` and are from `start` to before `stop`.
-
-        Keys are in order of their bytes, a str before bytes if these are equal. A prefix fits keys of both types.
-        Adding or removing keys while iterating is a RuntimeError. The length of a part is counted anew each time.
-
-        >>> import crdtkv as ck
-        >>> s = ck.Store()
-        >>> s.update({"user/ben": 2, "user/ada": 1, "mode": "dark"})
-        >>> list(s.keys("user/")), list(s.keys(start="n", reverse=True))
-        (['user/ada', 'user/ben'], ['user/ben', 'user/ada'])
-        """
-        return StoreKeys(self, checked(prefix, start, stop), bool(reverse))
-
-    def values(
-        self, prefix: Key | None = None, *, start: Key | None = None, stop: Key | None = None, reverse: bool = False
-    ) -> StoreValues:
-        """The values, as dict.values(), in order of their keys. Arguments as those of keys()."""
-        return StoreValues(self, checked(prefix, start, stop), bool(reverse))
-
-    def items(
-        self, prefix: Key | None = None, *, start: Key | None = None, stop: Key | None = None, reverse: bool = False
-    ) -> StoreItems:
-        """The keys and values, as dict.items(), in key order. Arguments as those of keys()."""
-        return StoreItems(self, checked(prefix, start, stop), bool(reverse))
-
-    def update(self, /, *args: Any, **kwargs: Any) -> None:
-        """Set many keys, as dict.update(); of a store, in one transaction. On TypeError and the like nothing is set."""
-        if args and isinstance(args[0], StoreMethods):
-            args = (args[0].to_py(), *args[1:])
-        self._update(dict(*args, **kwargs))
-
-    def __or__(self, other: Mapping[Any, Any]) -> dict[Key, Any]:
-        if not isinstance(other, Mapping):
-            return NotImplemented
-        return {**plain(self), **plain(other)}
-
-    def __ror__(self, other: Mapping[Any, Any]) -> dict[Key, Any]:
-        if not isinstance(other, Mapping):
-            return NotImplemented
-        return {**plain(other), **plain(self)}
-
-    def __ior__(self, other: Mapping[Any, Any] | Iterable[tuple[Key, Any]]) -> Self:
-        self.update(other)
-        return self
-
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, Mapping):
-            return plain(self) == plain(other)
-        return NotImplemented
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-def plain(mapping: Mapping[Any, Any]) -> dict[Any, Any]:
-    """The mapping as a dict of plain values; a store at one moment."""
-    return mapping.to_py() if isinstance(mapping, StoreMethods) else plain_dict(mapping)
-
-
-class Transaction(_core.Transaction, StoreMethods):
+class Transaction(_core.Transaction, OrderedMapping):
     """Writes to a store that become part of it at once, or never: a mapping that shows the store with them.
 
     Made by Store.transaction() or Store.begin(). Nobody else sees the writes before commit(). It belongs to its store,
@@ -286,7 +95,7 @@ class StoreClock:
 # ---- the store
 
 
-class Store(_core.Store, StoreMethods):
+class Store(_core.Store, OrderedMapping, Watched):
     """A key-value store without tombstones, for replicas that trust each other: one's own devices, one's own servers.
 
     Nothing is signed, and whoever can send a message can change everything. Among others use Doc or Datastore.
@@ -427,61 +236,6 @@ class Store(_core.Store, StoreMethods):
     def session(self) -> _core.StoreSession:
         """One end of an exchange with another replica, over any transport; see StoreSession. Any number may be open."""
         return _core.StoreSession(self)
-
-    # ---- events
-
-    def observe(self, callback: Callable[[KeyEvent], object], prefix: Key | None = None) -> Subscription:
-        """Call back with a KeyEvent for each key whose shown value changed, after each write, transaction or message.
-
-        `prefix`: only keys that begin with it. Called after everything of a call is done, without any lock, one event
-        after the other: what a callback writes is told after that. Exceptions of callbacks undo nothing and are
-        gathered into an ExceptionGroup, raised last. Costs nothing while nobody observes.
-
-        >>> import crdtkv as ck
-        >>> s = ck.Store()
-        >>> with s.observe(lambda event: print(event.key, event.old, event.new)):
-        ...     s["x"] = 1
-        ...     s["x"] = 2
-        x MISSING 1
-        x 1 2
-        """
-        if not callable(callback):
-            raise TypeError("callback must be callable")
-        start = None if prefix is None else order(prefix)[0]
-        token = object()
-        with WATCHING:
-            observers: dict[object, tuple[Callable[[KeyEvent], object], bytes | None]] | None = self._observers
-            if observers is None:
-                observers = self._observers = {}
-            observers[token] = callback, start
-            self._watch(True)
-
-        def cancel() -> None:
-            with WATCHING:
-                observers.pop(token, None)
-                if not observers:
-                    self._watch(False)
-
-        return Subscription(cancel)
-
-    def _tell(self) -> None:
-        """Called without any lock while there are news, by one thread at a time."""
-        observers: dict[object, tuple[Callable[[KeyEvent], object], bytes | None]] = self._observers or {}
-        errors: list[Exception] = []
-        while news := self._take_news():
-            for row in news:
-                event = KeyEvent(*row)
-                place = order(event.key)[0]
-                for token in list(observers):
-                    callback, start = observers.get(token, (None, None))
-                    if callback is None or (start is not None and not place.startswith(start)):
-                        continue  # cancelled by another callback, or not for it
-                    try:
-                        callback(event)
-                    except Exception as error:
-                        errors.append(error)
-        if errors:
-            raise ExceptionGroup("callbacks of observe() failed", errors)
 
 
 S = TypeVar("S", bound=Store)

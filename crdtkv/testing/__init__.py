@@ -36,7 +36,7 @@ from crdtkv.testing.faults import Faults
 from crdtkv.testing.forger import Forger
 from crdtkv.testing.hostile import HOSTILE, HostilePeer
 from crdtkv.testing.network import Network
-from crdtkv.testing.replica import replica
+from crdtkv.testing.replica import datastore, replica
 from crdtkv.testing.wire import join, reseal
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ __all__ = [
     "HostilePeer",
     "Network",
     "assert_converged",
+    "datastore",
     "documents",
     "edits",
     "join",

@@ -5,17 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from crdtkv._core import Change
+from crdtkv.datastore import Datastore
 from crdtkv.doc import Doc
+from crdtkv.ordered import order
 from crdtkv.patch import MISSING
 from crdtkv.store import Store
 
-__all__ = ["assert_converged", "difference"]
+__all__ = ["assert_converged", "difference", "shown"]
 
 SHOWN = 200  # characters of a value in a message
 
 
-def assert_converged(*replicas: Doc | Store) -> None:
+def assert_converged(*replicas: Doc | Datastore | Store) -> None:
     """Raise AssertionError unless all replicas hold the same changes and show the same.
+
+    Of datastores: the same keys with the same values in conflict, and the same parts of the same counters.
 
     Of stores: the same values under the same dots, hidden ones too, and the same bookmarks; then the message names two
     replicas and a key with its entries.
@@ -39,12 +43,14 @@ def assert_converged(*replicas: Doc | Store) -> None:
     root of 0: ...
     root of 1: ...
     """
-    docs = tuple(replica for replica in replicas if isinstance(replica, Doc))
+    docs = tuple(replica for replica in replicas if isinstance(replica, Doc | Datastore))
     stores = tuple(replica for replica in replicas if isinstance(replica, Store))
-    if docs and stores:
-        raise AssertionError("documents and stores never converge")
+    if len({kind for kind in (Doc, Datastore, Store) for replica in replicas if isinstance(replica, kind)}) > 1:
+        raise AssertionError("documents, datastores and stores never converge")
     if len({doc.id for doc in docs}) > 1:
-        raise AssertionError("replicas of different documents never converge")
+        raise AssertionError(
+            f"replicas of different {'documents' if isinstance(docs[0], Doc) else 'datastores'} never converge"
+        )
     for i in range(1, len(docs)):
         _compare(docs, i)
     for i in range(1, len(stores)):
@@ -52,9 +58,7 @@ def assert_converged(*replicas: Doc | Store) -> None:
 
 
 def _compare_stores(a: Store, b: Store, i: int) -> None:
-    for key in sorted(
-        {*a, *b}, key=lambda key: (key.encode() if isinstance(key, str) else key, isinstance(key, bytes))
-    ):
+    for key in sorted({*a, *b}, key=order):
         x, y = a.conflicts(key), b.conflicts(key)
         same_dots = [(e.peer, e.hlc) for e in x] == [(e.peer, e.hlc) for e in y]
         if not same_dots or any(difference(e.value, f.value) for e, f in zip(x, y, strict=True)):
@@ -63,9 +67,18 @@ def _compare_stores(a: Store, b: Store, i: int) -> None:
         raise AssertionError(f"stores 0 and {i} show the same, but one has seen more: pull once more")
 
 
-def _compare(replicas: tuple[Doc, ...], i: int) -> None:
+def shown(replica: Doc | Datastore) -> dict[Any, Any]:
+    """All that a replica shows, as plain values."""
+    if isinstance(replica, Doc):
+        return replica.to_py()
+    keys = {key: list(replica.conflicts(key).items()) for key in list(replica)}
+    counters = {name: replica.counter(name).by_author() for name in replica.counters()}
+    return {"keys": keys, "counters": counters}
+
+
+def _compare(replicas: tuple[Doc | Datastore, ...], i: int) -> None:
     a, b = replicas[0], replicas[i]
-    found = difference(a.to_py(), b.to_py())
+    found = difference(shown(a), shown(b))
     same_evidence = [(e.lane, e.seq, e.a, e.b) for e in a.equivocations()] == [
         (e.lane, e.seq, e.a, e.b) for e in b.equivocations()
     ]
@@ -86,7 +99,7 @@ def _compare(replicas: tuple[Doc, ...], i: int) -> None:
     raise AssertionError("\n".join(lines))
 
 
-def _first_change(replicas: tuple[Doc, ...]) -> str:
+def _first_change(replicas: tuple[Doc | Datastore, ...]) -> str:
     """Of the changes that not all hold and all of whose ancestors all do, that with the smallest id."""
     histories = [replica.changes() for replica in replicas]
     held = [{change.id for change in history} for history in histories]
@@ -115,15 +128,15 @@ def _same(a: object, b: object) -> bool:
     return repr(a) == repr(b) if isinstance(a, float) else a == b  # NaN is NaN, 0.0 is not -0.0
 
 
-def difference(a: Any, b: Any, path: tuple[str | int, ...] = ()) -> tuple[tuple[str | int, ...], Any, Any] | None:
+def difference(a: Any, b: Any, path: tuple[Any, ...] = ()) -> tuple[tuple[Any, ...], Any, Any] | None:
     """The first place at which two plain values differ, as (path, value there in a, value there in b)."""
     if type(a) is not type(b):
         return path, a, b
     keys: Any
     if isinstance(a, dict):
-        keys = sorted({*a, *b}, key=lambda key: key.encode())
+        keys = sorted({*a, *b}, key=order)
         pairs = ((key, a.get(key, MISSING), b.get(key, MISSING)) for key in keys)
-    elif isinstance(a, list):
+    elif isinstance(a, list | tuple):
         keys = range(max(len(a), len(b)))
         pairs = ((k, a[k] if k < len(a) else MISSING, b[k] if k < len(b) else MISSING) for k in keys)
     elif isinstance(a, set):

@@ -10,7 +10,7 @@ from types import CodeType
 from typing import Any, Protocol, TypeVar
 
 import crdtkv
-from crdtkv import Counter, Doc, List, Map, Set, Text
+from crdtkv import Counter, Datastore, Doc, List, Map, Set, Text
 
 __all__ = ["Chance", "Choice", "Edit", "an_edit", "literal"]
 
@@ -30,6 +30,8 @@ CONTAINERS = (  # an empty one of each kind
     "set()",
     "ck.Counter()",
 )
+NAMES = ("n", b"n", "m")  # of counters
+DAGS = ("default", "default", "default", "other", "third")
 DEEP = 3  # how far below the root edits go
 MANY = 12  # items or characters from which removing is as likely as adding
 
@@ -135,8 +137,8 @@ def pick(choose: Choice, of: Sequence[T]) -> T:
 # ---- what an edit may be
 
 
-def an_edit(doc: Mapping[str, Any], choose: Choice) -> Edit:
-    """An edit that is legal for the document as it is now, somewhere in it.
+def an_edit(doc: Mapping[Any, Any], choose: Choice) -> Edit:
+    """An edit that is legal for the document or datastore as it is now, somewhere in it.
 
     >>> import random
     >>> import crdtkv as ck
@@ -205,6 +207,34 @@ def literal_pair(key: str, choose: Choice) -> str:
     return f"{{{key!r}: {content(choose)}{both}}}"
 
 
+def opaque(choose: Choice) -> str:
+    """A value of a datastore."""
+    kind = choose.below(8)
+    if kind < 6:
+        return literal(choose.scalar())
+    return literal([choose.scalar(), {"a": [choose.scalar()]}] if kind == 6 else {"a": choose.scalar(), "b": {}})
+
+
+def of_datastore(place: Datastore, choose: Choice) -> str:
+    name = pick(choose, KEYS)
+    key = literal(name.encode() if not choose.below(4) else name)
+    kind = choose.below(12)
+    if kind < 3:
+        return f"[{key}] = {opaque(choose)}"
+    if kind < 5:
+        return f".put({key}, {opaque(choose)}, dag={pick(choose, DAGS)!r})"
+    if kind < 7:
+        return f".delete({key}, dag={pick(choose, DAGS)!r})"
+    if kind < 9:
+        count = pick(choose, ("increment", "decrement"))
+        return f".counter({pick(choose, NAMES)!r}).{count}({pick(choose, (1, 7, 0, 2**63 - 1))})"
+    if kind == 9:
+        return f".update({{{key}: {opaque(choose)}, 'z': {opaque(choose)}}})"
+    if kind == 10:
+        return ".compact()" if not choose.below(3) else f".setdefault({key}, {opaque(choose)})"
+    return f".pop({key}, None)" if choose.below(8) else ".clear()"
+
+
 def of_list(place: List, choose: Choice) -> str:
     n = len(place)
     kind = choose.below(9)
@@ -257,6 +287,7 @@ def of_counter(place: Counter, choose: Choice) -> str:
 
 
 EDITS: dict[type, Callable[[Any, Choice], str]] = {
+    Datastore: of_datastore,
     Doc: of_map,
     Map: of_map,
     List: of_list,

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import random
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from operator import index
 from typing import Any, Literal, TypeAlias
 
 from crdtkv import _core
+from crdtkv.datastore import Datastore
 from crdtkv.doc import Doc
 from crdtkv.identity import Identity
 from crdtkv.report import Report
+from crdtkv.testing.desk import Desk, Edit, desk_of
 from crdtkv.testing.wire import (
     INLINE,
     Buffer,
@@ -21,10 +22,9 @@ from crdtkv.testing.wire import (
     Part,
     change_id_of,
     digest,
-    head_of,
     lane_id_of,
-    parts_of,
     signed_message,
+    take_apart,
     varint,
     write_bundle,
     write_payload,
@@ -32,7 +32,6 @@ from crdtkv.testing.wire import (
 
 __all__ = ["Edit", "Forger"]
 
-Edit: TypeAlias = Callable[[Doc], object]
 Signature: TypeAlias = bytes | Callable[[bytes], bytes]
 
 FIELDS = {"ver", "type", "doc_id", "lane_id", "seq", "prev", "parents", "n_ops", "key_epoch", "body_len", "body_hash"}
@@ -41,10 +40,6 @@ MAX_PARENTS = 32
 RUN_CHANGES, RUN_BYTES = 1024, 256 << 10  # under one signature; bytes without those of the last change
 BOMB_BYTES = 64 << 10
 ZSTD_MAGIC, ZSTD_BLOCK = b"\x28\xb5\x2f\xfd", 128 << 10
-
-
-class _TakeBack(Exception):
-    """Ends a block whose edits were only wanted as bytes."""
 
 
 def _exactly(n: int, value: bytes, name: str) -> bytes:
@@ -60,22 +55,13 @@ def _epoch(value: bytes | int | None) -> bytes:
     return b"\1" + (value.to_bytes(32, "little") if isinstance(value, int) else _exactly(32, value, "key_epoch"))
 
 
-def _copy(doc: Doc, identity: Identity, heads: Iterable[bytes] | None = None) -> Doc:
-    """A replica with the history of `heads` (None: all) that no local limit binds."""
-    data = doc.export((), heads)
-    new = type(doc)(identity, id=doc.id, clock=doc._clock)
-    new._lift_limits()
-    new.apply(data)
-    return new
-
-
 class _Pen:
-    """Writes honest changes of one lane, one behind the other, in a document of its own that stands at the last one."""
+    """Writes honest changes of one lane, one behind the other, at a desk of its own that stands at the last one."""
 
-    __slots__ = ("doc", "head", "identity", "lane", "opening", "seq", "taken", "tip")
+    __slots__ = ("desk", "head", "identity", "lane", "opening", "seq", "taken", "tip")
 
-    def __init__(self, forger: Forger, doc: Doc) -> None:
-        self.doc = doc
+    def __init__(self, forger: Forger, desk: Desk) -> None:
+        self.desk = desk
         self.head = forger._head
         self.identity = forger.identity
         self.opening = forger._opening
@@ -85,30 +71,20 @@ class _Pen:
 
     def foreign(self) -> list[bytes]:
         """The heads that are not of the own lane: the parents of the next change."""
-        return _foreign(self.doc, self.lane)
+        return _foreign(self.desk, self.lane)
 
     def sign(self, part: Part, seq: int) -> Part:
-        message = signed_message(self.doc.id, self.lane, seq, part.id)
+        message = signed_message(self.desk.id, self.lane, seq, part.id)
         return replace(part, signature=self.identity._sign(message))
 
     def body(self, edit: Edit, prev: bytes | None, parents: Sequence[bytes]) -> tuple[int, bytes]:
-        """(n_ops, body) of what `edit` does, as a change behind these would say it. The document stays as it is."""
-        now = self.doc._clock() if self.doc._clock else time.time_ns() // 1_000_000
-        found = None
-        try:
-            with self.doc.change():
-                edit(self.doc)
-                found = self.doc._open_body(prev, b"".join(parents), now)
-                raise _TakeBack
-        except _TakeBack:
-            pass
-        assert found is not None
-        return found
+        """(n_ops, body) of what `edit` does, as a change behind these would say it. The replica stays as it is."""
+        return self.desk.body(edit, self.lane, prev, parents)
 
     def next(self, edit: Edit | None, parents: Sequence[bytes]) -> Part:
         """The next change, signed; without an edit one that does nothing."""
         n_ops, body = self.body(edit or _nothing, self.tip, parents)
-        header = _header(1, 1, self.seq, self.tip, parents, n_ops, b"\0", len(body), _ref(body))
+        header = _header(1, self.desk.type, self.seq, self.tip, parents, n_ops, b"\0", len(body), _ref(body))
         form = int(len(body) > INLINE)
         part = Part(self.lane, self.opening, change_id_of(self.lane, header), header, form, body if form else b"", b"")
         return self.sign(part, self.seq)
@@ -116,7 +92,7 @@ class _Pen:
     def take(self, part: Part) -> None:
         """Goes on behind this change."""
         self.taken = write_bundle(self.head, [part])
-        for refusal in self.doc.apply(self.taken).refused:
+        for refusal in self.desk.apply(self.taken).refused:
             raise refusal.error(f"an edit makes a change that cannot be built upon: {refusal.reason}")
         self.tip, self.seq = part.id, self.seq + 1
 
@@ -136,12 +112,12 @@ class _Pen:
         return out
 
 
-def _nothing(doc: Doc) -> None:
+def _nothing(replica: object) -> None:
     """The edit of a knot."""
 
 
-def _foreign(doc: Doc, lane: bytes) -> list[bytes]:
-    places = ((head, doc._place_of(head)) for head in doc.heads)
+def _foreign(desk: Desk, lane: bytes) -> list[bytes]:
+    places = ((head, desk.place_of(head)) for head in desk.heads)
     return [head for head, place in places if place and place[0] != lane]
 
 
@@ -189,16 +165,16 @@ def _thin(parts: list[Part]) -> list[Part]:
 
 
 class Forger:
-    """An author who lies, with real keys, at the present state of a document.
+    """An author who lies, with real keys, at the present state of a document, or of a datastore in its default DAG.
 
-    `doc` is a private copy of the document, `lane` the id of a fresh lane of `identity`, in which all that it makes
+    `doc` is a private copy of the replica, `lane` the id of a fresh lane of `identity`, in which all that it makes
     stands. The first change there has seq 0 and the heads of the document as parents. Nothing that it makes changes the
     document, the copy, or the forger: results follow the present tip, so two of them are siblings, until advance()
     takes one in. Limits that a replica sets itself do not bind it.
 
-    An *edit* is a callable that gets a document; all that it does is one change. None sets a key of the root map, both
-    drawn by lot. With a `seed` (int, str or bytes) the lane and what is drawn come from it: equal ones give equal
-    bytes, if the document and its clock are equal too.
+    An *edit* is a callable that gets a document, or a datastore; all that it does (there, in the default DAG) is one
+    change. None sets a key, key and value drawn by lot. With a `seed` (int, str or bytes) the lane and what is drawn
+    come from it: equal ones give equal bytes, if the replica and its clock are equal too.
 
     >>> import crdtkv as ck
     >>> from crdtkv import testing
@@ -210,45 +186,50 @@ class Forger:
     (1, 1)
     """
 
-    __slots__ = ("_head", "_opening", "_random", "_seq", "_stage", "_stage_at", "_tip", "doc", "identity", "lane")
+    __slots__ = ("_desk", "_head", "_opening", "_random", "_seq", "_stage", "_stage_at", "_tip", "identity", "lane")
 
-    def __init__(self, doc: Doc, identity: Identity, *, seed: int | str | bytes | None = None) -> None:
-        self.doc = _copy(doc, identity)
+    def __init__(self, doc: Doc | Datastore, identity: Identity, *, seed: int | str | bytes | None = None) -> None:
+        self._desk = desk_of(doc, identity)
         self.identity = identity
         self._random = random.Random(os.urandom(32) if seed is None else seed)
         self._opening: Opening = (identity.public_key, self._random.randbytes(16))
         self.lane = lane_id_of(doc.id, self._opening)
-        self._head = head_of(self.doc.export(self.doc.heads))
+        self._head = self._desk.head
         self._tip: bytes | None = None
         self._seq = 0  # of the next change
-        self._stage: Doc | None = None
+        self._stage: Desk | None = None
         self._stage_at: tuple[bytes | None, list[bytes]] = (None, [])
 
     def __repr__(self) -> str:
         return f"<Forger {self.lane.hex()[:8]}: {self._seq} changes>"
 
+    @property
+    def doc(self) -> Doc | Datastore:
+        """The private copy."""
+        return self._desk.replica
+
     # ---- where it stands
 
     def _pen(self) -> _Pen:
-        """A pen at the tip. Who changes its document sets _stage to None, or else the next pen gets it, too."""
-        foreign = _foreign(self.doc, self.lane)
+        """A pen at the tip. Who changes its desk sets _stage to None, or else the next pen gets it, too."""
+        foreign = _foreign(self._desk, self.lane)
         at = (self._tip, foreign)
         if self._stage is None or self._stage_at != at:
             self._stage = self._stage_for(self._stage, foreign)
             self._stage_at = at
         return _Pen(self, self._stage)
 
-    def _stage_for(self, stage: Doc | None, foreign: list[bytes]) -> Doc:
-        """A document that holds the tip and these heads with what is behind them, and nothing else: siblings of the tip
+    def _stage_for(self, stage: Desk | None, foreign: list[bytes]) -> Desk:
+        """A desk that holds the tip and these heads with what is behind them, and nothing else: siblings of the tip
         that came back from others are no past of what follows the tip."""
-        tip = [] if self._tip is None or self.doc._place_of(self._tip) is None else [self._tip]
+        tip = [] if self._tip is None or self._desk.place_of(self._tip) is None else [self._tip]
         if stage is not None:
-            stage.apply(self.doc.export(stage.heads, [*tip, *foreign]))
+            stage.apply(self._desk.export(stage.heads, [*tip, *foreign]))
             if set(foreign) <= set(stage.heads) <= {*tip, *foreign}:
                 return stage
-        return _copy(self.doc, self.identity, [*tip, *foreign])
+        return self._desk.copy(self.identity, [*tip, *foreign])
 
-    def _random_edit(self, doc: Doc) -> None:
+    def _random_edit(self, doc: Any) -> None:
         doc[f"forged {self._random.getrandbits(32):08x}"] = self._random.getrandbits(32)
 
     def advance(self, bundle: Buffer) -> Report:
@@ -266,15 +247,15 @@ class Forger:
         >>> len(doc.apply(liar.forge()).waiting)             # for the first
         1
         """
-        parts = parts_of(self.doc, bundle)
+        parts = take_apart(self._desk.unwrap(bundle))
         own = [at for at, part in enumerate(parts) if part.lane == self.lane and part.opening == self._opening]
         place = parts[own[-1]].place() if own else None
         if place is None:
             raise ValueError("no change of this forger's lane is in the bundle")
         tip = parts[own[-1]]
-        message = signed_message(self.doc.id, self.lane, place[0], tip.id)
+        message = signed_message(self._desk.id, self.lane, place[0], tip.id)
         parts[own[-1]] = replace(tip, signature=self.identity._sign(message))
-        report = self.doc.apply(write_bundle(self._head, parts))
+        report = self._desk.apply(write_bundle(self._head, parts))
         self._tip, self._seq = tip.id, place[0] + 1
         return report
 
@@ -305,7 +286,7 @@ class Forger:
             else:
                 self._stage = None
                 parts = [part for edit in edits for part in pen.write(edit or self._random_edit)]
-            out.append(write_bundle(self._head, _thin(parts)))
+            out.append(self._desk.wrap(write_bundle(self._head, _thin(parts))))
         return tuple(out)
 
     def chain(self, edits: Iterable[Edit | None], *, sign: Literal["all", "last", "none"] = "all") -> list[bytes]:
@@ -331,7 +312,7 @@ class Forger:
             out.append(pen.taken if sign == "all" and len(parts) == 1 else write_bundle(self._head, parts))
         if sign == "last" and out:
             out[-1] = write_bundle(self._head, last)
-        return out
+        return [self._desk.wrap(bundle) for bundle in out]
 
     def forge(
         self,
@@ -380,22 +361,22 @@ class Forger:
         prev = None if prev is None else _exactly(32, prev, "prev")
         seq = index(header["seq"]) if "seq" in header else self._seq_behind(prev, pen)
 
-        known = [id for id in (prev, *parents) if id is not None and self.doc._place_of(id)]
-        if any(pen.doc._place_of(id) is None for id in known):  # a sibling of the tip, say
+        known = [id for id in (prev, *parents) if id is not None and self._desk.place_of(id)]
+        if any(pen.desk.place_of(id) is None for id in known):  # a sibling of the tip, say
             self._stage = None
-            pen.doc.apply(self.doc.export(pen.doc.heads, known))
+            pen.desk.apply(self._desk.export(pen.desk.heads, known))
         if body is None:
             n_ops, data = pen.body(edit or self._random_edit, prev, parents)
         else:
             data = bytes(memoryview(body))
-            n_ops = _core._n_ops(data, len(parents))
+            n_ops = self._desk.n_ops(data, len(parents))
 
         lane, opening = self._lane_of(header)
         ref = _exactly(32, header["body_hash"], "body_hash") if "body_hash" in header else _ref(data)
         form = int(ref is not data)
         bytes_ = _header(
             index(header.get("ver", 1)),
-            index(header.get("type", 1)),
+            index(header.get("type", self._desk.type)),
             seq,
             prev,
             parents,
@@ -405,7 +386,7 @@ class Forger:
             ref,
         )
         id = change_id_of(lane, bytes_)
-        doc_id = _exactly(32, header.get("doc_id", self.doc.id), "doc_id")
+        doc_id = _exactly(32, header.get("doc_id", self._desk.id), "doc_id")
         message = signed_message(doc_id, lane, seq, id)
         if signature is None:
             signature = (sign_with or self.identity)._sign(message)
@@ -415,13 +396,13 @@ class Forger:
         if len(signature) not in (0, 64):
             raise ValueError(f"a signature is 64 bytes long, or b'' for none, not {len(signature)}")
         part = Part(lane, opening, id, bytes_, form, data if form else b"", signature)
-        return write_bundle(self._head, [*knots, part])
+        return self._desk.wrap(write_bundle(self._head, [*knots, part]))
 
     def _seq_behind(self, prev: bytes | None, pen: _Pen) -> int:
         """The honest number of a change behind prev."""
         if prev is None or prev == pen.tip:
             return pen.seq
-        place = self.doc._place_of(prev)
+        place = self._desk.place_of(prev)
         return place[1] + 1 if place else max(pen.seq, 1)
 
     def _lane_of(self, header: dict[str, Any]) -> tuple[bytes, Opening]:
@@ -430,10 +411,10 @@ class Forger:
         lane = None
         if "lane_id" in header:
             lane = _exactly(32, header["lane_id"], "lane_id")
-            author, nonce = self.doc._opening(lane) or self._opening
+            author, nonce = self._desk.opening(lane) or self._opening
         author = _exactly(32, header.get("author", author), "author")
         nonce = _exactly(16, header.get("nonce", nonce), "nonce")
-        doc_id = _exactly(32, header.get("doc_id", self.doc.id), "doc_id")
+        doc_id = _exactly(32, header.get("doc_id", self._desk.id), "doc_id")
         return lane or lane_id_of(doc_id, (author, nonce)), (author, nonce)
 
     def bomb(self, size: int) -> bytes:
@@ -453,17 +434,17 @@ class Forger:
         crdtkv.DecodeError: ...
         """
         size = index(size)
-        parts = parts_of(self.doc, self.forge())
-        payload = _fill(write_payload(self.doc.id, parts), size)
+        parts = take_apart(self._desk.unwrap(self.forge()))
+        payload = _fill(write_payload(self._desk.id, parts), size)
         frame = ZSTD_MAGIC + b"\xe0" + size.to_bytes(8, "little")  # one segment, 8 bytes of size
-        room = BOMB_BYTES - len(self._head) - 19 - len(frame) - len(payload) - 3
+        room = BOMB_BYTES - self._desk.frame - len(self._head) - 19 - len(frame) - len(payload) - 3
         zeros = size - len(payload)
         n_blocks = min(-(-zeros // ZSTD_BLOCK), room // 4)
         frame += _block(0, len(payload), n_blocks == 0) + payload
         for k in range(n_blocks):
             frame += _block(1, min(ZSTD_BLOCK, zeros - k * ZSTD_BLOCK), k + 1 == n_blocks) + b"\0"
         packed = self._head + b"\1" + varint(size) + frame
-        return packed + _core._checksum(packed).to_bytes(8, "little")
+        return self._desk.wrap(packed + _core._checksum(packed).to_bytes(8, "little"))
 
 
 def _fill(payload: bytes, size: int) -> bytes:

@@ -22,9 +22,9 @@ from crdtkv.testing.wire import (
     blob,
     change_id_of,
     digest,
-    parts_of,
     reseal,
     signed_message,
+    take_apart,
     varint,
     write_bundle,
 )
@@ -137,7 +137,7 @@ class Mouth:
     def siblings(self, n: int, parents: bool) -> list[Part]:
         """So many first changes of the liar's lane, signed. parents: of which each names one that does not exist."""
         lie = self.forger.forge(parents=[bytes(32)]) if parents else self.forger.forge(body=b"\0" + bytes(8))
-        (honest,) = parts_of(self.doc, lie)
+        (honest,) = take_apart(lie)
         at = honest.header.rindex(bytes(8))
         out = []
         for _ in range(n):
@@ -360,7 +360,7 @@ def forged(mouth: Mouth) -> Story:
                 {"doc_id": draw.randbytes(32)},
                 {"body": draw.randbytes(draw.randrange(200))},
             ]
-            parts += parts_of(forger.doc, forger.forge(**draw.choice(lies)))  # type: ignore[arg-type]
+            parts += take_apart(forger.forge(**draw.choice(lies)))  # type: ignore[arg-type]
         yield from mouth.bundle(mouth.write(parts))
 
 

@@ -6,9 +6,11 @@ import random
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
-from crdtkv import Doc, Identity
+from crdtkv import Datastore, Doc, Identity
 from crdtkv.testing.check import check
-from crdtkv.testing.edit import Chance, Edit, an_edit, literal
+from crdtkv.testing.converged import shown
+from crdtkv.testing.edit import Chance, Edit, an_edit, literal, pick
+from crdtkv.testing.forger import Forger
 from crdtkv.testing.host import Host
 from crdtkv.testing.liar import Liar
 from crdtkv.testing.lies import LIES
@@ -53,7 +55,7 @@ def unless_off(name: str) -> Callable[[F], F]:
 
 
 class ConvergenceMachine(RuleBasedStateMachine):
-    """Replicas of one document that edit, exchange, fall apart, crash, go back to backups, are cloned and lied to.
+    """Replicas of one document, or datastore, that edit, exchange, fall apart, crash, are restored, cloned and lied to.
 
     Runs as it is; a program that keeps its data in documents makes a subclass, with its own rules and invariants over
     `self.replicas`. At the end of each run everybody exchanges with everybody, and all must agree; nothing that was
@@ -112,11 +114,11 @@ class ConvergenceMachine(RuleBasedStateMachine):
         chance = Chance(random.Random(0))
         self._liar = Liar("the liar", identity, first.id, seed_of("lies"), self.clock, chance, self._lie_about)
 
-    def make(self, i: int) -> Doc:
-        """Replica i at the start. All must be of one document."""
+    def make(self, i: int) -> Doc | Datastore:
+        """Replica i at the start: of one document, or one datastore, such as testing.datastore(0, i, self.clock)."""
         return replica(0, i, self.clock)
 
-    def edits(self, doc: Doc) -> st.SearchStrategy[Any]:
+    def edits(self, doc: Any) -> st.SearchStrategy[Any]:
         """What the machine itself writes to a document: callables that get it, with a readable repr."""
         return edits(doc)
 
@@ -125,7 +127,7 @@ class ConvergenceMachine(RuleBasedStateMachine):
         return self._now
 
     @property
-    def replicas(self) -> list[Doc]:
+    def replicas(self) -> list[Any]:
         """The documents of the replicas: `size` of them, in order. After a crash there is another object."""
         return [host.doc for host in self._hosts]
 
@@ -162,7 +164,8 @@ class ConvergenceMachine(RuleBasedStateMachine):
     def undo(self, i: int, redo: bool) -> None:
         self._open.discard(i)
         host = self.everyone[i]
-        host.undo.redo() if redo else host.undo.undo()
+        if host.undo is not None:  # datastores have none
+            host.undo.redo() if redo else host.undo.undo()
         host.close()
 
     @rule(i=someone, j=someone)
@@ -243,8 +246,16 @@ class ConvergenceMachine(RuleBasedStateMachine):
     def lie(self, lie: str, seed: int) -> None:
         """Somebody with a key of its own denies, contradicts itself or invents; the seed decides what and to whom."""
         self._open.clear()
-        self._liar.choose = Chance(random.Random(seed))
-        self._liar.act(self.everyone, NAMED[lie])
+        self._liar.choose = choose = Chance(random.Random(seed))
+        source = pick(choose, self.everyone)
+        if isinstance(source.doc, Doc):
+            self._liar.act(self.everyone, NAMED[lie])
+            return
+        forger = Forger(source.doc, self._liar.identity, seed=seed)  # of a datastore it tells two stories or three
+        for bundle in forger.fork(*(an_edit(source.doc, choose) for _ in range(2 + choose.below(2)))):
+            host = pick(choose, self.everyone)
+            host.receive(source.bundle(host.doc.heads))  # what they build on
+            host.receive(bundle)
 
     def _lie_about(self, doc: Doc) -> Edit:
         edit = an_edit(doc, self._liar.choose)
@@ -261,7 +272,7 @@ class ConvergenceMachine(RuleBasedStateMachine):
             if i in self._open:  # reading its root would close its change
                 continue
             doc = host.doc
-            state = (doc.heads, literal(doc.to_py()))
+            state = (doc.heads, literal(shown(doc)))
             assert by_root.setdefault(doc.root, state) == state, f"{host.name} differs from an equal one"
             accused = {e.author for e in doc.equivocations()}
             assert accused <= {self._liar.identity.public_key}, f"at {host.name} an honest author is accused"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from hashlib import blake2b
 
-from crdtkv import Doc, Identity
+from crdtkv import Datastore, Doc, Identity
 
-__all__ = ["Clock", "replica", "seed_of"]
+__all__ = ["Clock", "datastore", "replica", "seed_of"]
 
 Clock = Callable[[], int]
 
@@ -34,3 +34,15 @@ def replica(document: int, i: int, clock: Clock = lambda: 0) -> Doc:
     doc = Doc(Identity.from_seed(seed_of("author", i)), id=seed_of("document", document), clock=clock)
     doc._seed(seed_of("lanes", document, i))
     return doc
+
+
+def datastore(number: int, i: int, clock: Clock = lambda: 0) -> Datastore:
+    """The same, of a datastore.
+
+    >>> from crdtkv import testing
+    >>> testing.datastore(0, 0).id == testing.datastore(0, 1).id
+    True
+    """
+    kv = Datastore(Identity.from_seed(seed_of("author", i)), id=seed_of("datastore", number), clock=clock)
+    kv._seed(seed_of("lanes of a datastore", number, i))
+    return kv

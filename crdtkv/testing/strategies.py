@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
-from crdtkv import Doc
+from crdtkv import Datastore, Doc
 from crdtkv.testing.edit import Edit, Scalar, an_edit
 from crdtkv.testing.replica import replica
 
@@ -76,8 +76,8 @@ class Draws:
 
 
 @st.composite
-def edits(draw: st.DrawFn, doc: Doc) -> Edit:
-    """An edit that is legal for the document as it is now, anywhere in it: a callable that reads like Python.
+def edits(draw: st.DrawFn, doc: Doc | Datastore) -> Edit:
+    """An edit that is legal for the document, or datastore, as it is now: a callable that reads like Python.
 
     >>> from hypothesis import given, strategies as st
     >>> import crdtkv as ck

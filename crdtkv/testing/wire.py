@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TypeAlias
@@ -11,8 +11,21 @@ from typing import TypeAlias
 from crdtkv import _core
 from crdtkv.errors import DecodeError
 
-__all__ = ["Opening", "Part", "Reader", "digest", "head_of", "join", "reseal", "take_apart", "write_bundle"]
+__all__ = [
+    "Opening",
+    "Part",
+    "Reader",
+    "dags_of",
+    "digest",
+    "head_of",
+    "join",
+    "reseal",
+    "take_apart",
+    "wrap",
+    "write_bundle",
+]
 
+DEFAULT = "default"  # the DAG of a datastore that has its id
 INLINE = 48  # bytes of a body that stand in the header
 Buffer: TypeAlias = bytes | bytearray | memoryview
 Opening: TypeAlias = tuple[bytes, bytes]  # author key, nonce
@@ -97,6 +110,21 @@ class Part:
     body: bytes
     signature: bytes  # b"": none
 
+    def whole_body(self) -> bytes:
+        """Its body, wherever it stands; b"" if it is not here, or the header does not decode."""
+        if self.form == 1:
+            return self.body
+        reader = Reader(self.header)
+        try:
+            reader.varint(), reader.varint(), reader.varint()
+            reader.take(32 * reader.varint())
+            reader.take(32 * reader.varint())
+            reader.varint()
+            reader.take(32 * reader.varint())
+            return reader.take(reader.varint()) if self.form == 0 else b""
+        except DecodeError:
+            return b""
+
     def place(self) -> tuple[int, bytes | None] | None:
         """(seq, prev) as the header says; None if it does not decode."""
         reader = Reader(self.header)
@@ -120,6 +148,24 @@ class Part:
 def head_of(bundle: bytes) -> bytes:
     """The bytes that all bundles of a document begin with: magic, document, founder."""
     return bundle[: 37 + (48 if bundle[36] else 0)]
+
+
+def wrap(datastore_id: bytes, dags: Mapping[str, bytes]) -> bytes:
+    """A bundle of a datastore: bundles of its DAGs by name."""
+    parts = sorted((name.encode(), bundle) for name, bundle in dags.items())
+    return reseal(b"CKD\1" + datastore_id + b"".join(blob(name) + blob(bundle) for name, bundle in parts) + bytes(8))
+
+
+def dags_of(bundle: Buffer) -> dict[str, bytes]:
+    """The bundles of DAGs in one of a datastore, by name; unchecked. DecodeError for what is none."""
+    data = bytes(bundle)
+    if len(data) < 44 or data[:4] != b"CKD\1":
+        raise DecodeError("not a bundle of a datastore")
+    reader, dags = Reader(data[36:-8]), {}
+    while reader.at < len(reader.data):
+        name = reader.take(reader.varint()).decode(errors="replace")
+        dags[name] = reader.take(reader.varint())
+    return dags
 
 
 def reseal(data: Buffer) -> bytes:
@@ -211,11 +257,7 @@ def write_bundle(head: bytes, parts: Sequence[Part]) -> bytes:
 
 def take_apart(bundle: Buffer) -> list[Part]:
     """The changes of a bundle in their order, unchecked. DecodeError for what is no bundle."""
-    return parts_of(_core.Doc(id=_core._doc_id_of(bundle)), bundle)
-
-
-def parts_of(doc: _core.Doc, bundle: Buffer) -> list[Part]:
-    """The same, for a bundle of `doc`, of which nothing is asked but its id."""
+    doc = _core.Doc(id=_core._doc_id_of(bundle))
     return [Part(*part[1:]) for part in doc._take_apart(bundle)]
 
 
@@ -237,8 +279,21 @@ def join(*bundles: Buffer) -> bytes:
     """
     if not bundles:
         raise ValueError("nothing to join")
+    if any(bytes(bundle[:3]) == b"CKD" for bundle in bundles):
+        return _join_datastores([bytes(bundle) for bundle in bundles])
     parts = [take_apart(bundle) for bundle in bundles]
     heads = [head_of(bytes(bundle)) for bundle in bundles]
     if len({head[:36] for head in heads}) > 1:
         raise ValueError("bundles of several documents")
     return write_bundle(max(heads, key=len), [part for some in parts for part in some])
+
+
+def _join_datastores(bundles: list[bytes]) -> bytes:
+    """The same, DAG by DAG."""
+    if len({bundle[:36] for bundle in bundles}) > 1:
+        raise ValueError("bundles of several datastores")
+    dags: dict[str, list[bytes]] = {}
+    for bundle in bundles:
+        for name, part in dags_of(bundle).items():
+            dags.setdefault(name, []).append(part)
+    return wrap(bundles[0][4:36], {name: join(*parts) for name, parts in dags.items()})

@@ -2,6 +2,7 @@
 #include "py/convert.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 PyObject *ckpy_bytes_arg(PyObject *op, const char *what)
 {
@@ -174,6 +175,45 @@ int ckpy_check_surrogates(PyObject *s)
     return 0;
 }
 
+int ckpy_now(PyObject *ask, int64_t *ms)
+{
+    if (!ask) {
+        struct timespec t;
+        clock_gettime(CLOCK_REALTIME, &t);
+        *ms = (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+        return 0;
+    }
+    PyObject *clock = Py_NewRef(ask), *now = PyObject_CallNoArgs(clock);
+    Py_DECREF(clock);
+    if (!now) return -1;
+    if (!PyLong_Check(now)) {
+        PyErr_Format(PyExc_TypeError, "clock() must return an int of milliseconds, not %.100s",
+                     Py_TYPE(now)->tp_name);
+        Py_DECREF(now);
+        return -1;
+    }
+    const long long v = PyLong_AsLongLong(now);
+    Py_DECREF(now);
+    if (v == -1 && PyErr_Occurred()) return -1;
+    *ms = v;
+    return 0;
+}
+
+int ckpy_equivocation_arg(PyObject *const *args, Py_ssize_t nargs, ckv_equivocation *e)
+{
+    if (nargs != 5) {
+        PyErr_Format(PyExc_TypeError, "_proof expected 5 arguments, got %zd", nargs);
+        return -1;
+    }
+    if (ckpy_id_arg(args[0], &e->author) < 0 || ckpy_id_arg(args[1], &e->lane) < 0 ||
+        ckpy_id_arg(args[3], &e->a) < 0 || ckpy_id_arg(args[4], &e->b) < 0)
+        return -1;
+    const unsigned long seq = PyLong_AsUnsignedLong(args[2]);
+    if (seq == (unsigned long)-1 && PyErr_Occurred()) return -1;
+    e->seq = (uint32_t)seq;
+    return 0;
+}
+
 PyObject *ckpy_id(const ckv_id32 *id) { return PyBytes_FromStringAndSize((const char *)id->b, 32); }
 
 PyObject *ckpy_id_tuple(const ckv_id32 *ids, size_t n)
@@ -219,4 +259,30 @@ PyObject *ckpy_value(const ckv_value *v)
     }
     PyErr_Format(PyExc_SystemError, "value tag %d is no scalar", (int)v->tag);
     return NULL;
+}
+
+PyObject *ckpy_figures(const ckpy_figure *rows, size_t n)
+{
+    PyObject *result = PyDict_New();
+    for (size_t i = 0; result && i < n; i++) {
+        PyObject *value = PyLong_FromUnsignedLongLong(rows[i].value);
+        if (!value || PyDict_SetItemString(result, rows[i].name, value) < 0) Py_CLEAR(result);
+        Py_XDECREF(value);
+    }
+    return result;
+}
+
+PyObject *ckpy_equivocations(const ckv_buf *found)
+{
+    const ckv_equivocation *e = (const ckv_equivocation *)(const void *)found->ptr;
+    const size_t n = found->len / sizeof *e;
+    PyObject *result = PyList_New(0);
+    for (size_t i = 0; result && i < n; i++) {
+        PyObject *one = Py_BuildValue("(y#y#ky#y#)", e[i].author.b, (Py_ssize_t)32, e[i].lane.b,
+                                      (Py_ssize_t)32, (unsigned long)e[i].seq, e[i].a.b,
+                                      (Py_ssize_t)32, e[i].b.b, (Py_ssize_t)32);
+        if (!one || PyList_Append(result, one) < 0) Py_CLEAR(result);
+        Py_XDECREF(one);
+    }
+    return result;
 }

@@ -38,6 +38,12 @@ static inline int ckpy_ready(PyObject *s)
 #endif
 }
 
+/* What a clock says, in ms; NULL: the system's. Without a lock. -1: an exception. */
+int ckpy_now(PyObject *clock, int64_t *ms);
+
+/* (author, lane, seq, a, b), as ckpy_equivocations gives them. */
+int ckpy_equivocation_arg(PyObject *const *args, Py_ssize_t nargs, ckv_equivocation *out);
+
 /* ---- out */
 
 PyObject *ckpy_id(const ckv_id32 *id);
@@ -45,6 +51,14 @@ PyObject *ckpy_id_tuple(const ckv_id32 *ids, size_t n);
 PyObject *ckpy_id_buf_tuple(const ckv_buf *ids);
 
 PyObject *ckpy_i128(ckv_i128 v);
+
+typedef struct ckpy_figure {
+    const char *name;
+    uint64_t value;
+} ckpy_figure;
+PyObject *ckpy_figures(const ckpy_figure *rows, size_t n); /* a dict */
+
+PyObject *ckpy_equivocations(const ckv_buf *found /* of ckv_equivocation */); /* a list */
 
 /* A scalar as a Python object that no garbage collector tracks, so it may be made under the lock. */
 PyObject *ckpy_value(const ckv_value *v);

@@ -1,12 +1,14 @@
 /* errors.c -- the tree of API errors. MemoryError, IndexError, KeyError, TypeError and OverflowError are Python's own. */
 #include "py/errors.h"
 
+#include <errno.h>
+
 static int make(PyObject *module, PyObject **slot, const char *name, const char *doc,
-                PyObject *base, PyObject *second)
+                PyObject *base, PyObject *second, PyObject *dict)
 {
     PyObject *bases = second ? PyTuple_Pack(2, base, second) : PyTuple_Pack(1, base);
     if (!bases) return -1;
-    *slot = PyErr_NewExceptionWithDoc(name, doc, bases, NULL);
+    *slot = PyErr_NewExceptionWithDoc(name, doc, bases, dict);
     Py_DECREF(bases);
     if (!*slot) return -1;
     return PyModule_AddObjectRef(module, strrchr(name, '.') + 1, *slot);
@@ -15,7 +17,7 @@ static int make(PyObject *module, PyObject **slot, const char *name, const char 
 int ckpy_errors_exec(PyObject *m, ckpy_state *st)
 {
     if (make(m, &st->Error, "crdtkv.Error", "What all errors of crdtkv have in common.",
-             PyExc_Exception, NULL) < 0)
+             PyExc_Exception, NULL, NULL) < 0)
         return -1;
     const struct {
         PyObject **slot;
@@ -34,14 +36,21 @@ int ckpy_errors_exec(PyObject *m, ckpy_state *st)
          NULL},
         {&st->ForkError, "crdtkv.ForkError", "A lane that forks where it must not.", NULL},
         {&st->LimitError, "crdtkv.LimitError", "Well formed, but beyond a limit.", NULL},
-        {&st->StoreError, "crdtkv.StoreError", "The file below said no.", PyExc_OSError},
+        {&st->StoreError, "crdtkv.StoreError",
+         "The file below said no. `errno` and `filename` where known; `pid`: the process that has "
+         "the file open for writing, None if that is not the reason or not known.",
+         PyExc_OSError},
         {&st->ClockDriftError, "crdtkv.ClockDriftError", "A time too far in the future.", NULL},
         {&st->SyncError, "crdtkv.SyncError", "A message that does not fit the conversation.", NULL},
     };
-    for (size_t i = 0; i < sizeof tree / sizeof *tree; i++)
-        if (make(m, tree[i].slot, tree[i].name, tree[i].doc, st->Error, tree[i].second) < 0)
-            return -1;
-    return 0;
+    PyObject *store_dict = Py_BuildValue("{s:O}", "pid", Py_None);
+    if (!store_dict) return -1;
+    int bad = 0;
+    for (size_t i = 0; i < sizeof tree / sizeof *tree && !bad; i++)
+        bad = make(m, tree[i].slot, tree[i].name, tree[i].doc, st->Error, tree[i].second,
+                   tree[i].slot == &st->StoreError ? store_dict : NULL);
+    Py_DECREF(store_dict);
+    return bad;
 }
 
 static PyObject *class_of(ckpy_state *st, ckv_status s)
@@ -56,6 +65,13 @@ static PyObject *class_of(ckpy_state *st, ckv_status s)
     case CKV_EVALUE: return PyExc_ValueError;
     case CKV_ESYNC: return st->SyncError;
     case CKV_EDRIFT: return st->ClockDriftError;
+    case CKV_EDISK:
+    case CKV_EFULL:
+    case CKV_ELOCKED:
+    case CKV_EALIEN:
+    case CKV_ENEWER:
+    case CKV_EFORKED: return st->StoreError;
+    case CKV_EEXIST: return PyExc_FileExistsError;
     case CKV_OK:
     case CKV_ENOMEM:
     case CKV_EVOID:
@@ -64,10 +80,49 @@ static PyObject *class_of(ckpy_state *st, ckv_status s)
     return st->Error;
 }
 
+/* What the operating system calls it; 0: it has no name for it. */
+static int errno_of(ckv_status s)
+{
+    return s == CKV_EDISK     ? EIO
+           : s == CKV_EFULL   ? ENOSPC
+           : s == CKV_ELOCKED ? EAGAIN
+           : s == CKV_EEXIST  ? EEXIST
+                              : 0;
+}
+
 PyObject *ckpy_raise(ckpy_state *st, ckv_status s, const char *what)
 {
     if (s == CKV_ENOMEM) return PyErr_NoMemory();
-    PyErr_SetString(class_of(st, s), what);
+    const int number = errno_of(s);
+    if (number) {
+        PyObject *pair = Py_BuildValue("is", number, what);
+        if (pair) PyErr_SetObject(class_of(st, s), pair);
+        Py_XDECREF(pair);
+    } else {
+        PyErr_SetString(class_of(st, s), what);
+    }
+    return NULL;
+}
+
+PyObject *ckpy_raise_path(ckpy_state *st, ckv_status s, const char *what, PyObject *path,
+                          int64_t pid)
+{
+    if (s == CKV_ENOMEM) return PyErr_NoMemory();
+    PyObject *class = s == CKV_ENOENT     ? PyExc_FileNotFoundError
+                      : s == CKV_ECORRUPT ? st->StoreError
+                                          : class_of(st, s);
+    const int number = s == CKV_ENOENT ? ENOENT : errno_of(s);
+    /* Python's way to have errno, strerror and filename; without a number all three are words. */
+    PyObject *error =
+        number ? PyObject_CallFunction(class, "isO", number, what, path)
+        : path == Py_None
+            ? PyObject_CallFunction(class, "s", what)
+            : PyObject_CallFunction(class, "N", PyUnicode_FromFormat("%s: %R", what, path));
+    PyObject *holder = error && pid > 0 ? PyLong_FromLongLong(pid) : NULL;
+    if (holder && PyObject_SetAttrString(error, "pid", holder) < 0) Py_CLEAR(error);
+    Py_XDECREF(holder);
+    if (error) PyErr_SetObject(class, error);
+    Py_XDECREF(error);
     return NULL;
 }
 

@@ -10,6 +10,10 @@ int ckpy_errors_exec(PyObject *module, ckpy_state *st);
 /* Raises what stands for s (not CKV_OK); returns NULL. `what` is for people. */
 PyObject *ckpy_raise(ckpy_state *st, ckv_status s, const char *what);
 
+/* The same for the file at `path` (an object, None: in memory), which `pid` has open (0: not known). */
+PyObject *ckpy_raise_path(ckpy_state *st, ckv_status s, const char *what, PyObject *path,
+                          int64_t pid);
+
 /* The same for bytes from outside: what err tells, with the attribute `offset`. */
 PyObject *ckpy_raise_err(ckpy_state *st, ckv_status s, const ckv_err *err, const char *what);
 

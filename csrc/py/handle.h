@@ -43,7 +43,7 @@ static inline bool ckpy_is_fresh(const ckpy_handle *h) { return !h->doc && !h->f
 /* Under the lock: can it be used? */
 static inline bool ckpy_is_live(const ckpy_handle *h)
 {
-    return ckv_doc_is_live(h->doc->core, h->container);
+    return !h->doc->closed && ckv_doc_is_live(h->doc->core, h->container);
 }
 
 /* The dict, list, set, int or str of one that is not attached; its items are values and handles. New reference. */

@@ -2,7 +2,7 @@
  *
  *     get .. put                 short work: the thread keeps the GIL (or stays attached) all the way
  *     get, away .. back, put     long work: the GIL is dropped in between, the lock stays held
- *     get_both .. put_both       short work on two documents; in order of address, so that two threads cannot cross
+ *     get_both .. put_both       work on two documents, short or (away_both .. back_both) long; in order of address, so that two threads cannot cross
  *
  * Under it no Python code runs: no call back, no DECREF of foreign objects, no allocation of objects that the garbage
  * collector tracks (str, bytes, int and float are fine). So nobody can come back in, and nobody waits with it in hand.
@@ -52,6 +52,16 @@ static inline void ckpy_lock_back(ckpy_lock *l, PyThreadState *ts)
     (void)l;
     PyEval_RestoreThread(ts);
 }
+static inline PyThreadState *ckpy_lock_away_both(ckpy_lock *a, ckpy_lock *b)
+{
+    (void)b;
+    return ckpy_lock_away(a);
+}
+static inline void ckpy_lock_back_both(ckpy_lock *a, ckpy_lock *b, PyThreadState *ts)
+{
+    (void)b;
+    ckpy_lock_back(a, ts);
+}
 
 /* For fields of Python objects; nothing but a pair of braces where there is a GIL. */
 #define CKPY_BEGIN_CRITICAL(op) Py_BEGIN_CRITICAL_SECTION(op)
@@ -60,10 +70,9 @@ static inline void ckpy_lock_back(ckpy_lock *l, PyThreadState *ts)
 #else
 
 typedef struct ckpy_lock {
-    bool
-        busy; /* somebody works without the GIL, or `handed`; read and written under the GIL, as all here */
-    bool
-        handed; /* kept free for one of those who waited when it was put back, with a ticket below `upto` */
+    /* All read and written under the GIL. busy: somebody works without it, or `handed`: kept free for one of those who waited when it was put
+     * back, with a ticket below `upto`. */
+    bool busy, handed;
     unsigned n_waiting, tickets, upto;
     PyThread_type_lock os; /* owned; held while somebody works */
 } ckpy_lock;
@@ -125,6 +134,21 @@ static inline void ckpy_lock_back(ckpy_lock *l, PyThreadState *ts)
     PyEval_RestoreThread(ts);
     l->busy = false;
     PyThread_release_lock(l->os);
+}
+static inline PyThreadState *ckpy_lock_away_both(ckpy_lock *a, ckpy_lock *b)
+{
+    if (a != b) {
+        b->busy = true;
+        PyThread_acquire_lock(b->os, WAIT_LOCK);
+    }
+    return ckpy_lock_away(a);
+}
+static inline void ckpy_lock_back_both(ckpy_lock *a, ckpy_lock *b, PyThreadState *ts)
+{
+    ckpy_lock_back(a, ts);
+    if (a == b) return;
+    b->busy = false;
+    PyThread_release_lock(b->os);
 }
 
 #define CKPY_BEGIN_CRITICAL(op) {

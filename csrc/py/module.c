@@ -1,6 +1,8 @@
 /* module.c -- crdtkv._core: its state, its types, and the few functions that belong to no object. */
 #include "py/convert.h"
+#include "py/datastore.h"
 #include "py/errors.h"
+#include "py/file.h"
 #include "py/forge.h"
 #include "py/plain.h"
 #include "py/store.h"
@@ -86,6 +88,8 @@ static PyMethodDef methods[] = {
     {"verify_equivocation", verify_equivocation, METH_O, verify_doc},
     {"_doc_id_of", doc_id_of, METH_O,
      "_doc_id_of($module, bundle, /)\n--\n\nThe id of the document a bundle is of."},
+    {"_datastore_id_of", ckpy_datastore_id_of, METH_O,
+     "_datastore_id_of($module, bundle, /)\n--\n\nThe id of the datastore a bundle is of."},
     {"_checksum", ckpy_forge_checksum, METH_O,
      "_checksum($module, data, /)\n--\n\nThe 64 bits that bundles and proofs end with."},
     {"_n_ops", ckpy_forge_n_ops, METH_VARARGS,
@@ -142,6 +146,11 @@ static int exec(PyObject *m)
         {&st->Transaction, &ckpy_txn_spec, "Transaction", &st->StoreMap},
         {&st->Scan, &ckpy_scan_spec, "Scan", NULL},
         {&st->StoreSession, &ckpy_store_session_spec, "StoreSession", NULL},
+        {&st->Datastore, &ckpy_datastore_spec, "Datastore", NULL},
+        {&st->DatastoreCounter, &ckpy_datastore_counter_spec, "DatastoreCounter", NULL},
+        {&st->Batch, &ckpy_batch_spec, "Batch", NULL},
+        {&st->Query, &ckpy_query_spec, "Query", NULL},
+        {&st->File, &ckpy_file_spec, "File", NULL},
     };
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         PyObject *base = types[i].base ? (PyObject *)*types[i].base : NULL;
@@ -176,6 +185,11 @@ static int traverse(PyObject *m, visitproc visit, void *arg)
     Py_VISIT(st->Transaction);
     Py_VISIT(st->Scan);
     Py_VISIT(st->StoreSession);
+    Py_VISIT(st->Datastore);
+    Py_VISIT(st->DatastoreCounter);
+    Py_VISIT(st->Batch);
+    Py_VISIT(st->Query);
+    Py_VISIT(st->File);
     Py_VISIT(st->Error);
     Py_VISIT(st->DecodeError);
     Py_VISIT(st->SignatureError);
@@ -220,6 +234,11 @@ static int clear(PyObject *m)
     Py_CLEAR(st->Transaction);
     Py_CLEAR(st->Scan);
     Py_CLEAR(st->StoreSession);
+    Py_CLEAR(st->Datastore);
+    Py_CLEAR(st->DatastoreCounter);
+    Py_CLEAR(st->Batch);
+    Py_CLEAR(st->Query);
+    Py_CLEAR(st->File);
     Py_CLEAR(st->Error);
     Py_CLEAR(st->DecodeError);
     Py_CLEAR(st->SignatureError);

@@ -57,6 +57,19 @@ static inline void ckpy_scratch_fini(ckpy_scratch *s)
  * the value; then `out` is as it was. */
 int ckpy_nested_write(ckpy_state *st, ckv_buf *out, PyObject *value);
 
+typedef struct ckpy_record { /* stands before its key and value in a buffer */
+    uint32_t key_bytes, value_bytes;
+    bool is_bytes;
+} ckpy_record;
+
+static inline ckv_store_key ckpy_record_key(const ckpy_record *r, const uint8_t *at)
+{
+    return (ckv_store_key){at, r->key_bytes, r->is_bytes};
+}
+
+/* Appends the keys and values of a dict as records. Its values are anybody's, it is ours. */
+int ckpy_records_of(ckpy_state *st, PyObject *dict, ckv_buf *out);
+
 /* ---- out */
 
 static inline bool ckpy_nested_is_scalar(const uint8_t *p) { return p[0] <= CKV_TAG_BYTES; }
@@ -64,5 +77,29 @@ static inline bool ckpy_nested_is_scalar(const uint8_t *p) { return p[0] <= CKV_
 PyObject *ckpy_nested_scalar(const uint8_t *p, size_t n);
 /* Any value, fresh. Without the lock. */
 PyObject *ckpy_nested_read(const uint8_t *p, size_t n);
+
+/* A value between the lock and the light: taken under it, whole after it. */
+typedef struct ckpy_held {
+    PyObject *object; /* owned: the value, or if it is `deep` its bytes */
+    bool deep;
+} ckpy_held;
+
+/* Under the lock. False: no memory, with an exception. */
+static inline bool ckpy_hold(ckv_bytes value, ckpy_held *out)
+{
+    out->deep = !ckpy_nested_is_scalar(value.ptr);
+    out->object =
+        out->deep ? PyBytes_FromStringAndSize((const char *)value.ptr, (Py_ssize_t)value.n_bytes)
+                  : ckpy_nested_scalar(value.ptr, value.n_bytes);
+    return out->object != NULL;
+}
+
+PyObject *ckpy_held_read(PyObject *bytes); /* steals */
+
+/* Without the lock: the value. NULL if nothing is held. */
+static inline PyObject *ckpy_held_value(const ckpy_held *h)
+{
+    return h->deep && h->object ? ckpy_held_read(h->object) : h->object;
+}
 
 #endif

@@ -289,3 +289,28 @@ int ckpy_key_arg_slow(ckpy_state *st, PyObject *key, ckv_store_key *out)
     *out = (ckv_store_key){(const uint8_t *)p, (uint32_t)n, is_bytes};
     return 0;
 }
+
+/* ---- many */
+
+int ckpy_records_of(ckpy_state *st, PyObject *dict, ckv_buf *out)
+{
+    PyObject *key, *value;
+    Py_ssize_t i = 0;
+    while (PyDict_Next(dict, &i, &key, &value)) {
+        ckv_store_key k;
+        if (ckpy_key_arg(st, key, &k) < 0) return -1;
+        ckpy_record r = {.key_bytes = k.n_bytes, .is_bytes = k.is_bytes};
+        const size_t at = out->len;
+        ckv_buf_bytes(out, &r, sizeof r);
+        ckv_buf_bytes(out, k.ptr, k.n_bytes);
+        const size_t start = out->len;
+        if (out->status == CKV_OK && ckpy_nested_write(st, out, value) < 0) return -1;
+        if (out->status != CKV_OK) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        r.value_bytes = (uint32_t)(out->len - start);
+        memcpy(out->ptr + at, &r, sizeof r);
+    }
+    return 0;
+}

@@ -145,3 +145,11 @@ PyObject *ckpy_nested_read(const uint8_t *p, size_t n)
     for (size_t i = 0; i < KEPT; i++) Py_XDECREF(r.kept[i]);
     return value;
 }
+
+PyObject *ckpy_held_read(PyObject *bytes)
+{
+    PyObject *value = ckpy_nested_read((const uint8_t *)PyBytes_AS_STRING(bytes),
+                                       (size_t)PyBytes_GET_SIZE(bytes));
+    Py_DECREF(bytes);
+    return value;
+}

@@ -76,7 +76,7 @@ PyObject *ckpy_doc_watch(PyObject *op, PyObject *arg)
     ckpy_doc *d = DOC(op);
     const int on = PyObject_IsTrue(arg);
     if (on < 0) return NULL;
-    ckpy_lock_get(&d->lock);
+    if (ckpy_look_begin(d) < 0) return NULL;
     d->watched = on;
     ckv_doc_watch(d->core, on);
     ckpy_lock_put(&d->lock);
@@ -300,7 +300,7 @@ PyObject *ckpy_doc_own_changes(PyObject *op, PyObject *arg)
         int64_t time;
     } row;
     ckv_buf rows = ckv_buf_init(ckv_alloc_libc);
-    ckpy_lock_get(&d->lock);
+    if (ckpy_look_begin(d) < 0) return NULL;
     const uint32_t n = ckv_doc_n_changes(d->core);
     for (unsigned long i = first; i < n; i++) {
         ckv_change_info info;
@@ -369,7 +369,7 @@ PyObject *ckpy_doc_undo(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
     if (s == CKV_ELIMIT)
         ckpy_raise(d->state, s, "what is to be undone is more than a change holds");
     else if (s != CKV_OK)
-        ckpy_raise(d->state, s, "the changes could not be undone");
+        ckpy_doc_raise(d, s, "the changes could not be undone");
     else
         result = did ? PyLong_FromUnsignedLong(dry ? 0 : change) : Py_NewRef(Py_None);
     result = ckpy_told(d, result);

@@ -69,7 +69,7 @@ static PyObject *Block_enter(PyObject *op, PyObject *ignored)
         return NULL;
     }
     const unsigned long me = PyThread_get_thread_ident();
-    ckpy_lock_get(&d->lock);
+    if (ckpy_look_begin(d) < 0) return NULL;
     if (d->owner != me) {
         ckpy_lock_put(&d->lock);
         if (ckpy_doc_settle(d, "change") < 0)
@@ -160,8 +160,8 @@ static PyObject *Block_exit(PyObject *op, PyObject *const *args, Py_ssize_t narg
                                             "once, and after the blocks inside it");
         return NULL;
     }
-    const bool outermost = self->depth == 1;
-    bool undo = nargs > 0 && args[0] != Py_None;
+    const bool outermost = self->depth == 1, closed = d->closed;
+    bool undo = closed || (nargs > 0 && args[0] != Py_None);
     int64_t ms = 0;
     const char *message = NULL;
     Py_ssize_t n_bytes = 0;
@@ -173,7 +173,7 @@ static PyObject *Block_exit(PyObject *op, PyObject *const *args, Py_ssize_t narg
             undo = true;
     }
     pending error = take_error();
-    if (undo && keep_contents(self) < 0)
+    if (undo && !closed && keep_contents(self) < 0)
         PyErr_Clear(); /* out of memory: those handles end up empty */
 
     ckv_status s = CKV_OK;
@@ -190,8 +190,8 @@ static PyObject *Block_exit(PyObject *op, PyObject *const *args, Py_ssize_t narg
     ckpy_lock_put(&d->lock);
     if (outermost) Py_CLEAR(d->made);
     if (put_error(error)) return NULL;
-    if (s != CKV_OK)
-        return ckpy_raise(d->state, s, "the change could not be closed, and was undone");
+    if (closed) return ckpy_raise(d->state, CKV_ESTALE, "the database is closed");
+    if (s != CKV_OK) return ckpy_doc_raise(d, s, "the change could not be closed, and was undone");
     return ckpy_told(d, Py_NewRef(Py_False));
 }
 

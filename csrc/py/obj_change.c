@@ -1,15 +1,19 @@
-/* obj_change.c -- Change: a document and a number. What it shows is read from the document when asked for. */
+/* obj_change.c -- Change: a document, or a DAG of a datastore, and a number. What it shows is read from there when asked for. */
 #include "py/convert.h"
+#include "py/datastore.h"
 #include "py/errors.h"
 
 #define CHANGE(op) ((ckpy_change *)(op))
 
-PyObject *ckpy_change_new(ckpy_doc *d, uint32_t number)
+PyObject *ckpy_change_new(ckpy_state *st, PyObject *replica, uint32_t dag, uint32_t life,
+                          uint32_t number)
 {
-    ckpy_change *self = PyObject_GC_New(ckpy_change, d->state->Change);
+    ckpy_change *self = PyObject_GC_New(ckpy_change, st->Change);
     if (!self) return NULL;
-    self->doc = (ckpy_doc *)Py_NewRef((PyObject *)d);
+    self->replica = Py_NewRef(replica);
+    self->dag = dag;
     self->number = number;
+    self->life = life;
     PyObject_GC_Track(self);
     return (PyObject *)self;
 }
@@ -17,7 +21,7 @@ PyObject *ckpy_change_new(ckpy_doc *d, uint32_t number)
 static int Change_traverse(PyObject *op, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(op));
-    Py_VISIT(CHANGE(op)->doc);
+    Py_VISIT(CHANGE(op)->replica);
     return 0;
 }
 
@@ -27,9 +31,28 @@ static void Change_dealloc(PyObject *op)
     PyObject_GC_UnTrack(op);
     Py_DECREF(
         CHANGE(op)
-            ->doc); /* no tp_clear: a change cannot close a cycle without its document, which can */
+            ->replica); /* no tp_clear: a change cannot close a cycle without its replica, which can */
     PyObject_GC_Del(op);
     Py_DECREF(tp);
+}
+
+/* Takes the lock: the hash graph that it is in. NULL: it is there no more, with an exception and without the lock. */
+static ckv_doc *enter(ckpy_change *c, ckpy_lock **lock)
+{
+    if (c->dag == CKPY_NO_DAG) {
+        ckpy_doc *d = (ckpy_doc *)c->replica;
+        *lock = &d->lock;
+        ckpy_lock_get(*lock);
+        return d->core;
+    }
+    ckpy_datastore *d = DATASTORE(c->replica);
+    *lock = &d->lock;
+    if (ckpy_datastore_begin(d) < 0) return NULL;
+    const ckv_dag_info dag = ckv_datastore_dag(d->core, c->dag);
+    if (dag.doc && dag.life == c->life) return dag.doc;
+    ckpy_lock_put(*lock);
+    ckpy_raise(d->state, CKV_ESTALE, "its DAG was purged or repaired since; ask changes() again");
+    return NULL;
 }
 
 /* The facts, with the ids copied: what the core hands out is good only under the lock. */
@@ -38,15 +61,18 @@ typedef struct facts {
     ckv_id32 id, author, lane, prev;
 } facts;
 
-static void read_facts(ckpy_change *c, facts *f)
+static int read_facts(ckpy_change *c, facts *f)
 {
-    ckpy_lock_get(&c->doc->lock);
-    ckv_doc_change(c->doc->core, c->number, &f->info);
+    ckpy_lock *lock;
+    ckv_doc *doc = enter(c, &lock);
+    if (!doc) return -1;
+    ckv_doc_change(doc, c->number, &f->info);
     f->id = *f->info.id;
     f->author = *f->info.author;
     f->lane = *f->info.lane;
     if (f->info.prev) f->prev = *f->info.prev;
-    ckpy_lock_put(&c->doc->lock);
+    ckpy_lock_put(lock);
+    return 0;
 }
 
 #define GETTER(name, expr)                                                                         \
@@ -54,8 +80,7 @@ static void read_facts(ckpy_change *c, facts *f)
     {                                                                                              \
         (void)closure;                                                                             \
         facts f;                                                                                   \
-        read_facts(CHANGE(op), &f);                                                                \
-        return expr;                                                                               \
+        return read_facts(CHANGE(op), &f) < 0 ? NULL : expr;                                       \
     }
 
 GETTER(id, ckpy_id(&f.id))
@@ -72,13 +97,15 @@ static PyObject *Change_get_message(PyObject *op, void *closure)
 {
     (void)closure;
     ckpy_change *self = CHANGE(op);
+    ckpy_lock *lock;
     ckv_change_info info;
-    ckpy_lock_get(&self->doc->lock);
-    ckv_doc_change(self->doc->core, self->number, &info);
+    ckv_doc *doc = enter(self, &lock);
+    if (!doc) return NULL;
+    ckv_doc_change(doc, self->number, &info);
     PyObject *message =
         info.message ? PyUnicode_DecodeUTF8(info.message, (Py_ssize_t)info.message_bytes, NULL)
                      : Py_NewRef(Py_None);
-    ckpy_lock_put(&self->doc->lock);
+    ckpy_lock_put(lock);
     return message;
 }
 
@@ -86,22 +113,37 @@ static PyObject *Change_get_parents(PyObject *op, void *closure)
 {
     (void)closure;
     ckpy_change *self = CHANGE(op);
+    ckpy_lock *lock;
     ckv_change_info info, parent;
     ckv_id32 ids[32];
-    ckpy_lock_get(&self->doc->lock);
-    ckv_doc_change(self->doc->core, self->number, &info);
+    ckv_doc *doc = enter(self, &lock);
+    if (!doc) return NULL;
+    ckv_doc_change(doc, self->number, &info);
     for (uint32_t i = 0; i < info.n_parents; i++) {
-        ckv_doc_change(self->doc->core, info.parents[i], &parent);
+        ckv_doc_change(doc, info.parents[i], &parent);
         ids[i] = *parent.id;
     }
-    ckpy_lock_put(&self->doc->lock);
+    ckpy_lock_put(lock);
     return ckpy_id_tuple(ids, info.n_parents);
+}
+
+static PyObject *Change_get_dag(PyObject *op, void *closure)
+{
+    (void)closure;
+    ckpy_change *self = CHANGE(op);
+    ckpy_lock *lock;
+    if (self->dag == CKPY_NO_DAG) Py_RETURN_NONE;
+    if (!enter(self, &lock)) return NULL;
+    const ckv_dag_info dag = ckv_datastore_dag(DATASTORE(self->replica)->core, self->dag);
+    PyObject *name = PyUnicode_DecodeUTF8(dag.name, (Py_ssize_t)dag.name_bytes, NULL);
+    ckpy_lock_put(lock);
+    return name;
 }
 
 static PyObject *Change_repr(PyObject *op)
 {
     facts f;
-    read_facts(CHANGE(op), &f);
+    if (read_facts(CHANGE(op), &f) < 0) return NULL;
     const uint8_t *a = f.id.b, *b = f.author.b;
     char id[9], author[9];
     PyOS_snprintf(id, sizeof id, "%02x%02x%02x%02x", a[0], a[1], a[2], a[3]);
@@ -124,8 +166,7 @@ static PyObject *Change_richcompare(PyObject *a, PyObject *b, int op)
 {
     if ((op != Py_EQ && op != Py_NE) || Py_TYPE(a) != Py_TYPE(b)) Py_RETURN_NOTIMPLEMENTED;
     facts fa, fb;
-    read_facts(CHANGE(a), &fa);
-    read_facts(CHANGE(b), &fb);
+    if (read_facts(CHANGE(a), &fa) < 0 || read_facts(CHANGE(b), &fb) < 0) return NULL;
     return PyBool_FromLong(ckv_id32_eq(&fa.id, &fb.id) == (op == Py_EQ));
 }
 
@@ -146,11 +187,13 @@ static PyGetSetDef Change_getset[] = {
      NULL},
     {"signed", Change_get_signed, NULL, "Does a signature that is here cover it?", NULL},
     {"void", Change_get_void, NULL, "None, or why it has no effect.", NULL},
+    {"dag", Change_get_dag, NULL,
+     "The name of the DAG that it is in, of a datastore; None: it is of a document.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyType_Slot Change_slots[] = {
-    {Py_tp_doc, "A change of a document: what is hashed, signed and sent as one.\n\n"
+    {Py_tp_doc, "A change of a document or a datastore: what is hashed, signed and sent as one.\n\n"
                 ">>> import crdtkv as ck\n"
                 ">>> doc = ck.Doc()\n"
                 ">>> doc['title'] = 'Notes'\n"

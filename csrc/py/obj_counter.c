@@ -1,6 +1,7 @@
 /* obj_counter.c -- Counter: the exact sum of everybody's increments, which behaves as an int where it is read. */
 #include "py/convert.h"
 #include "py/errors.h"
+#include "py/number.h"
 #include "py/plain.h"
 
 /* ---- reading */
@@ -17,7 +18,7 @@ static PyObject *total(ckpy_handle *h)
     return s == CKV_OK ? ckpy_i128(v) : ckpy_handle_raise(h, s);
 }
 
-static PyObject *Counter_int(PyObject *op) { return total(HANDLE(op)); }
+PyObject *ckpy_counter_total(PyObject *op) { return total(HANDLE(op)); }
 
 static PyObject *Counter_get_value(PyObject *op, void *closure)
 {
@@ -29,115 +30,6 @@ static PyObject *Counter_to_py(PyObject *op, PyObject *ignored)
 {
     (void)ignored;
     return total(HANDLE(op));
-}
-
-static PyObject *Counter_format(PyObject *op, PyObject *spec)
-{
-    PyObject *v = total(HANDLE(op)), *result = v ? PyObject_Format(v, spec) : NULL;
-    Py_XDECREF(v);
-    return result;
-}
-
-static PyObject *Counter_round(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
-{
-    PyObject *few[2] = {total(HANDLE(op)), nargs > 0 ? args[0] : NULL};
-    PyObject *name = few[0] ? PyUnicode_InternFromString("__round__") : NULL;
-    PyObject *result =
-        name ? PyObject_VectorcallMethod(name, few, (size_t)(nargs > 0 ? 2 : 1), NULL) : NULL;
-    Py_XDECREF(name);
-    Py_XDECREF(few[0]);
-    return result;
-}
-
-static PyObject *Counter_str(PyObject *op)
-{
-    PyObject *v = total(HANDLE(op)), *result = v ? PyObject_Str(v) : NULL;
-    Py_XDECREF(v);
-    return result;
-}
-
-/* ---- arithmetic: that of the totals */
-
-/* A Counter as its total, anything else as it is; new reference. */
-static PyObject *number(PyObject *op)
-{
-    if (PyLong_CheckExact(op) || PyFloat_CheckExact(op) || op == Py_None) return Py_NewRef(op);
-    ckpy_state *st = NULL;
-    PyObject *module = PyType_GetModuleByDef(Py_TYPE(op), &ckpy_def);
-    if (module)
-        st = PyModule_GetState(module);
-    else
-        PyErr_Clear();
-    const bool counter = st && ckpy_is_handle(st, op) && HANDLE(op)->kind == CKV_KIND_COUNTER;
-    return counter ? total(HANDLE(op)) : Py_NewRef(op);
-}
-
-static PyObject *both(PyObject *a, PyObject *b, binaryfunc f)
-{
-    PyObject *x = number(a), *y = x ? number(b) : NULL, *result = y ? f(x, y) : NULL;
-    Py_XDECREF(x);
-    Py_XDECREF(y);
-    return result;
-}
-
-static PyObject *one(PyObject *a, unaryfunc f)
-{
-    PyObject *x = number(a), *result = x ? f(x) : NULL;
-    Py_XDECREF(x);
-    return result;
-}
-
-#define BINARY(name, f)                                                                            \
-    static PyObject *Counter_##name(PyObject *a, PyObject *b) { return both(a, b, f); }
-#define UNARY(name, f)                                                                             \
-    static PyObject *Counter_##name(PyObject *a) { return one(a, f); }
-
-BINARY(add, PyNumber_Add)
-BINARY(subtract, PyNumber_Subtract)
-BINARY(multiply, PyNumber_Multiply)
-BINARY(true_divide, PyNumber_TrueDivide)
-BINARY(floor_divide, PyNumber_FloorDivide)
-BINARY(remainder, PyNumber_Remainder)
-BINARY(divmod, PyNumber_Divmod)
-BINARY(lshift, PyNumber_Lshift)
-BINARY(rshift, PyNumber_Rshift)
-BINARY(and, PyNumber_And)
-BINARY(or, PyNumber_Or)
-BINARY(xor, PyNumber_Xor)
-UNARY(negative, PyNumber_Negative)
-UNARY(positive, PyNumber_Positive)
-UNARY(absolute, PyNumber_Absolute)
-UNARY(invert, PyNumber_Invert)
-UNARY(float, PyNumber_Float)
-
-static PyObject *Counter_power(PyObject *a, PyObject *b, PyObject *modulus)
-{
-    PyObject *x = number(a), *y = x ? number(b) : NULL, *m = y ? number(modulus) : NULL;
-    PyObject *result = m ? PyNumber_Power(x, y, m) : NULL;
-    Py_XDECREF(x);
-    Py_XDECREF(y);
-    Py_XDECREF(m);
-    return result;
-}
-
-static int Counter_bool(PyObject *op)
-{
-    PyObject *v = total(HANDLE(op));
-    const int result = v ? PyObject_IsTrue(v) : -1;
-    Py_XDECREF(v);
-    return result;
-}
-
-static PyObject *Counter_richcompare(PyObject *a, PyObject *b, int op)
-{
-    PyObject *x = number(a), *y = x ? number(b) : NULL, *result = NULL;
-    if (y && (PyLong_Check(y) || PyFloat_Check(y)))
-        result = PyObject_RichCompare(x, y, op);
-    else if (y)
-        result = Py_NewRef(Py_NotImplemented);
-    Py_XDECREF(x);
-    Py_XDECREF(y);
-    return result;
 }
 
 /* ---- writing */
@@ -210,24 +102,10 @@ static PyObject *Counter_inplace_subtract(PyObject *op, PyObject *amount)
     return in_place(op, amount, true);
 }
 
-static PyObject *refuse_in_place(PyObject *op, PyObject *amount)
-{
-    (void)amount;
-    return PyErr_Format(PyExc_TypeError, "a %s takes += and -= only",
-                        ckpy_kind_name((ckv_kind)HANDLE(op)->kind));
-}
-
 static PyObject *counted(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
                          bool minus)
 {
-    const Py_ssize_t n_kw = kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
-    if (nargs + n_kw > 1 ||
-        (n_kw && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, 0), "n") != 0)) {
-        PyErr_Format(PyExc_TypeError, "%s() takes one argument, n",
-                     minus ? "decrement" : "increment");
-        return NULL;
-    }
-    PyObject *amount = nargs + n_kw ? Py_NewRef(args[0]) : PyLong_FromLong(1);
+    PyObject *amount = ckpy_count_arg(args, nargs, kwnames, minus ? "decrement" : "increment");
     const int done = amount ? change(HANDLE(op), amount, minus) : -1;
     Py_XDECREF(amount);
     return done < 0 ? NULL : Py_NewRef(Py_None);
@@ -301,10 +179,7 @@ static PyMethodDef Counter_methods[] = {
      "decrement($self, /, n=1)\n--\n\nCount n less." SETUP ">>> n.decrement()\n>>> n.value\n4"},
     {"to_py", Counter_to_py, METH_NOARGS,
      "to_py($self, /)\n--\n\nThe total, an int." SETUP ">>> n.to_py()\n5"},
-    {"__format__", Counter_format, METH_O,
-     "__format__($self, format_spec, /)\n--\n\nAs the int would be."},
-    {"__round__", (PyCFunction)(void (*)(void))Counter_round, METH_FASTCALL,
-     "__round__($self, ndigits=None, /)\n--\n\nAs the int would be."},
+    CKPY_NUMBER_METHODS,
     {NULL, NULL, 0, NULL},
 };
 
@@ -320,37 +195,11 @@ static PyType_Slot Counter_slots[] = {
     {Py_tp_traverse, ckpy_handle_traverse},
     {Py_tp_clear, ckpy_handle_clear},
     {Py_tp_repr, Counter_repr},
-    {Py_tp_str, Counter_str},
-    {Py_tp_hash, PyObject_HashNotImplemented},
-    {Py_tp_richcompare, Counter_richcompare},
     {Py_tp_methods, Counter_methods},
     {Py_tp_getset, Counter_getset},
-    {Py_nb_int, Counter_int},
-    {Py_nb_index, Counter_int},
-    {Py_nb_float, Counter_float},
-    {Py_nb_bool, Counter_bool},
-    {Py_nb_add, Counter_add},
-    {Py_nb_subtract, Counter_subtract},
-    {Py_nb_multiply, Counter_multiply},
-    {Py_nb_true_divide, Counter_true_divide},
-    {Py_nb_floor_divide, Counter_floor_divide},
-    {Py_nb_remainder, Counter_remainder},
-    {Py_nb_divmod, Counter_divmod},
-    {Py_nb_power, Counter_power},
-    {Py_nb_lshift, Counter_lshift},
-    {Py_nb_rshift, Counter_rshift},
-    {Py_nb_and, Counter_and},
-    {Py_nb_or, Counter_or},
-    {Py_nb_xor, Counter_xor},
-    {Py_nb_negative, Counter_negative},
-    {Py_nb_positive, Counter_positive},
-    {Py_nb_absolute, Counter_absolute},
-    {Py_nb_invert, Counter_invert},
+    CKPY_NUMBER_SLOTS,
     {Py_nb_inplace_add, Counter_inplace_add},
     {Py_nb_inplace_subtract, Counter_inplace_subtract},
-    {Py_nb_inplace_multiply, refuse_in_place}, /* else c *= 2 would put an int in its place */
-    {Py_nb_inplace_floor_divide, refuse_in_place},
-    {Py_nb_inplace_true_divide, refuse_in_place},
     {0, NULL},
 };
 

@@ -92,7 +92,10 @@ static PyObject *Cursor_decode(PyObject *cls, PyObject *const *args, Py_ssize_t 
     if (!data) return NULL;
     ckpy_doc *d = (ckpy_doc *)args[1];
     ckv_cursor core;
-    ckpy_lock_get(&d->lock);
+    if (ckpy_look_begin(d) < 0) {
+        Py_DECREF(data);
+        return NULL;
+    }
     const ckv_status s = ckv_cursor_read(d->core, (const uint8_t *)PyBytes_AS_STRING(data),
                                          (size_t)PyBytes_GET_SIZE(data), &core);
     ckpy_lock_put(&d->lock);
@@ -127,7 +130,7 @@ static PyObject *Cursor_get_index(PyObject *op, void *closure)
     ckpy_cursor *self = CURSOR(op);
     ckpy_doc *d = self->doc;
     size_t index;
-    ckpy_lock_get(&d->lock);
+    if (ckpy_look_begin(d) < 0) return NULL;
     const ckv_status s = ckv_cursor_index(d->core, &self->core, &index);
     ckpy_lock_put(&d->lock);
     return s == CKV_OK ? PyLong_FromSize_t(index)
@@ -138,7 +141,7 @@ static PyObject *Cursor_get_container(PyObject *op, void *closure)
 {
     (void)closure;
     ckpy_cursor *self = CURSOR(op);
-    ckpy_lock_get(&self->doc->lock);
+    if (ckpy_look_begin(self->doc) < 0) return NULL;
     const ckv_kind kind = ckv_doc_kind(self->doc->core, self->core.container);
     ckpy_lock_put(&self->doc->lock);
     return ckpy_handle_of(self->doc, self->core.container, kind);

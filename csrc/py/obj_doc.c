@@ -8,10 +8,11 @@
  */
 #include "py/convert.h"
 #include "py/errors.h"
+#include "py/file.h"
 #include "py/forge.h"
+#include "py/kept.h"
 
 #include <structmember.h>
-#include <time.h>
 
 #define DOC(op) ((ckpy_doc *)(op))
 
@@ -98,6 +99,7 @@ static void Doc_dealloc(PyObject *op)
     ckpy_news_free(self->news);
     for (size_t i = 0; i < self->n_handles; i++) Py_XDECREF(self->handles[i]);
     PyMem_Free(self->handles);
+    ckpy_doc_let_go(self);
     if (self->core) ckv_doc_free(self->core);
     if (self->gate) {
         if (self->owner) PyThread_release_lock(self->gate);
@@ -110,58 +112,34 @@ static void Doc_dealloc(PyObject *op)
 
 /* ---- the doors */
 
-static int64_t system_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-int ckpy_doc_now(ckpy_doc *d, int64_t *ms)
-{
-    if (!d->clock) {
-        *ms = system_ms();
-        return 0;
-    }
-    PyObject *clock = Py_NewRef(d->clock);
-    PyObject *now = PyObject_CallNoArgs(clock);
-    Py_DECREF(clock);
-    if (!now) return -1;
-    if (!PyLong_Check(now)) {
-        PyErr_Format(PyExc_TypeError, "clock() must return an int of milliseconds, not %.100s",
-                     Py_TYPE(now)->tp_name);
-        Py_DECREF(now);
-        return -1;
-    }
-    const long long v = PyLong_AsLongLong(now);
-    Py_DECREF(now);
-    if (v == -1 && PyErr_Occurred()) return -1;
-    *ms = v;
-    return 0;
-}
+int ckpy_doc_now(ckpy_doc *d, int64_t *ms) { return ckpy_now(d->clock, ms); }
 
 ckv_status ckpy_doc_close(ckpy_doc *d, int64_t ms, const char *message, size_t n_bytes,
                           PyObject *origin, uint32_t *change)
 {
     ckv_status s;
+    if (ckpy_doc_is_forked(d)) return CKV_EFORKED;
     ckpy_doc_check_lane(d);
-    if (CKPY_LONE_BYTES - d->room < CKPY_LONG) {
+    if (!d->file && CKPY_LONE_BYTES - d->room < CKPY_LONG) {
         s = ckv_doc_commit(d->core, ms, message, n_bytes, change);
     } else {
         PyThreadState *ts = ckpy_lock_away(&d->lock);
         s = ckv_doc_commit(d->core, ms, message, n_bytes, change);
+        if (s == CKV_OK) ckv_doc_consolidate(d->core, false); /* another time, then */
         ckpy_lock_back(&d->lock, ts);
     }
-    if (s == CKV_OK) {
-        d->room = CKPY_LONE_BYTES;
+    if (!ckv_doc_is_open(d->core)) { /* done, or dropped */
+        d->room = ckpy_doc_limit(d);
+        d->n_edits = 0;
         d->attention &= ~CKPY_FULL;
-        if (d->watched) ckpy_doc_gather(d, origin);
     }
+    if (s == CKV_OK && d->watched) ckpy_doc_gather(d, origin);
     return s;
 }
 
 int ckpy_doc_await(ckpy_doc *d)
 {
+    if (d->closed) return ckpy_doc_is_closed(d);
     if (!(d->attention & (CKPY_IN_BLOCK | CKPY_HANDOFF))) return 0;
     const unsigned long me = PyThread_get_thread_ident();
     if (d->owner == me) return 0;
@@ -181,7 +159,7 @@ int ckpy_doc_await(ckpy_doc *d)
     d->waiters--;
     if (d->handoff && epoch != d->epoch && --d->handoff == 0) d->attention &= ~CKPY_HANDOFF;
     if (result < 0) ckpy_lock_put(&d->lock);
-    return result;
+    return result == 0 && d->closed ? ckpy_doc_is_closed(d) : result;
 }
 
 /* Under the lock: closes the open change of lone edits. While a clock of Python's is asked, anything may happen.
@@ -196,29 +174,56 @@ static int close_lone(ckpy_doc *d)
         if (ckpy_doc_await(d) < 0) return -1;
         if (d->owner || !ckv_doc_is_open(d->core)) return 0;
     } else {
-        ms = system_ms();
+        (void)ckpy_now(NULL, &ms);
     }
     uint32_t change;
     const ckv_status s = ckpy_doc_close(d, ms, NULL, 0, NULL, &change);
     if (s == CKV_OK) return 0;
     ckpy_lock_put(&d->lock);
-    ckpy_raise(d->state, s, "the open change could not be closed");
+    ckpy_doc_raise(d, s, "the open change could not be closed");
     return -1;
+}
+
+/* Must the open change of lone edits be closed before one more? */
+static bool is_full(ckpy_doc *d)
+{
+    if (d->n_edits >= CKPY_KEPT_EDITS && ckv_doc_is_open(d->core)) return true;
+    if (!(d->attention & CKPY_FULL)) return false;
+    const ptrdiff_t open = (ptrdiff_t)ckv_doc_open_bytes(d->core), most = ckpy_doc_limit(d);
+    if (open >= most - 4096) return true;
+    d->room = most - open; /* our estimate was high */
+    d->attention &= ~CKPY_FULL;
+    return false;
 }
 
 int ckpy_edit_begin_slow(ckpy_doc *d)
 {
     for (;;) {
-        if (ckpy_doc_await(d) < 0) return -1;
-        if (d->owner || !(d->attention & CKPY_FULL)) return 0;
-        const ptrdiff_t open = (ptrdiff_t)ckv_doc_open_bytes(d->core);
-        if (open < CKPY_LONE_BYTES - 4096) { /* our estimate was high */
-            d->room = CKPY_LONE_BYTES - open;
-            d->attention &= ~CKPY_FULL;
-            return 0;
-        }
+        if (ckpy_doc_await(d) < 0 || (d->file && ckpy_doc_may_write(d) < 0)) return -1;
+        if (d->owner || !is_full(d)) break;
         if (close_lone(d) < 0) return -1;
     }
+    if (d->file) d->n_edits++;
+    return 0;
+}
+
+PyObject *ckpy_doc_raise(ckpy_doc *d, ckv_status s, const char *what)
+{
+    return d->file && ckpy_is_of_file(s) ? ckpy_file_raise(d->file, s, what)
+                                         : ckpy_raise(d->state, s, what);
+}
+
+PyObject *ckpy_doc_raise_err(ckpy_doc *d, ckv_status s, const ckv_err *err, const char *what)
+{
+    return d->file && ckpy_is_of_file(s) ? ckpy_file_raise(d->file, s, what)
+                                         : ckpy_raise_err(d->state, s, err, what);
+}
+
+int ckpy_doc_is_closed(ckpy_doc *d)
+{
+    ckpy_lock_put(&d->lock);
+    ckpy_raise(d->state, CKV_ESTALE, "the database is closed");
+    return -1;
 }
 
 int ckpy_edit_make_room(ckpy_doc *d)
@@ -289,7 +294,7 @@ static PyObject *Doc_get_root(PyObject *op, void *closure)
 static PyObject *ids_of(ckpy_doc *self, ckv_status (*ask)(ckv_doc *, ckv_buf *))
 {
     ckv_buf ids = ckv_buf_init(ckv_alloc_libc);
-    ckpy_lock_get(&self->lock);
+    if (ckpy_look_begin(self) < 0) return NULL;
     const ckv_status s = ask(self->core, &ids);
     ckpy_lock_put(&self->lock);
     PyObject *result = s == CKV_OK ? ckpy_id_buf_tuple(&ids) : ckpy_raise(self->state, s, "no ids");
@@ -350,7 +355,7 @@ static PyObject *Doc_commit(PyObject *op, PyObject *const *args, Py_ssize_t narg
         }
         if (asked) break;
         if (!self->clock) {
-            ms = system_ms();
+            (void)ckpy_now(NULL, &ms);
             break;
         }
         ckpy_lock_put(&self->lock);
@@ -361,9 +366,10 @@ static PyObject *Doc_commit(PyObject *op, PyObject *const *args, Py_ssize_t narg
     uint32_t change = CKV_NO_CHANGE;
     const ckv_status s = ckpy_doc_close(self, ms, text, (size_t)n_bytes, NULL, &change);
     ckpy_lock_put(&self->lock);
-    if (s != CKV_OK) return ckpy_raise(self->state, s, "the change could not be closed");
-    return ckpy_told(self,
-                     change == CKV_NO_CHANGE ? Py_NewRef(Py_None) : ckpy_change_new(self, change));
+    if (s != CKV_OK) return ckpy_doc_raise(self, s, "the change could not be closed");
+    return ckpy_told(self, change == CKV_NO_CHANGE
+                               ? Py_NewRef(Py_None)
+                               : ckpy_change_new(self->state, op, CKPY_NO_DAG, 0, change));
 }
 
 static PyObject *Doc_change(PyObject *op, PyObject *args, PyObject *kw)
@@ -418,7 +424,7 @@ static PyObject *Doc_changes(PyObject *op, PyObject *args, PyObject *kw)
             const size_t n = found.len / sizeof *numbers;
             result = PyList_New((Py_ssize_t)n);
             for (size_t i = 0; result && i < n; i++) {
-                PyObject *change = ckpy_change_new(self, numbers[i]);
+                PyObject *change = ckpy_change_new(self->state, op, CKPY_NO_DAG, 0, numbers[i]);
                 if (!change)
                     Py_CLEAR(result);
                 else
@@ -474,17 +480,21 @@ static PyObject *Doc_save(PyObject *op, PyObject *ignored)
     return export_bytes(DOC(op), &all, "save");
 }
 
-PyObject *ckpy_doc_took(ckpy_doc *d, PyObject *result)
+PyObject *ckpy_announced(PyObject *replica, PyObject *result)
 {
-    result = ckpy_told(d, result);
-    if (!d->watchers) return result;
     PyObject *type, *value, *trace; /* nobody goes without news because another one raised */
     PyErr_Fetch(&type, &value, &trace);
-    PyObject *told = PyObject_CallMethod((PyObject *)d, "_announce", NULL);
+    PyObject *told = PyObject_CallMethod(replica, "_announce", NULL);
     if (!told) Py_CLEAR(result);
     Py_XDECREF(told);
     if (type) PyErr_Restore(type, value, trace);
     return result;
+}
+
+PyObject *ckpy_doc_took(ckpy_doc *d, PyObject *result)
+{
+    result = ckpy_told(d, result);
+    return d->watchers ? ckpy_announced((PyObject *)d, result) : result;
 }
 
 /* Parses before it closes the open change: what is no bundle closes nothing. */
@@ -506,13 +516,15 @@ static PyObject *apply_bytes(ckpy_doc *self, const uint8_t *data, size_t n_bytes
     ckv_report report;
     ckv_report_init(&report, ckv_alloc_libc);
     PyThreadState *ts = ckpy_lock_away(&self->lock);
-    s = ckv_doc_apply(self->core, data, n_bytes, &report, &err);
+    s = ckpy_doc_is_forked(self) ? CKV_EFORKED
+                                 : ckv_doc_apply(self->core, data, n_bytes, &report, &err);
+    if (s == CKV_OK) ckv_doc_consolidate(self->core, false);
     ckpy_lock_back(&self->lock, ts);
     if (self->watched) ckpy_doc_gather(self, NULL);
     ckpy_lock_put(&self->lock);
     PyObject *result = s == CKV_OK
                            ? ckpy_report_new(self->state, &report)
-                           : ckpy_raise_err(self->state, s, &err, "not a bundle of this document");
+                           : ckpy_doc_raise_err(self, s, &err, "not a bundle of this document");
     ckv_report_fini(&report);
     return ckpy_doc_took(self, result);
 }
@@ -592,19 +604,11 @@ static PyObject *Doc_equivocations(PyObject *op, PyObject *ignored)
     (void)ignored;
     ckpy_doc *self = DOC(op);
     ckv_buf found = ckv_buf_init(ckv_alloc_libc);
-    ckpy_lock_get(&self->lock);
+    if (ckpy_look_begin(self) < 0) return NULL;
     const ckv_status s = ckv_doc_equivocations(self->core, &found);
     ckpy_lock_put(&self->lock);
-    PyObject *result = s == CKV_OK ? PyList_New(0) : ckpy_raise(self->state, s, "no equivocations");
-    const ckv_equivocation *e = (const ckv_equivocation *)(const void *)found.ptr;
-    const size_t n = found.len / sizeof *e;
-    for (size_t i = 0; result && i < n; i++) {
-        PyObject *one = Py_BuildValue("(y#y#ky#y#)", e[i].author.b, (Py_ssize_t)32, e[i].lane.b,
-                                      (Py_ssize_t)32, (unsigned long)e[i].seq, e[i].a.b,
-                                      (Py_ssize_t)32, e[i].b.b, (Py_ssize_t)32);
-        if (!one || PyList_Append(result, one) < 0) Py_CLEAR(result);
-        Py_XDECREF(one);
-    }
+    PyObject *result =
+        s == CKV_OK ? ckpy_equivocations(&found) : ckpy_raise(self->state, s, "no equivocations");
     ckv_buf_fini(&found);
     return result;
 }
@@ -613,18 +617,9 @@ static PyObject *Doc_proof(PyObject *op, PyObject *const *args, Py_ssize_t nargs
 {
     ckpy_doc *self = DOC(op);
     ckv_equivocation e;
-    if (nargs != 5) {
-        PyErr_Format(PyExc_TypeError, "_proof expected 5 arguments, got %zd", nargs);
-        return NULL;
-    }
-    if (ckpy_id_arg(args[0], &e.author) < 0 || ckpy_id_arg(args[1], &e.lane) < 0 ||
-        ckpy_id_arg(args[3], &e.a) < 0 || ckpy_id_arg(args[4], &e.b) < 0)
-        return NULL;
-    const unsigned long seq = PyLong_AsUnsignedLong(args[2]);
-    if (seq == (unsigned long)-1 && PyErr_Occurred()) return NULL;
-    e.seq = (uint32_t)seq;
+    if (ckpy_equivocation_arg(args, nargs, &e) < 0) return NULL;
     ckv_buf out = ckv_buf_init(ckv_alloc_libc);
-    ckpy_lock_get(&self->lock);
+    if (ckpy_look_begin(self) < 0) return NULL;
     const ckv_status s = ckv_doc_proof(self->core, &e, &out);
     ckpy_lock_put(&self->lock);
     PyObject *result = s == CKV_OK
@@ -648,14 +643,11 @@ static PyObject *Doc_stats(PyObject *op, PyObject *ignored)
     (void)ignored;
     ckpy_doc *self = DOC(op);
     ckv_stats t;
-    ckpy_lock_get(&self->lock);
+    if (ckpy_look_begin(self) < 0) return NULL;
     const ckv_status s = ckv_doc_stats(self->core, &t);
     ckpy_lock_put(&self->lock);
     if (s != CKV_OK) return ckpy_raise(self->state, s, "no figures");
-    const struct {
-        const char *name;
-        uint64_t value;
-    } rows[] = {
+    const ckpy_figure rows[] = {
         {"changes", t.changes},
         {"ops", t.ops},
         {"items", t.items},
@@ -683,13 +675,7 @@ static PyObject *Doc_stats(PyObject *op, PyObject *ignored)
         {"signatures", t.signatures},
         {"memory", t.memory},
     };
-    PyObject *result = PyDict_New();
-    for (size_t i = 0; result && i < sizeof rows / sizeof *rows; i++) {
-        PyObject *value = PyLong_FromUnsignedLongLong(rows[i].value);
-        if (!value || PyDict_SetItemString(result, rows[i].name, value) < 0) Py_CLEAR(result);
-        Py_XDECREF(value);
-    }
-    return result;
+    return ckpy_figures(rows, sizeof rows / sizeof *rows);
 }
 
 static PyObject *Doc_repr(PyObject *op)
@@ -856,6 +842,18 @@ static PyMethodDef Doc_methods[] = {
     {"_take_apart", ckpy_forge_take_apart, METH_O,
      "_take_apart($self, bundle, /)\n--\n\n"
      "(chain, lane, opening, id, header, form, body, signature) of each change, unchecked."},
+    {"_bind", (PyCFunction)(void (*)(void))ckpy_doc_bind, METH_VARARGS | METH_KEYWORDS,
+     "_bind($self, file, object, salvage=False)\n--\n\nLive in a file from now on; what of it was "
+     "lost, a line each."},
+    {"_unbind", ckpy_doc_unbind, METH_NOARGS,
+     "_unbind($self, /)\n--\n\nThe file is closed: every use raises StaleHandleError. Commits "
+     "nothing."},
+    {"_refresh", ckpy_doc_refresh, METH_NOARGS,
+     "_refresh($self, /)\n--\n\nOf a reader: take in what the file has by now."},
+    {"_check", ckpy_doc_check_record, METH_NOARGS,
+     "_check($self, /)\n--\n\nRead and verify the whole record again; a line for each finding."},
+    {"_compact", ckpy_doc_compact, METH_NOARGS,
+     "_compact($self, /)\n--\n\nWrite the record anew, in one piece."},
     {"_equivocations", Doc_equivocations, METH_NOARGS,
      "_equivocations($self, /)\n--\n\n(author, lane, seq, a, b) of each equivocation, sorted."},
     {"_proof", (PyCFunction)(void (*)(void))Doc_proof, METH_FASTCALL,
@@ -891,6 +889,7 @@ static PyMethodDef Doc_methods[] = {
 };
 
 static PyGetSetDef Doc_getset[] = {
+    {"_is_bound", ckpy_doc_is_bound, NULL, "Does it live in a file?", NULL},
     {"id", Doc_get_id, NULL, "The 32-byte id of the document, the same on all replicas.", NULL},
     {"heads", Doc_get_heads, NULL,
      "The version: a sorted tuple of the ids of the changes that none builds on. Closes the open "

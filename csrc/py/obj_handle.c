@@ -218,9 +218,7 @@ PyObject *ckpy_handle_past(ckpy_view *view, uint32_t container, ckv_kind kind)
 
 PyObject *ckpy_stale(const ckpy_handle *h)
 {
-    return PyErr_Format(h->doc->state->StaleHandleError,
-                        "this %s was deleted, overwritten or undone",
-                        ckpy_kind_name((ckv_kind)h->kind));
+    return ckpy_edit_raise(h->doc, (ckv_kind)h->kind, CKV_ESTALE);
 }
 
 PyObject *ckpy_frozen(const ckpy_handle *h)
@@ -235,6 +233,7 @@ PyObject *ckpy_edit_raise(ckpy_doc *d, ckv_kind kind, ckv_status s)
     case CKV_ERANGE:
         return PyErr_Format(PyExc_IndexError, "%s index out of range", ckpy_kind_name(kind));
     case CKV_ESTALE:
+        if (d->closed) return ckpy_raise(d->state, s, "the database is closed");
         return PyErr_Format(d->state->StaleHandleError,
                             "this %s was deleted, overwritten or undone", ckpy_kind_name(kind));
     case CKV_ELIMIT: return ckpy_raise(d->state, s, "a change holds at most 16 MiB");
@@ -247,6 +246,13 @@ PyObject *ckpy_edit_raise(ckpy_doc *d, ckv_kind kind, ckv_status s)
     case CKV_EVOID:
     case CKV_ELATER:
     case CKV_EDRIFT:
+    case CKV_EDISK:
+    case CKV_EFULL:
+    case CKV_ELOCKED:
+    case CKV_EALIEN:
+    case CKV_ENEWER:
+    case CKV_EFORKED:
+    case CKV_EEXIST:
     case CKV_ESYNC: break;
     }
     return ckpy_raise(d->state, s, "the document could not be read or edited");
@@ -331,7 +337,7 @@ static PyObject *past_scalar(ckpy_view *view, const ckpy_handle *h)
     ckv_buf chars = ckv_buf_init(ckv_alloc_libc);
     ckv_i128 total = 0;
     ckv_status s;
-    ckpy_lock_get(&d->lock);
+    if (ckpy_look_begin(d) < 0) return NULL;
     if (h->kind == CKV_KIND_COUNTER)
         s = ckv_counter_total(d->core, view->core, h->container, &total);
     else
@@ -356,7 +362,7 @@ static PyObject *past_rows(ckpy_view *view, const ckpy_handle *h)
     ckv_buf found = ckv_buf_init(ckv_alloc_libc);
     rows r = {0};
     bool made = true;
-    ckpy_lock_get(&d->lock);
+    if (ckpy_look_begin(d) < 0) return NULL;
     ckv_status s = kind == CKV_KIND_MAP ? ckv_map_entries(d->core, view->core, h->container, &found)
                    : kind == CKV_KIND_LIST
                        ? ckv_list_values(d->core, view->core, h->container, 0, SIZE_MAX, &found)
@@ -456,7 +462,7 @@ int ckpy_handle_bytes(ckpy_handle *h, ckpy_when when, ckv_buf *out)
     ckv_status s;
     if (h->frozen) {
         ckpy_view *view = (ckpy_view *)h->view;
-        ckpy_lock_get(&view->doc->lock);
+        if (ckpy_look_begin(view->doc) < 0) return -1;
         s = ckpy_write_plain(view->doc, view->core, h->container, out);
         ckpy_lock_put(&view->doc->lock);
         if (s == CKV_OK) return 0;
@@ -464,7 +470,7 @@ int ckpy_handle_bytes(ckpy_handle *h, ckpy_when when, ckv_buf *out)
         return -1;
     }
     if (!d) return local_bytes(h, out);
-    ckpy_lock_get(&d->lock);
+    if (ckpy_look_begin(d) < 0) return -1;
     const bool live = ckpy_is_live(h);
     PyObject *plain = live ? NULL : Py_XNewRef(h->plain);
     s = live || (when == LAST && !plain && !ckv_doc_is_gone(d->core, h->container))

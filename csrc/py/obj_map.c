@@ -59,7 +59,10 @@ static int raise_edit(ckpy_doc *d, const name *k, ckv_status s)
 
 /* ---- reading (document, container) */
 
-static bool is_live(ckpy_doc *d, uint32_t c) { return IS_ROOT(c) || ckv_doc_is_live(d->core, c); }
+static bool is_live(ckpy_doc *d, uint32_t c)
+{
+    return !d->closed && (IS_ROOT(c) || ckv_doc_is_live(d->core, c));
+}
 
 /* NULL without an exception: not there. */
 static PyObject *look_up(ckpy_doc *d, uint32_t c, PyObject *key)
@@ -578,7 +581,7 @@ PyObject *ckpy_doc_map_to_py(PyObject *op, PyObject *ignored)
     (void)ignored;
     ckpy_doc *d = DOC(op);
     ckv_buf bytes = ckv_buf_init(ckv_alloc_libc);
-    ckpy_lock_get(&d->lock);
+    if (ckpy_look_begin(d) < 0) return NULL;
     const ckv_status s = ckpy_write_plain(d, NULL, CKV_ROOT, &bytes);
     ckpy_lock_put(&d->lock);
     PyObject *result =

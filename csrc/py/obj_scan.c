@@ -112,7 +112,7 @@ static PyObject *Scan_next(PyObject *op)
     ckpy_held held = {0};
     ckv_item item;
     ckv_status status = CKV_ENOENT;
-    ckpy_lock_get(&s->lock);
+    if (ckpy_store_look(s) < 0) return NULL;
     const bool over = self->txn != 0 && s->open != self->txn;
     if (self->core && !over) status = ckv_scan_next(self->core, &item);
     if (status == CKV_OK) {
@@ -314,7 +314,7 @@ PyObject *ckpy_conflicts_method(PyObject *op, PyObject *key)
     const void *at = NULL;
     bool ok = true;
     if (ckpy_key_arg(s->state, key, &k) < 0) return NULL;
-    ckpy_lock_get(&s->lock);
+    if (ckpy_store_look(s) < 0) return NULL;
     while (ok && ckv_store_each(s->core, k, &at, &item)) ok = add_row(&r, &item, false, true);
     ckpy_lock_put(&s->lock);
     PyObject *list = ok ? PyList_New((Py_ssize_t)r.n) : PyErr_NoMemory();

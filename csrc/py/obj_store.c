@@ -3,6 +3,8 @@
  */
 #include "py/convert.h"
 #include "py/errors.h"
+#include "py/file.h"
+#include "py/kept.h"
 #include "py/store.h"
 
 #include <structmember.h>
@@ -137,6 +139,7 @@ static void Store_dealloc(PyObject *op)
     ckpy_store *self = STORE(op);
     PyObject_GC_UnTrack(op);
     (void)Store_clear(op);
+    ckpy_store_let_go(self);
     if (self->core) ckv_store_free(self->core);
     ckpy_lock_fini(&self->lock);
     tp->tp_free(op);
@@ -148,6 +151,12 @@ static void Store_dealloc(PyObject *op)
 int ckpy_begin_slow(ckpy_face *f, bool to_write)
 {
     ckpy_store *s = f->store;
+    if (s->closed) {
+        ckpy_lock_put(&s->lock);
+        ckpy_raise(s->state, CKV_ESTALE, "the database is closed");
+        return -1;
+    }
+    if (to_write && s->file && s->open == f->txn && ckpy_store_may_write(s) < 0) return -1;
     if (to_write && s->generation != ckpy_generation) { /* the parent keeps the incarnation */
         ckv_store_renew(s->core);
         s->generation = ckpy_generation;
@@ -167,8 +176,9 @@ int ckpy_write_raise(ckpy_store *s, ckv_status status, PyObject *key)
     if (status == CKV_ENOENT)
         PyErr_SetObject(PyExc_KeyError, key);
     else
-        ckpy_raise(s->state, status,
-                   status == CKV_ELIMIT ? "the clock is at its end" : "the store could not write");
+        ckpy_store_raise(s, status,
+                         status == CKV_ELIMIT ? "the clock is at its end"
+                                              : "the store could not write");
     return -1;
 }
 
@@ -233,7 +243,7 @@ static PyObject *Store_next_hlc(PyObject *op, PyObject *ignored)
     ckpy_store *self = STORE(op);
     uint64_t ms;
     if (ckpy_store_now(self, &ms) < 0) return NULL;
-    ckpy_lock_get(&self->lock);
+    if (ckpy_store_look(self) < 0) return NULL;
     const uint64_t hlc = ckv_store_next_hlc(self->core, ms);
     ckpy_lock_put(&self->lock);
     if (hlc == 0) return ckpy_raise(self->state, CKV_ELIMIT, "the clock is at its end");
@@ -243,7 +253,7 @@ static PyObject *Store_next_hlc(PyObject *op, PyObject *ignored)
 static PyObject *Store_get_last_hlc(PyObject *op, void *closure)
 {
     (void)closure;
-    ckpy_lock_get(&STORE(op)->lock);
+    if (ckpy_store_look(STORE(op)) < 0) return NULL;
     const uint64_t hlc = ckv_store_clock(STORE(op)->core);
     ckpy_lock_put(&STORE(op)->lock);
     return PyLong_FromUnsignedLongLong(hlc);
@@ -261,7 +271,7 @@ static PyObject *Store_get_incarnation(PyObject *op, void *closure)
 {
     (void)closure;
     ckpy_store *self = STORE(op);
-    ckpy_lock_get(&self->lock);
+    if (ckpy_store_look(self) < 0) return NULL;
     const ckv_bytes id = ckv_store_incarnation(self->core);
     const bool is_ours = id.ptr && self->generation == ckpy_generation;
     PyObject *result =
@@ -281,13 +291,10 @@ static PyObject *Store_stats(PyObject *op, PyObject *ignored)
 {
     (void)ignored;
     ckpy_store *self = STORE(op);
-    ckpy_lock_get(&self->lock);
+    if (ckpy_store_look(self) < 0) return NULL;
     const ckv_store_stats t = ckv_store_stats_of(self->core);
     ckpy_lock_put(&self->lock);
-    const struct {
-        const char *name;
-        uint64_t value;
-    } rows[] = {
+    const ckpy_figure rows[] = {
         {"keys", t.n_keys},
         {"values", t.n_values},
         {"hidden", t.n_hidden},
@@ -302,13 +309,7 @@ static PyObject *Store_stats(PyObject *op, PyObject *ignored)
         {"cell_bytes", t.cell_bytes},
         {"memory", t.tree_bytes + t.index_bytes + t.cell_bytes + t.waiting_bytes},
     };
-    PyObject *result = PyDict_New();
-    for (size_t i = 0; result && i < sizeof rows / sizeof *rows; i++) {
-        PyObject *value = PyLong_FromUnsignedLongLong(rows[i].value);
-        if (!value || PyDict_SetItemString(result, rows[i].name, value) < 0) Py_CLEAR(result);
-        Py_XDECREF(value);
-    }
-    return result;
+    return ckpy_figures(rows, sizeof rows / sizeof *rows);
 }
 
 static PyObject *Store_repr(PyObject *op)
@@ -421,6 +422,20 @@ PyDoc_STRVAR(stats_doc,
              ">>> s['x'] = 1\n"
              ">>> s.stats()['keys'], s.stats()['hidden']\n(1, 0)");
 
+PyDoc_STRVAR(
+    commit_doc,
+    "commit($self, /)\n--\n\n"
+    "Of a store in a Database: when this returns, what was written is on disk.\n\n"
+    "Lone writes gather until then, until a transaction ends, a message goes out "
+    "(request, diff, op, op set,\nsave, session) or the database is closed; 1,000 of them or "
+    "256 KiB commit by themselves. StoreError: what was\nwritten since the last commit is "
+    "gone. In memory: nothing to do.\n\n"
+    ">>> import crdtkv as ck\n"
+    ">>> with ck.Database(':memory:') as db:\n"
+    "...     s = db.store('settings')\n"
+    "...     s['x'] = 1\n"
+    "...     s.commit()");
+
 static PyMethodDef Store_methods[] = {
     {"insert_with_op", (PyCFunction)(void (*)(void))ckpy_store_insert_with_op, METH_FASTCALL,
      insert_doc},
@@ -439,6 +454,19 @@ static PyMethodDef Store_methods[] = {
     {"index_size", ckpy_store_index_size, METH_NOARGS, index_size_doc},
     {"save", ckpy_store_save, METH_NOARGS, save_doc},
     {"stats", Store_stats, METH_NOARGS, stats_doc},
+    {"commit", ckpy_store_commit, METH_NOARGS, commit_doc},
+    {"_bind", (PyCFunction)(void (*)(void))ckpy_store_bind, METH_VARARGS | METH_KEYWORDS,
+     "_bind($self, file, object, salvage=False)\n--\n\nLive in a file from now on; what of it was "
+     "lost, a line each."},
+    {"_unbind", ckpy_store_unbind, METH_NOARGS,
+     "_unbind($self, /)\n--\n\nThe file is closed: every use raises StaleHandleError. Commits "
+     "nothing."},
+    {"_refresh", ckpy_store_refresh, METH_NOARGS,
+     "_refresh($self, /)\n--\n\nOf a reader: take in what the file has by now."},
+    {"_check", ckpy_store_check_record, METH_NOARGS,
+     "_check($self, /)\n--\n\nRead the whole record again; a line for each finding."},
+    {"_compact", ckpy_store_compact, METH_NOARGS,
+     "_compact($self, /)\n--\n\nWrite the record anew, in one piece."},
     {"_next_hlc", Store_next_hlc, METH_NOARGS,
      "_next_hlc($self, /)\n--\n\nWhat the next put would get."},
     {"_conflicts", ckpy_conflicts_method, METH_O,
@@ -454,6 +482,7 @@ static PyMethodDef Store_methods[] = {
 };
 
 static PyGetSetDef Store_getset[] = {
+    {"_is_bound", ckpy_store_is_bound, NULL, "Does it live in a file?", NULL},
     {"peer_id", Store_get_peer_id, NULL, "The name of this replica, for people.", NULL},
     {"incarnation", Store_get_incarnation, NULL,
      "Whom writes of now belong to: the name, b'/' and 8 random bytes. None before the first "

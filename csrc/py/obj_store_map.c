@@ -5,14 +5,6 @@
 #include "py/errors.h"
 #include "py/store.h"
 
-PyObject *ckpy_held_read(PyObject *bytes)
-{
-    PyObject *value = ckpy_nested_read((const uint8_t *)PyBytes_AS_STRING(bytes),
-                                       (size_t)PyBytes_GET_SIZE(bytes));
-    Py_DECREF(bytes);
-    return value;
-}
-
 /* ---- reading */
 
 static ckv_bytes bytes_of(const ckv_buf *b) { return (ckv_bytes){b->ptr, b->len}; }
@@ -134,16 +126,6 @@ static ckv_status end_many(ckpy_face *f, ckv_status s, uint64_t ms)
     return s;
 }
 
-typedef struct record { /* stands before its key and value in a buffer */
-    uint32_t key_bytes, value_bytes;
-    bool is_bytes;
-} record;
-
-static ckv_store_key record_key(const record *r, const uint8_t *at)
-{
-    return (ckv_store_key){at, r->key_bytes, r->is_bytes};
-}
-
 /* All keys of a range. */
 static ckv_status list_keys(ckpy_face *f, const ckv_range *range, ckv_buf *out)
 {
@@ -152,7 +134,7 @@ static ckv_status list_keys(ckpy_face *f, const ckv_range *range, ckv_buf *out)
     CKV_TRY(ckv_scan_new(&scan, f->store->core, f->txn != 0, range, false));
     ckv_status s;
     while ((s = ckv_scan_next(scan, &item)) == CKV_OK) {
-        const record r = {.key_bytes = item.key.n_bytes, .is_bytes = item.key.is_bytes};
+        const ckpy_record r = {.key_bytes = item.key.n_bytes, .is_bytes = item.key.is_bytes};
         ckv_buf_bytes(out, &r, sizeof r);
         ckv_buf_bytes(out, item.key.ptr, item.key.n_bytes);
     }
@@ -162,10 +144,10 @@ static ckv_status list_keys(ckpy_face *f, const ckv_range *range, ckv_buf *out)
 
 static ckv_status remove_all(ckpy_face *f, const ckv_buf *keys)
 {
-    record r;
+    ckpy_record r;
     for (size_t at = 0; at < keys->len; at += sizeof r + r.key_bytes) {
         memcpy(&r, keys->ptr + at, sizeof r);
-        CKV_TRY(ckv_txn_remove(f->store->core, record_key(&r, keys->ptr + at + sizeof r)));
+        CKV_TRY(ckv_txn_remove(f->store->core, ckpy_record_key(&r, keys->ptr + at + sizeof r)));
     }
     return CKV_OK;
 }
@@ -190,38 +172,14 @@ static int del_range(ckpy_face *f, const ckv_range *range)
     return status == CKV_OK ? told : ckpy_write_raise(s, status, Py_None);
 }
 
-/* The keys and values of a dict as records. Its values are anybody's, it is ours. */
-static int list_items(ckpy_state *st, PyObject *dict, ckv_buf *out)
-{
-    PyObject *key, *value;
-    Py_ssize_t i = 0;
-    while (PyDict_Next(dict, &i, &key, &value)) {
-        ckv_store_key k;
-        if (ckpy_key_arg(st, key, &k) < 0) return -1;
-        record r = {.key_bytes = k.n_bytes, .is_bytes = k.is_bytes};
-        const size_t at = out->len;
-        ckv_buf_bytes(out, &r, sizeof r);
-        ckv_buf_bytes(out, k.ptr, k.n_bytes);
-        const size_t start = out->len;
-        if (out->status == CKV_OK && ckpy_nested_write(st, out, value) < 0) return -1;
-        if (out->status != CKV_OK) {
-            PyErr_NoMemory();
-            return -1;
-        }
-        r.value_bytes = (uint32_t)(out->len - start);
-        memcpy(out->ptr + at, &r, sizeof r);
-    }
-    return 0;
-}
-
 static ckv_status put_all(ckpy_face *f, const ckv_buf *items)
 {
-    record r;
+    ckpy_record r;
     for (size_t at = 0; at < items->len; at += sizeof r + r.key_bytes + r.value_bytes) {
         memcpy(&r, items->ptr + at, sizeof r);
         const uint8_t *key = items->ptr + at + sizeof r;
         const ckv_bytes value = {key + r.key_bytes, r.value_bytes};
-        CKV_TRY(ckv_txn_put(f->store->core, record_key(&r, key), value));
+        CKV_TRY(ckv_txn_put(f->store->core, ckpy_record_key(&r, key), value));
     }
     return CKV_OK;
 }
@@ -239,7 +197,7 @@ static PyObject *StoreMap_update(PyObject *op, PyObject *dict)
     uint64_t ms = 0;
     bool ok = false;
     ckv_buf items = ckv_buf_init(ckv_alloc_libc);
-    if (list_items(s->state, dict, &items) == 0 && (f->txn || ckpy_store_now(s, &ms) == 0) &&
+    if (ckpy_records_of(s->state, dict, &items) == 0 && (f->txn || ckpy_store_now(s, &ms) == 0) &&
         ckpy_write_begin(f) == 0) {
         s->pending += f->txn ? n : 0;
         PyThreadState *ts = ckpy_away_if(s, n > CKPY_MANY || items.len > CKPY_LONG);

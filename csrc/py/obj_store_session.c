@@ -23,7 +23,10 @@ static PyObject *StoreSession_new(PyTypeObject *tp, PyObject *args, PyObject *kw
     if (!self) return NULL;
     self->store = (ckpy_store *)Py_NewRef(store);
     ckv_store_session *core;
-    ckpy_lock_get(&self->store->lock);
+    if (ckpy_store_look(self->store) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
     const ckv_status s = ckv_store_session_new(&core, self->store->core);
     ckpy_lock_put(&self->store->lock);
     if (s != CKV_OK) {
@@ -63,13 +66,14 @@ static PyObject *StoreSession_send(PyObject *op, PyObject *ignored)
     ckpy_store *s = self->store;
     ckv_buf out = ckv_buf_init(ckv_alloc_libc);
     if (ckpy_write_begin(&s->face) < 0) return NULL;
+    ckv_status status = ckpy_store_settle(s);
     PyThreadState *ts = ckpy_away_if(s, ckv_store_len(s->core, false) > CKPY_MANY);
-    const ckv_status status = ckv_store_session_send(self->core, &out);
+    if (status == CKV_OK) status = ckv_store_session_send(self->core, &out);
     ckpy_back(s, ts);
     ckpy_lock_put(&s->lock);
     PyObject *result = NULL;
     if (status != CKV_OK)
-        ckpy_raise(s->state, status, "the session is over");
+        ckpy_store_raise(s, status, "the session is over");
     else if (out.len == 0)
         result = Py_NewRef(Py_None);
     else
@@ -110,7 +114,7 @@ static PyObject *StoreSession_get_done(PyObject *op, void *closure)
 {
     (void)closure;
     ckpy_store_session *self = SESSION(op);
-    ckpy_lock_get(&self->store->lock);
+    if (ckpy_store_look(self->store) < 0) return NULL;
     const bool done = ckv_store_session_done(self->core);
     ckpy_lock_put(&self->store->lock);
     return PyBool_FromLong(done);

@@ -64,13 +64,14 @@ static PyObject *read_all(ckpy_text *t, bool also_stale)
     ckv_status s = CKV_ESTALE;
     ckpy_lock_get(&d->lock);
     const bool live = ckpy_is_live(t);
-    if (live || (also_stale && !t->plain))
+    if (live || (also_stale && !t->plain && !d->closed))
         out = ckpy_text_read(d, t->container, 0, ckv_text_len(d->core, t->container), &s);
     ckpy_lock_put(&d->lock);
     if (out) return out;
     if (!live && also_stale && t->plain) return Py_NewRef(t->plain);
-    return live || also_stale ? ckpy_raise(d->state, s, "the text could not be read")
-                              : ckpy_stale(t);
+    return (live || also_stale) && !d->closed
+               ? ckpy_raise(d->state, s, "the text could not be read")
+               : ckpy_stale(t);
 }
 
 PyObject *ckpy_text_last(ckpy_text *t) { return read_all(t, true); }
@@ -445,8 +446,8 @@ static ckv_status apply_items(ckpy_text *t, PyObject *items, int64_t ms)
         const size_t n = (size_t)PyUnicode_GET_LENGTH(s), cost = 32 + n * bytes_per_char(s);
         ckv_status status = CKV_OK;
         if (lone && d->room < (ptrdiff_t)cost) {
-            d->room =
-                CKPY_LONE_BYTES - (ptrdiff_t)ckv_doc_open_bytes(d->core); /* our estimate is high */
+            d->room = ckpy_doc_limit(d) -
+                      (ptrdiff_t)ckv_doc_open_bytes(d->core); /* our estimate is high */
             if (d->room <
                 (ptrdiff_t)cost + 4096) { /* as lone edits do: close, and begin the next one */
                 ckv_doc_release(d->core, savepoint);
@@ -892,7 +893,7 @@ static PyObject *Text_spans(PyObject *op, PyObject *ignored)
     ckv_buf out = ckv_buf_init(ckv_alloc_libc);
     ckv_status s = CKV_ESTALE;
     ckpy_lock_get(&d->lock);
-    if (view || ckpy_is_live(self))
+    if (view ? !d->closed : ckpy_is_live(self))
         s = ckv_text_spans(d->core, view ? view->core : NULL, self->container, &out);
     ckpy_lock_put(&d->lock);
     PyObject *result = s == CKV_OK ? as_tuples(ckpy_plain_one(d->state, &out, false))

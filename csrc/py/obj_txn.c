@@ -19,7 +19,8 @@ static PyObject *Txn_new(PyTypeObject *tp, PyObject *args, PyObject *kw)
     ckv_status status = CKV_OK;
     bool ok = ckpy_write_begin(&s->face) == 0;
     if (ok) {
-        status = ckv_txn_begin(s->core);
+        status = ckpy_store_settle(s); /* what came before is not part of it */
+        if (status == CKV_OK) status = ckv_txn_begin(s->core);
         if (status == CKV_OK) {
             self->txn = s->open = ++s->last;
             s->pending = 0;
@@ -85,9 +86,12 @@ static int commit(ckpy_face *self, ckv_buf *ops)
     ckpy_lock_put(&s->lock);
     if (ckpy_store_now(s, &ms) < 0 || ckpy_write_begin(self) < 0) return -1;
     PyThreadState *ts = ckpy_away_if(s, s->pending > CKPY_MANY);
-    const ckv_status status = ckv_txn_commit(s->core, ms, ops);
+    ckv_status status = ckv_txn_commit(s->core, ms, ops);
     ckpy_back(s, ts);
-    if (status == CKV_OK) s->open = 0;
+    if (status == CKV_OK) {
+        s->open = 0;
+        status = ckpy_store_settle(s);
+    }
     const int told = ckpy_write_end(s);
     return status == CKV_OK ? told : ckpy_write_raise(s, status, Py_None);
 }

@@ -25,6 +25,8 @@ typedef struct ckpy_state {
         *Session; /* owned, as all here */
     PyTypeObject *Handle, *Map, *List, *Set, *Counter, *Text, *Cursor, *ListIter;
     PyTypeObject *StoreMap, *Store, *Transaction, *Scan, *StoreSession;
+    PyTypeObject *Datastore, *DatastoreCounter, *Batch, *Query;
+    PyTypeObject *File;
     PyObject *Error, *DecodeError, *SignatureError, *UnauthorizedError, *StaleHandleError,
         *ForkError, *LimitError, *StoreError, *ClockDriftError, *SyncError;
     /* Python classes and objects; crdtkv hands them in. NULL before */
@@ -47,19 +49,22 @@ typedef struct ckpy_identity {
 } ckpy_identity;
 
 /* What makes an edit look twice. */
-#define CKPY_IN_BLOCK 1u /* a change() block is open */
-#define CKPY_HANDOFF  2u /* one has just ended and others have waited for that */
-#define CKPY_FULL     4u /* the open change may have reached CKPY_LONE_BYTES */
-#define CKPY_NEWS     8u /* there is something to tell observers */
+#define CKPY_IN_BLOCK 1u  /* a change() block is open */
+#define CKPY_HANDOFF  2u  /* one has just ended and others have waited for that */
+#define CKPY_FULL     4u  /* the open change may have reached CKPY_LONE_BYTES */
+#define CKPY_NEWS     8u  /* there is something to tell observers */
+#define CKPY_KEPT     16u /* it lives in a file, or did: py/kept.h */
 
-#define CKPY_LONE_BYTES ((ptrdiff_t)1 << 20) /* docs: lone edits close the open change at 1 MiB */
+#define CKPY_LONE_BYTES ((ptrdiff_t)1 << 20)   /* docs: lone edits close the open change at 1 MiB */
+#define CKPY_KEPT_BYTES ((ptrdiff_t)256 << 10) /* in a file at 256 KiB, */
+#define CKPY_KEPT_EDITS 1000u                  /* or so many edits */
 #define CKPY_LONG       65536 /* bytes or characters from which work runs without the GIL */
 
 typedef struct ckpy_doc {
     PyObject_HEAD ckv_doc *core; /* owned; guarded by lock, as is all down to `made` */
     ckpy_lock lock;
     unsigned attention;  /* CKPY_*; 0: an edit may go straight on */
-    ptrdiff_t room;      /* lower bound of the bytes left before CKPY_LONE_BYTES */
+    ptrdiff_t room;      /* lower bound of the bytes left before ckpy_doc_limit */
     unsigned long owner; /* the thread whose block is open, 0: none */
     unsigned depth;      /* of blocks */
     unsigned waiters;    /* threads that wait for the block's end */
@@ -69,6 +74,9 @@ typedef struct ckpy_doc {
     PyThread_type_lock gate; /* owned; held while a block is open, for others to wait on */
     bool watched;            /* somebody observes: changes leave news */
     bool telling;            /* a thread tells the news; it goes on until there is none */
+    bool closed;             /* its file was closed: everything raises StaleHandleError */
+    unsigned n_edits;        /* in a file: since the open change began, at least */
+    struct ckpy_file *file;  /* owned, borrowed from; NULL: memory */
     struct ckpy_news *news;  /* owned: what is to be told, oldest first */
     PyObject *
         made; /* owned list or NULL: handles that were attached in the open block. Its thread's own */
@@ -97,14 +105,23 @@ typedef struct ckpy_handle {
 typedef ckpy_handle ckpy_text;
 
 typedef struct ckpy_change {
-    PyObject_HEAD ckpy_doc *doc; /* owned */
-    uint32_t number;
+    PyObject_HEAD PyObject *replica; /* owned: a document or a datastore */
+    uint32_t dag, number;            /* dag: CKPY_NO_DAG: of a document */
+    uint32_t life;                   /* of that DAG: it is stale once this has changed */
 } ckpy_change;
+
+#define CKPY_NO_DAG UINT32_MAX
 
 typedef struct ckpy_view {
     PyObject_HEAD ckpy_doc *doc; /* owned */
     ckv_view *core;              /* owned; guarded by doc's lock */
 } ckpy_view;
+
+/* At so many bytes lone edits close the open change. */
+static inline ptrdiff_t ckpy_doc_limit(const ckpy_doc *d)
+{
+    return d->file ? CKPY_KEPT_BYTES : CKPY_LONE_BYTES;
+}
 
 extern PyType_Spec ckpy_identity_spec, ckpy_doc_spec, ckpy_handle_spec, ckpy_map_spec,
     ckpy_list_spec, ckpy_list_iter_spec, ckpy_set_spec, ckpy_counter_spec, ckpy_text_spec,
@@ -112,6 +129,20 @@ extern PyType_Spec ckpy_identity_spec, ckpy_doc_spec, ckpy_handle_spec, ckpy_map
     ckpy_session_spec;
 
 /* ---- obj_doc.c: the doors */
+
+/* Lets go of the lock and says that the file is closed. Always -1. */
+int ckpy_doc_is_closed(ckpy_doc *d);
+
+/* 0: the lock is held, for a look. -1: an exception, the file is closed. */
+static inline int ckpy_look_begin(ckpy_doc *d)
+{
+    ckpy_lock_get(&d->lock);
+    return d->closed ? ckpy_doc_is_closed(d) : 0;
+}
+
+/* Raises what a status stands for, with the words of the file if it is to blame; returns NULL. */
+PyObject *ckpy_doc_raise(ckpy_doc *d, ckv_status s, const char *what);
+PyObject *ckpy_doc_raise_err(ckpy_doc *d, ckv_status s, const ckv_err *err, const char *what);
 
 int ckpy_edit_begin_slow(ckpy_doc *d);
 
@@ -174,6 +205,9 @@ PyObject *ckpy_told(ckpy_doc *d, PyObject *result);
  * NULL if somebody raised. */
 PyObject *ckpy_doc_took(ckpy_doc *d, PyObject *result);
 
+/* The second half of that, for any replica that has watchers. */
+PyObject *ckpy_announced(PyObject *replica, PyObject *result);
+
 /* ---- obj_map.c: the root map, for obj_doc.c */
 
 Py_ssize_t ckpy_doc_map_length(PyObject *op);
@@ -208,7 +242,9 @@ PyObject *ckpy_block_new(ckpy_doc *d, PyObject *message, PyObject *origin);
 
 /* ---- obj_change.c */
 
-PyObject *ckpy_change_new(ckpy_doc *d, uint32_t number);
+/* dag CKPY_NO_DAG: replica is a document, else a datastore. */
+PyObject *ckpy_change_new(ckpy_state *st, PyObject *replica, uint32_t dag, uint32_t life,
+                          uint32_t number);
 
 /* ---- obj_text.c */
 

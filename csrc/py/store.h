@@ -21,12 +21,16 @@ typedef struct ckpy_face {
 
 typedef struct ckpy_store {
     ckpy_face face;
-    ckv_store *core;     /* owned; guarded by lock, as is all down to `telling` */
-    uint64_t open, last; /* numbers of transactions: the open one (0: none), the newest one */
-    size_t pending;      /* writes in the open one */
-    unsigned generation; /* ckpy_generation when it was made, or first written to after a fork */
-    bool watched;        /* somebody observes: writes leave news in the core */
-    bool telling;        /* a thread tells the news; it goes on until there is none */
+    ckv_store *core;        /* owned; guarded by lock, as is all down to `telling` */
+    uint64_t open, last;    /* numbers of transactions: the open one (0: none), the newest one */
+    size_t pending;         /* writes in the open one */
+    unsigned generation;    /* ckpy_generation when it was made, or first written to after a fork */
+    bool is_kept;           /* in a file, or it was: py/kept.h */
+    bool closed;            /* its file was closed: everything raises StaleHandleError */
+    unsigned n_edits;       /* in a file: lone writes since the last commit, at least */
+    struct ckpy_file *file; /* owned, borrowed from; NULL: memory */
+    bool watched;           /* somebody observes: writes leave news in the core */
+    bool telling;           /* a thread tells the news; it goes on until there is none */
     ckpy_lock lock;
     ckpy_state *state;   /* borrowed: our type keeps the module */
     uint64_t drift;      /* ms by which a clock may be ahead; CKV_NO_DRIFT: any */
@@ -51,16 +55,33 @@ int ckpy_begin_slow(ckpy_face *f, bool to_write);
 static inline int ckpy_read_begin(ckpy_face *f)
 {
     ckpy_lock_get(&f->store->lock);
-    return f->txn == 0 || f->store->open == f->txn ? 0 : ckpy_begin_slow(f, false);
+    return !f->store->closed && (f->txn == 0 || f->store->open == f->txn)
+               ? 0
+               : ckpy_begin_slow(f, false);
 }
 
 /* 0: the lock is held. -1: an exception; the transaction is over, or another one is open. */
 static inline int ckpy_write_begin(ckpy_face *f)
 {
     ckpy_lock_get(&f->store->lock);
-    if (f->store->open == f->txn && f->store->generation == ckpy_generation) return 0;
+    if (f->store->open == f->txn && f->store->generation == ckpy_generation && !f->store->is_kept)
+        return 0;
     return ckpy_begin_slow(f, true);
 }
+
+/* 0: the lock is held, for a look at the store itself. -1: an exception, the file is closed. */
+static inline int ckpy_store_look(ckpy_store *s)
+{
+    ckpy_lock_get(&s->lock);
+    return s->closed ? ckpy_begin_slow(&s->face, false) : 0;
+}
+
+/* Under the lock, before a message goes out: what it tells is on disk. Without the GIL; nothing for a store in memory. On failure the store is what
+ * the record has. */
+ckv_status ckpy_store_settle(ckpy_store *s);
+
+/* Raises what a status stands for, with the words of the file if it is to blame; returns NULL. */
+PyObject *ckpy_store_raise(ckpy_store *s, ckv_status status, const char *what);
 
 /* Without the lock: tells observers what there is to tell, unless another call does so already. -1: their exceptions. */
 int ckpy_store_tell(ckpy_store *s);
@@ -89,30 +110,7 @@ int ckpy_store_now(ckpy_store *s, uint64_t *ms);
 /* What a failed write says; returns -1. */
 int ckpy_write_raise(ckpy_store *s, ckv_status status, PyObject *key);
 
-/* ---- obj_store_map.c: values on their way out */
-
-typedef struct ckpy_held {
-    PyObject *object; /* owned: the value, or if it is `deep` its bytes */
-    bool deep;
-} ckpy_held;
-
-/* Under the lock. False: no memory, with an exception. */
-static inline bool ckpy_hold(ckv_bytes value, ckpy_held *out)
-{
-    out->deep = !ckpy_nested_is_scalar(value.ptr);
-    out->object =
-        out->deep ? PyBytes_FromStringAndSize((const char *)value.ptr, (Py_ssize_t)value.n_bytes)
-                  : ckpy_nested_scalar(value.ptr, value.n_bytes);
-    return out->object != NULL;
-}
-
-PyObject *ckpy_held_read(PyObject *bytes); /* steals */
-
-/* Without the lock: the value. NULL if nothing is held. */
-static inline PyObject *ckpy_held_value(const ckpy_held *h)
-{
-    return h->deep && h->object ? ckpy_held_read(h->object) : h->object;
-}
+/* ---- obj_store_map.c */
 
 /* The next key of a stream, is_bytes(u8) and a blob; not tracked. */
 static inline PyObject *ckpy_next_key(ckv_rd *rd)

@@ -4,6 +4,7 @@
  */
 #include "py/convert.h"
 #include "py/errors.h"
+#include "py/kept.h"
 #include "py/store.h"
 
 /* ---- out */
@@ -13,7 +14,7 @@ static PyObject *told_bytes(ckpy_store *s, ckv_status status, ckv_buf *out, cons
 {
     PyObject *result = status == CKV_OK
                            ? PyBytes_FromStringAndSize((const char *)out->ptr, (Py_ssize_t)out->len)
-                           : ckpy_raise(s->state, status, what);
+                           : ckpy_store_raise(s, status, what);
     ckv_buf_fini(out);
     return result;
 }
@@ -23,9 +24,10 @@ static bool is_large(const ckpy_store *s) { return ckv_store_len(s->core, false)
 static PyObject *written(ckpy_store *s, ckv_status (*write)(const ckv_store *, ckv_buf *))
 {
     ckv_buf out = ckv_buf_init(ckv_alloc_libc);
-    ckpy_lock_get(&s->lock);
+    if (ckpy_store_look(s) < 0) return NULL;
+    ckv_status status = ckpy_store_settle(s);
     PyThreadState *ts = ckpy_away_if(s, is_large(s));
-    const ckv_status status = write(s->core, &out);
+    if (status == CKV_OK) status = write(s->core, &out);
     ckpy_back(s, ts);
     ckpy_lock_put(&s->lock);
     return told_bytes(s, status, &out, "the message could not be written");
@@ -49,8 +51,9 @@ PyObject *ckpy_store_opset(PyObject *op, PyObject *ignored)
     ckpy_store *s = STORE(op);
     ckv_buf out = ckv_buf_init(ckv_alloc_libc);
     if (ckpy_write_begin(&s->face) < 0) return NULL;
+    ckv_status status = ckpy_store_settle(s);
     PyThreadState *ts = ckpy_away_if(s, is_large(s));
-    const ckv_status status = ckv_store_opset(s->core, &out);
+    if (status == CKV_OK) status = ckv_store_opset(s->core, &out);
     ckpy_back(s, ts);
     ckpy_lock_put(&s->lock);
     return told_bytes(s, status, &out, "the op set could not be written");
@@ -61,7 +64,7 @@ PyObject *ckpy_store_index_size(PyObject *op, PyObject *ignored)
     (void)ignored;
     ckpy_store *s = STORE(op);
     uint64_t n_bytes;
-    ckpy_lock_get(&s->lock);
+    if (ckpy_store_look(s) < 0) return NULL;
     const ckv_status status = ckv_store_index_size(s->core, &n_bytes);
     ckpy_lock_put(&s->lock);
     if (status != CKV_OK) return ckpy_raise(s->state, status, "the index could not be measured");
@@ -85,7 +88,8 @@ PyObject *ckpy_store_insert_with_op(PyObject *op, PyObject *const *args, Py_ssiz
         ckpy_write_begin(&s->face) == 0) {
         ckv_buf out = ckv_buf_init(ckv_alloc_libc);
         const ckv_bytes value = {scratch.buf.ptr, scratch.buf.len};
-        const ckv_status status = ckv_store_put(s->core, k, value, ms, &out);
+        ckv_status status = ckv_store_put(s->core, k, value, ms, &out);
+        if (status == CKV_OK) status = ckpy_store_settle(s);
         const int told = ckpy_write_end(s);
         if (status != CKV_OK) ckpy_write_raise(s, status, args[0]);
         if (status == CKV_OK && told == 0)
@@ -103,7 +107,8 @@ PyObject *ckpy_store_remove_with_op(PyObject *op, PyObject *key)
     ckv_store_key k;
     if (ckpy_key_arg(s->state, key, &k) < 0 || ckpy_write_begin(&s->face) < 0) return NULL;
     ckv_buf out = ckv_buf_init(ckv_alloc_libc);
-    const ckv_status status = ckv_store_remove(s->core, k, &out);
+    ckv_status status = ckv_store_remove(s->core, k, &out);
+    if (status == CKV_OK) status = ckpy_store_settle(s);
     const int told = ckpy_write_end(s);
     if (status != CKV_OK) ckpy_write_raise(s, status, key);
     if (status == CKV_OK && told == 0) return told_bytes(s, status, &out, NULL);
@@ -126,16 +131,22 @@ PyObject *ckpy_store_build_diff(PyObject *op, PyObject *arg)
     ckv_buf out = ckv_buf_init(ckv_alloc_libc);
     ckv_err err = {0};
     bool more;
-    ckpy_lock_get(&s->lock);
+    if (ckpy_store_look(s) < 0) {
+        Py_DECREF(request);
+        return NULL;
+    }
+    ckv_status status = ckpy_store_settle(s);
     PyThreadState *ts = ckpy_away_if(s, is_large(s) || PyBytes_GET_SIZE(request) > CKPY_LONG);
-    const ckv_status status = ckv_store_diff(s->core, borrow(request), 0, &out, &more, &err);
+    if (status == CKV_OK) status = ckv_store_diff(s->core, borrow(request), 0, &out, &more, &err);
     ckpy_back(s, ts);
     ckpy_lock_put(&s->lock);
     PyObject *result;
     if (status == CKV_OK) {
         result = told_bytes(s, status, &out, NULL);
     } else {
-        result = ckpy_raise_err(s->state, status, &err, "not a request");
+        result = ckpy_is_of_file(status)
+                     ? ckpy_store_raise(s, status, "the diff could not be written")
+                     : ckpy_raise_err(s->state, status, &err, "not a request");
         ckv_buf_fini(&out);
     }
     Py_DECREF(request);

@@ -9,7 +9,7 @@ PyObject *ckpy_store_watch(PyObject *op, PyObject *arg)
     ckpy_store *s = STORE(op);
     const int on = PyObject_IsTrue(arg);
     if (on < 0) return NULL;
-    ckpy_lock_get(&s->lock);
+    if (ckpy_store_look(s) < 0) return NULL;
     s->watched = on;
     ckv_store_watch(s->core, on);
     if (!on)

@@ -9,6 +9,7 @@ from contextlib import suppress
 import pytest
 
 import crdtkv as ck
+from crdtkv import _core
 
 
 def doc_story():
@@ -270,9 +271,43 @@ def transaction_story():
     dropped["x"] = [1]
 
 
+def file_story():
+    file = _core.File(None)
+    file.begin()
+    file.run("INSERT INTO record(object, kind, data) VALUES (?, ?, ?)", 1, 2, b"x")
+    file.commit()
+    file.run("SELECT * FROM record"), file.check(), file.size(), file.version(), file.closed, file.poisoned
+    file.set_key(ck.Identity.from_seed(bytes(32)))
+    for wrong in (
+        lambda: file.run("SELECT ?", 1.5),
+        lambda: file.run("nonsense"),
+        lambda: file.run("DELETE FROM record"),
+        lambda: _core.File("/nowhere/x"),
+    ):
+        with suppress(TypeError, RuntimeError, OSError):
+            wrong()
+    file.close()
+    with suppress(ck.StaleHandleError):
+        file.run("SELECT 1")
+
+
+def database_story():
+    with ck.Database(":memory:") as db:
+        doc, kv, store = db.doc("d"), db.datastore("k"), db.store("s")
+        doc["a"], kv["a"], store["a"] = 1, 1, 1
+        db.commit(), db.names(), db.stats(), db.check(), repr(db)
+        db.add("e", ck.Doc())
+        db.delete("d")
+        for wrong in (lambda: db.doc("s"), lambda: db.delete("d"), lambda: doc["a"], lambda: db.doc("k", id=b"")):
+            with suppress(TypeError, KeyError, ValueError, ck.StaleHandleError):
+                wrong()
+
+
 @pytest.mark.parametrize(
     "story",
     [
+        file_story,
+        database_story,
         store_story,
         store_exchange_story,
         transaction_story,

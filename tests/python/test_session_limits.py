@@ -39,7 +39,7 @@ def crowd(doc, n, length):
     liar = testing.Forger(doc, EVE, seed=1)
     parts = []
     for k in range(n):
-        parts += wire.parts_of(liar.doc, liar.fork([lambda d, k=k: d.update(n=k)] * length)[0])
+        parts += wire.take_apart(liar.fork([lambda d, k=k: d.update(n=k)] * length)[0])
     return liar.lane, wire.write_bundle(wire.head_of(doc.export()), parts)
 
 
@@ -71,7 +71,7 @@ def test_two_forks_in_every_range_are_cut_ever_shorter():
         fork["b"] = 1
         doc.merge(fork)
     _, bundle = crowd(doc, 2 * 150, 1)
-    parts = wire.parts_of(doc, bundle)
+    parts = wire.take_apart(bundle)
     here, there = doc.fork(), doc.fork()
     here.apply(wire.write_bundle(wire.head_of(bundle), parts[::2]))
     there.apply(wire.write_bundle(wire.head_of(bundle), parts[1::2]))
@@ -152,7 +152,7 @@ def test_tips_of_a_crowded_lane_are_looked_up_quickly():
 
 def dangling(doc, liar, n):
     """So many signed changes behind one that nobody has."""
-    (honest,) = wire.parts_of(doc, liar.forge(parents=[bytes(32)]))
+    (honest,) = wire.take_apart(liar.forge(parents=[bytes(32)]))
     at = honest.header.index(bytes(32))
     for k in range(n):
         header = honest.header[:at] + k.to_bytes(4, "big") + honest.header[at + 4 :]

@@ -8,7 +8,7 @@ from crdtkv import testing
 me = ck.Identity.generate()
 doc = ck.Doc(me)
 liar = testing.Forger(doc, me, seed=1)
-assert_type(liar.doc, ck.Doc)
+assert_type(liar.doc, ck.Doc | ck.Datastore)
 assert_type(liar.lane, bytes)
 assert_type(liar.fork(lambda d: d.update(a=1), [None, lambda d: d.pop("a")]), tuple[bytes, ...])
 assert_type(liar.chain([None], sign="last"), list[bytes])
