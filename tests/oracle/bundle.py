@@ -31,7 +31,7 @@ from .wire import (
 
 MAGIC = b"CKB\x01"
 REFERRED, OPENED, STATED = 0, 1, 2
-IN_HEADER, APART, OMITTED = 0, 1, 2
+IN_HEADER, APART, OMITTED, LEFT_OUT = 0, 1, 2, 3
 MAX_RATIO = 64  # of the payload to its Zstandard frame
 COLUMNS, RAW, BEHIND_RAW = 0, 1, 2
 
@@ -88,15 +88,15 @@ def item_of(lane: Lane, header: Header | bytes, body: bytes, signature: bytes | 
 # Reading
 
 
-def read_bundle(data: bytes, doc_id: bytes | None = None) -> Bundle:
-    """All chains, with what columns leave out rebuilt. `doc_id`: the document that it must be of."""
+def read_bundle(data: bytes, doc_id: bytes | None = None, type: int = 1) -> Bundle:
+    """All chains, with what columns leave out rebuilt. `doc_id`: what it must be of, a document or, type 2, a DAG."""
     try:
-        return _read_bundle(data, doc_id)
+        return _read_bundle(data, doc_id, type)
     except (Broken, UnicodeDecodeError, OverflowError, zstandard.ZstdError) as error:
         raise Malformed(str(error)) from error
 
 
-def _read_bundle(data: bytes, doc_id: bytes | None) -> Bundle:
+def _read_bundle(data: bytes, doc_id: bytes | None, type: int) -> Bundle:
     if len(data) < 12 or data[:4] != MAGIC:
         raise Malformed("magic")
     if xxhash.xxh3_64_intdigest(data[:-8]) != int.from_bytes(data[-8:], "little"):
@@ -110,7 +110,7 @@ def _read_bundle(data: bytes, doc_id: bytes | None) -> Bundle:
         raise Malformed("doc_id is not the founder's")
     codec, raw_len = reader.u8(), reader.varint()
     payload = unpack(codec, raw_len, reader.take(len(reader.data) - reader.at))
-    return Bundle(of, founder, read_payload(of, read_sections(payload), len(data)))
+    return Bundle(of, founder, read_payload(of, read_sections(payload), len(data), type))
 
 
 def unpack(codec: int, raw_len: int, packed: bytes) -> bytes:
@@ -153,7 +153,7 @@ class _Start:
     signed: list[int] = field(default_factory=list)
 
 
-def read_payload(doc_id: bytes, sections: dict[int, bytes], n_bytes: int) -> list[Chain]:
+def read_payload(doc_id: bytes, sections: dict[int, bytes], n_bytes: int, type: int) -> list[Chain]:
     def section(tag: int) -> Reader:
         return Reader(sections.get(tag, b""))
 
@@ -186,7 +186,7 @@ def read_payload(doc_id: bytes, sections: dict[int, bytes], n_bytes: int) -> lis
     reader, slices = section(3), []
     while not reader.done():
         which, form, n = reader.varint(), reader.u8(), reader.varint()
-        if which >= len(starts) or form > BEHIND_RAW or n == 0:
+        if which >= len(starts) or form > BEHIND_RAW or n == 0 or (type != 1 and form != RAW):
             raise Malformed("slice")
         slices.append((which, form, n, read_base(reader) if form == BEHIND_RAW else 0))
     total = sum(n for _, _, n, _ in slices)
@@ -217,7 +217,7 @@ def read_payload(doc_id: bytes, sections: dict[int, bytes], n_bytes: int) -> lis
         run: Run | None = None
         for _ in range(n):
             if form == RAW:
-                item = read_raw(lane, raw_items)
+                item = read_raw(lane, raw_items, OMITTED if type == 1 else LEFT_OUT)
                 go_on_behind(here, item)
             else:
                 if here.seq > MAX_SEQ:
@@ -268,9 +268,9 @@ def read_base(reader: Reader) -> int:
     return base
 
 
-def read_raw(lane: Lane, reader: Reader) -> Item:
+def read_raw(lane: Lane, reader: Reader, greatest: int) -> Item:
     header, form = reader.blob(), reader.varint()
-    if form > OMITTED:
+    if form > greatest:
         raise Malformed("body")
     return Item(lane.id, header, form, reader.blob() if form == APART else None)
 

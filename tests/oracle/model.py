@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .body import TEXT, parse_body
-from .bundle import APART, IN_HEADER, OMITTED, REFERRED, Chain, Item, Lane, read_bundle, write_bundle
+from .bundle import APART, IN_HEADER, LEFT_OUT, OMITTED, REFERRED, Chain, Item, Lane, read_bundle, write_bundle
 from .effects import Scalar, Value
 from .fugue import ItemId
 from .graph import Change, Graph
@@ -62,6 +62,8 @@ class Equivocation:
 class Replica(Graph):
     """One document as one peer sees it."""
 
+    type = 1  # of headers
+
     def __init__(self, doc_id: bytes) -> None:
         super().__init__()
         self.doc_id = doc_id
@@ -73,7 +75,7 @@ class Replica(Graph):
 
     def apply(self, data: bytes) -> Report:
         """Take a bundle in. `Malformed` leaves everything as it was."""
-        bundle = read_bundle(data, self.doc_id)
+        bundle = read_bundle(data, self.doc_id, self.type)
         report = Report()
         waited = set(self.waiting)
         here = {*self.changes, *self.waiting, *self.later}
@@ -104,12 +106,13 @@ class Replica(Graph):
                 reason = reason or "does not follow the change before it"
                 break
             headers.append(header)
-            reasons.append(reason or wrong_with(item, header))
+            reasons.append(reason or wrong_with(item, header, self.type))
         covered = [] if self.wrong_with_lane(lane) else self.covered(chain.items[: len(headers)], headers, lane)
         for k, item in enumerate(chain.items):
             known = self.find(item.id)
             if known:
-                report.known.append(item.id)
+                if k >= len(headers) or not self.attach(item, report):
+                    report.known.append(item.id)
                 if item.signature and k < len(headers) and self.holds(item, headers[k], lane):
                     known.signature = item.signature
             elif k >= len(headers):
@@ -122,11 +125,18 @@ class Replica(Graph):
                 report.omitted.append(item.id)
             else:
                 header = headers[k]
-                body = header.body_ref if item.body is None else item.body
+                body = self.body_of(item, header)
                 signature = item.signature if item.signature and self.holds(item, header, lane) else None
                 self.waiting[item.id] = Change(item.id, lane, item.header, header, body, signature)
                 if signature is None:
                     self.covers[item.id] = self.cover(chain.items[k + 1 :], headers[k + 1 :], lane)
+
+    def attach(self, item: Item, report: Report) -> bool:
+        """The body of a change that is here without it, if this brings one."""
+        return False
+
+    def body_of(self, item: Item, header: Header) -> bytes:
+        return header.body_ref if item.body is None else item.body
 
     def wrong_with_lane(self, lane: Lane) -> str:
         if lane.form == REFERRED:
@@ -319,15 +329,15 @@ class Replica(Graph):
         return content
 
 
-def wrong_with(item: Item, header: Header) -> str:
+def wrong_with(item: Item, header: Header, type: int = 1) -> str:
     """The rules on header and body that one change alone can break."""
     try:
-        check_header(header)
+        check_header(header, type)
     except Refused as refusal:
         return str(refusal)
     if item.body_form == IN_HEADER and header.body_len > INLINE:
         return "the header has no body"
-    if item.body_form == APART and header.body_len <= INLINE:
+    if item.body_form in (APART, LEFT_OUT) and header.body_len <= INLINE:
         return "the body stands in the header"
     if item.body is not None and (len(item.body) != header.body_len or body_hash_of(item.body) != header.body_ref):
         return "not this body"

@@ -191,10 +191,12 @@ class Header:
         return out + varint(self.body_len) + self.body_ref
 
 
-def header_for(seq: int, prev: bytes | None, parents: tuple[bytes, ...], n_ops: int, body: bytes) -> Header:
+def header_for(
+    seq: int, prev: bytes | None, parents: tuple[bytes, ...], n_ops: int, body: bytes, type: int = 1
+) -> Header:
     """The honest header over this body."""
     ref = body if len(body) <= INLINE else body_hash_of(body)
-    return Header(seq, prev, tuple(sorted(parents)), n_ops, len(body), ref)
+    return Header(seq, prev, tuple(sorted(parents)), n_ops, len(body), ref, type=type)
 
 
 def parse_header(data: bytes) -> Header:
@@ -216,11 +218,11 @@ def parse_header(data: bytes) -> Header:
     return Header(seq, prev, tuple(parents), n_ops, body_len, ref, ver, kind, epoch)
 
 
-def check_header(header: Header) -> None:
-    """The rules on a header that need nothing else."""
+def check_header(header: Header, type: int = 1) -> None:
+    """The rules on a header that need nothing else. `type`: of a document, or of a datastore."""
     for rule, reason in (
         (header.ver == 1, "unknown version"),
-        (header.type == 1, "not of a document"),
+        (header.type == type, "of another type"),
         (header.seq <= MAX_SEQ, "seq is too large"),
         ((header.prev is not None) == (header.seq > 0), "prev stands iff seq > 0"),
         (len(header.parents) <= MAX_PARENTS, "more than 32 parents"),
