@@ -153,7 +153,7 @@ class _Start:
     signed: list[int] = field(default_factory=list)
 
 
-def read_payload(doc_id: bytes, sections: dict[int, bytes], n_bytes: int, type: int) -> list[Chain]:
+def read_payload(doc_id: bytes, sections: dict[int, bytes], n_bytes: int, type: int = 1) -> list[Chain]:
     def section(tag: int) -> Reader:
         return Reader(sections.get(tag, b""))
 
