@@ -16,11 +16,11 @@ True
 from crdtkv._core import Batch, Change, Cursor, DatastoreCounter
 from crdtkv.counter import Counter
 from crdtkv.crowd import Crowd
-from crdtkv.database import Database
+from crdtkv.database import Database, Names
 from crdtkv.datastore import Counters, Datastore
 from crdtkv.doc import ChangeList, Doc
-from crdtkv.entry import Entry, History
-from crdtkv.equivocation import Equivocation, verify_equivocation
+from crdtkv.entry import Conflicts, Entry, History
+from crdtkv.equivocation import Equivocation, EquivocationList, verify_equivocation
 from crdtkv.errors import (
     ClockDriftError,
     DecodeError,
@@ -34,6 +34,7 @@ from crdtkv.errors import (
     UnauthorizedError,
 )
 from crdtkv.event import Event, KeyEvent, Subscription
+from crdtkv.figures import Blame, ByAuthor, Stats
 from crdtkv.graph import Graph
 from crdtkv.identity import Identity
 from crdtkv.list import List
@@ -42,17 +43,21 @@ from crdtkv.patch import MISSING, Patch, PatchList
 from crdtkv.report import Refusal, Report
 from crdtkv.session import Session, StoreSession, SyncReport, sync
 from crdtkv.set import Set
-from crdtkv.store import Entries, Store, StoreEntry, Transaction
+from crdtkv.store import Entries, Store, StoreConflicts, StoreEntry, Transaction
 from crdtkv.text import Text
+from crdtkv.timeline import Timeline
 from crdtkv.undo import UndoStack
 from crdtkv.view import View
 
 __all__ = [
     "MISSING",
     "Batch",
+    "Blame",
+    "ByAuthor",
     "Change",
     "ChangeList",
     "ClockDriftError",
+    "Conflicts",
     "Counter",
     "Counters",
     "Crowd",
@@ -65,6 +70,7 @@ __all__ = [
     "Entries",
     "Entry",
     "Equivocation",
+    "EquivocationList",
     "Error",
     "Event",
     "ForkError",
@@ -75,6 +81,7 @@ __all__ = [
     "LimitError",
     "List",
     "Map",
+    "Names",
     "Patch",
     "PatchList",
     "Refusal",
@@ -83,7 +90,9 @@ __all__ = [
     "Set",
     "SignatureError",
     "StaleHandleError",
+    "Stats",
     "Store",
+    "StoreConflicts",
     "StoreEntry",
     "StoreError",
     "StoreSession",
@@ -91,6 +100,7 @@ __all__ = [
     "SyncError",
     "SyncReport",
     "Text",
+    "Timeline",
     "Transaction",
     "UnauthorizedError",
     "UndoStack",

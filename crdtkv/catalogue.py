@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from hashlib import blake2b
 from typing import NamedTuple
 
 from crdtkv import _core
@@ -44,6 +43,8 @@ class Row(NamedTuple):
 
     @property
     def stamp(self) -> bytes:
+        from hashlib import blake2b  # it loads all of OpenSSL
+
         return blake2b(repr(tuple(self)).encode(), digest_size=16, person=b"crdtkv-object-v1").digest()
 
 

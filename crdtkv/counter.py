@@ -26,3 +26,8 @@ class Counter(_core.Counter):
     __slots__ = ()
 
     __trunc__ = __floor__ = __ceil__ = _core.Counter.__int__  # math's own way is through float, which is not exact
+
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.container(self)

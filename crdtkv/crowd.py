@@ -76,3 +76,8 @@ class Crowd(MutableSet[Key]):
 
     def __repr__(self) -> str:
         return f"<Crowd {self.name!r}: {len(self)} members>"
+
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.crowd(self)

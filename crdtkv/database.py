@@ -10,13 +10,15 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from threading import Condition
 from types import TracebackType
-from typing import Any, Literal, NoReturn, Self, TypeAlias, TypeVar, cast
+from typing import Literal, NoReturn, Self, TypeAlias, TypeVar, cast
 
 from crdtkv import _core
+from crdtkv.brief import briefly
 from crdtkv.catalogue import Catalogue, Row, peer_of, uid_of_peer
 from crdtkv.datastore import Datastore
 from crdtkv.doc import Clock, Doc
 from crdtkv.errors import DecodeError, StaleHandleError, StoreError
+from crdtkv.figures import Stats
 from crdtkv.identity import Identity
 from crdtkv.ordered import Key
 from crdtkv.store import DRIFT, Store
@@ -28,17 +30,52 @@ Kept: TypeAlias = Doc | Datastore | Store
 _K = TypeVar("_K", bound=Kept)
 
 KINDS: dict[str, type[Kept]] = {"doc": Doc, "datastore": Datastore, "store": Store}
-SCHEMA = 1  # what this version writes; PRAGMA user_version
-MIGRATIONS: dict[int, tuple[str, ...]] = {}  # version n -> the SQL that makes a file of version n + 1 of it
+SCHEMA = 2  # what this version writes; PRAGMA user_version
+MIGRATIONS: dict[int, tuple[str, ...]] = {  # version n -> the SQL that makes a file of version n + 1 of it
+    1: (
+        "CREATE TABLE sheaf(id INTEGER PRIMARY KEY, last INTEGER NOT NULL, "
+        "n INTEGER NOT NULL, data BLOB NOT NULL) STRICT",
+    ),
+}
 MEMORY = ":memory:"
 SMALL = 1 << 19  # bytes of a file that is not worth packing
 BULKY = {  # table -> about how long a row is
     "record": "length(data) + 16",
     "change": "length(header) + ifnull(length(signature), 0) + ifnull(length(body), 0) + 24",
     "cover": "length(headers) + length(signature) + 16",
+    "sheaf": "length(data) + 24",
     "run": "length(directory) + 32",
     "block": "length(data) + 16",
 }
+BLOCK = 8192  # bytes that a block of an index fills, a page; how many there are its rows' ids say, without reading them
+BLOCKS = """SELECT ifnull(sum((SELECT max(b.id) FROM block b WHERE b.id < (r.id + 1) << 32) - (r.id << 32) + 1), 0)
+    FROM run r"""
+GLANCE = 32 << 20  # bytes of a file whose objects may be weighed for a display
+OWNED = {  # table -> the object and the bytes of its rows
+    "record": "object, sum({columns}) FROM record",
+    "change": "dag.object, sum({columns}) FROM change JOIN dag ON dag.id = change.id >> 32",
+    "sheaf": "dag.object, sum({columns}) FROM sheaf JOIN dag ON dag.id = sheaf.id >> 32",
+    "block": "run.object, sum({columns}) FROM block JOIN run ON run.id = block.id >> 32",
+}
+
+
+@briefly
+class Names(dict[str, Kind]):
+    """What is in a file: a dict, name -> "doc", "datastore" or "store".
+
+    >>> import crdtkv as ck
+    >>> with ck.Database(":memory:") as db:
+    ...     doc = db.doc("notes")
+    ...     db.names() == {"notes": "doc"}
+    True
+    """
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.names(self)
 
 
 class MissingFileError(StoreError, FileNotFoundError):
@@ -198,7 +235,7 @@ class Database:
         """Whether it was opened for reading. After an error of the device nothing is written either, see stats()."""
         return self._read_only
 
-    def names(self) -> dict[str, Kind]:
+    def names(self) -> Names:
         """What is in the file: name -> "doc", "datastore" or "store"; in order of name.
 
         >>> import crdtkv as ck
@@ -208,7 +245,7 @@ class Database:
         {'notes': 'doc'}
         """
         with self._using() as catalogue:
-            return {row.name: row.kind for row in catalogue.rows()}  # type: ignore[misc]
+            return Names((row.name, row.kind) for row in catalogue.rows())  # type: ignore[misc]
 
     # ---- objects by name
 
@@ -329,10 +366,10 @@ class Database:
     def add(self, name: str, obj: _K) -> _K:
         """Put an object that lives in memory into the file, with all it knows; what is returned lives there.
 
-        A document or store is the same object, and lives in the file from now on. Of a datastore a new one is made, and
-        the old one is a replica apart; what waits there, and which DAGs it purged, the new one does not know. Its
-        identity stays its own until the file is opened again. ValueError: the name is taken, or the object lives in a
-        file already.
+        A document or store is the same object, and lives in the file from now on. Of a datastore a new one is made,
+        which refuses what the old one purged, and has what waits there; the old one is a replica apart. Its identity
+        stays its own until the file is opened again. ValueError: the name is taken, or the object lives in a file
+        already.
 
         >>> import crdtkv as ck
         >>> doc = ck.Doc()
@@ -366,7 +403,10 @@ class Database:
             return obj
         new = self._datastore(row, obj.identity, obj._clock)
         try:
+            for dag in obj._purged():
+                new._refuse(dag)
             new.merge(obj)
+            new.apply(obj._waiting_bundle())
         except BaseException:
             new._erase()
             raise
@@ -531,7 +571,7 @@ class Database:
             raise_first(self._open.commit())
         file.backup(path)
 
-    def compact(self) -> dict[str, Any]:
+    def compact(self) -> Stats:
         """Make the file small: what no reader can miss is dropped. Bytes "before" and "after".
 
         Datastores drop superseded bodies (see Datastore.compact()), documents and stores write their record anew in one
@@ -560,9 +600,9 @@ class Database:
         file.shrink(0)
         if has_air(file):
             file.pack()
-        return {"before": before, "after": file.size()}
+        return Stats(before=before, after=file.size())
 
-    def stats(self) -> dict[str, Any]:
+    def stats(self) -> Stats:
         """Figures: "bytes" of the file, how many "names" "docs" "datastores" "stores" "open", "records", "poisoned".
 
         "poisoned": the device failed, and nothing is written until the file is opened again.
@@ -571,7 +611,7 @@ class Database:
             file = self._open.file
             kinds = [row.kind for row in catalogue.rows()]
             ((n_records,),) = file.run("SELECT count(*) FROM record")
-            return {
+            figures = {
                 "bytes": file.size(),
                 "names": len(kinds),
                 **{f"{kind}s": kinds.count(kind) for kind in ("doc", "datastore", "store")},
@@ -579,6 +619,19 @@ class Database:
                 "records": n_records,
                 "poisoned": file.poisoned,
             }
+            return Stats(figures)
+
+    def _sizes(self) -> list[tuple[Row, int | None]]:
+        """Rows of the catalogue with about how many bytes they have in the file; None where it is too long to read."""
+        with self._using() as catalogue:
+            file, rows = self._open.file, catalogue.whole()
+            if file.size() > GLANCE:
+                return [(row, None) for row in rows]
+            sums: dict[int, int] = {}
+            for table, owner in OWNED.items():
+                for of, n in file.run(f"SELECT {owner.format(columns=BULKY[table])} GROUP BY 1"):
+                    sums[of] = sums.get(of, 0) + n
+            return [(row, sums.get(row.number, 0)) for row in rows]
 
     # ---- life
 
@@ -610,6 +663,11 @@ class Database:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Database cannot be copied or pickled: it is a file, open it again")
+
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.database(self)
 
     def _check_life(self) -> _core.File:
         if not self._open.is_mine:
@@ -647,9 +705,13 @@ def is_bound(kept: Kept) -> bool:
 def has_air(file: _core.File) -> bool:
     """Would the file be less than half as long with full pages? Rows that shrink leave room in pages that stay."""
     rows = sum(
-        n for table, columns in BULKY.items() for (n,) in file.run(f"SELECT ifnull(sum({columns}), 0) FROM {table}")
+        n
+        for table, columns in BULKY.items()
+        if table != "block"
+        for (n,) in file.run(f"SELECT ifnull(sum({columns}), 0) FROM {table}")
     )
-    return file.size() > SMALL and file.size() > 2 * rows
+    ((blocks,),) = file.run(BLOCKS)
+    return file.size() > SMALL and file.size() > 2 * (rows + blocks * BLOCK)
 
 
 def uid_of(kept: Kept) -> bytes:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import heapq
 import os
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import itemgetter
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from crdtkv import _core
 from crdtkv.crowd import Crowd
 from crdtkv.doc import ChangeList, Clock
-from crdtkv.entry import Entry, History, merged
+from crdtkv.entry import Conflicts, Entry, History, key_of, merged
 from crdtkv.equivocation import Witness
 from crdtkv.event import KeyEvent, Subscription
 from crdtkv.graph import Graph
@@ -20,8 +18,11 @@ from crdtkv.identity import Identity
 from crdtkv.ordered import Key, OrderedItems, OrderedKeys, OrderedMapping, OrderedValues, order
 from crdtkv.patch import MISSING
 from crdtkv.session import Session
-from crdtkv.table import write_table
+from crdtkv.timeline import Timeline, timeline_of
 from crdtkv.watched import Watched
+
+if TYPE_CHECKING:
+    import sqlite3
 
 __all__ = ["Counters", "Datastore"]
 
@@ -59,6 +60,11 @@ class Counters(Mapping[Key, int]):
 
     def __repr__(self) -> str:
         return f"<Counters of {self._of!r}: {len(self)} names>"
+
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.counters(self)
 
 
 class Datastore(_core.Datastore, OrderedMapping, Watched, Witness):
@@ -139,7 +145,7 @@ class Datastore(_core.Datastore, OrderedMapping, Watched, Witness):
 
     # ---- looking inside
 
-    def conflicts(self, key: Key, /) -> dict[str, Any]:
+    def conflicts(self, key: Key, /) -> Conflicts:
         """All values of a key that no write has superseded, by the op that put them; the shown one first. {}: absent.
 
         Closes the open change.
@@ -152,7 +158,7 @@ class Datastore(_core.Datastore, OrderedMapping, Watched, Witness):
         >>> sorted(a.conflicts("x").values()), len(a.conflicts("y"))
         ([1, 2], 0)
         """
-        return merged(self._conflicts(key))
+        return merged(self._conflicts(key), self)
 
     def history(self, key: Key, /) -> History:
         """Who wrote what to a key, newest first, while it is kept: compact() drops it. Reads the whole record.
@@ -164,10 +170,11 @@ class Datastore(_core.Datastore, OrderedMapping, Watched, Witness):
         >>> [(entry.kind, entry.value, entry.change) for entry in kv.history("x")]
         [('delete', None, None), ('put', 1, None)]
         """
-        return History(
+        rows = (
             Entry(key, value, author, change, time, "put" if is_put else "delete")
             for is_put, value, author, change, time in self._history(key)
         )
+        return History(rows, key_of(self))
 
     # ---- counters
 
@@ -185,6 +192,8 @@ class Datastore(_core.Datastore, OrderedMapping, Watched, Witness):
         >>> kv.top(2, "views/")
         [('views/b', 9), ('views/c', 5)]
         """
+        import heapq  # few need it: the import of crdtkv stays fast
+
         return heapq.nlargest(n, self._totals(prefix), key=itemgetter(1))
 
     def crowd(self, name: str, /) -> Crowd:
@@ -206,7 +215,7 @@ class Datastore(_core.Datastore, OrderedMapping, Watched, Witness):
         >>> [(change.dag, change.seq) for change in kv.changes(since=then)]
         [('default', 1)]
         """
-        return ChangeList(self._changes(since, until))
+        return ChangeList(self._changes(since, until), self.identity.public_key)
 
     def graph(self, limit: int = 200) -> Graph:
         """The hash graph, its newest `limit` changes, for looking at it. All DAGs. Closes the open change.
@@ -217,7 +226,11 @@ class Datastore(_core.Datastore, OrderedMapping, Watched, Witness):
         >>> kv.graph()
         <Graph: 1 changes in 1 lanes>
         """
-        return Graph(self.changes(), self.heads, limit)
+        return Graph(self, limit)
+
+    def timeline(self, limit: int = 1000) -> Timeline:
+        """Who wrote when, by their own account: the newest `limit` changes of all DAGs. Closes the open change."""
+        return timeline_of(self, limit)
 
     def fork(self, identity: Identity | None = None, *, heads: Iterable[bytes] | None = None) -> Self:
         """A new replica, in memory, with the history of `heads` (all of it without); its writes go to lanes of its own.
@@ -319,6 +332,8 @@ class Datastore(_core.Datastore, OrderedMapping, Watched, Witness):
         [('user/ben',)]
         >>> db.close()
         """
+        from crdtkv.table import write_table  # imports sqlite3
+
         return write_table(target, table, self.query(prefix))
 
     def prometheus(self, prefix: Key = b"") -> bytes:
@@ -330,3 +345,8 @@ class Datastore(_core.Datastore, OrderedMapping, Watched, Witness):
         from crdtkv.prometheus import exposition
 
         return exposition(self, prefix)
+
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.datastore(self)

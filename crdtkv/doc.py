@@ -4,34 +4,56 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Self
+from typing import Any, Self
 
 from crdtkv import _core
 from crdtkv.counter import Counter
 from crdtkv.equivocation import Witness
 from crdtkv.event import Event, Observer, Subscription
+from crdtkv.figures import Blame, ByAuthor, Stats
 from crdtkv.graph import Graph
 from crdtkv.identity import Identity
 from crdtkv.list import List
+from crdtkv.listing import Listing
 from crdtkv.map import Map, MapMethods
 from crdtkv.patch import MISSING, Patch, PatchList
 from crdtkv.report import Refusal
 from crdtkv.session import Session
 from crdtkv.set import Set
+from crdtkv.timeline import Timeline, timeline_of
 from crdtkv.undo import UndoStack
 from crdtkv.view import View
 
 __all__ = ["ChangeList", "Doc"]
 
-_core._adopt(Refusal, Identity, Mapping, MISSING, Map, List, Set, Counter)
+_core._adopt(Refusal, Identity, Mapping, MISSING, Map, List, Set, Counter, Stats, Blame, ByAuthor)
 
 Clock = Callable[[], int]
+FIELDS = ("id", "author", "lane", "seq", "prev", "parents", "time", "message", "n_ops", "signed", "void", "dag")
 
 
-class ChangeList(list[_core.Change]):
-    """A list of changes, parents before children."""
+class ChangeList(Listing[_core.Change]):
+    """A list of changes, parents before children. Doc.changes() makes it.
+
+    >>> import crdtkv as ck
+    >>> doc = ck.Doc()
+    >>> doc["x"] = 1
+    >>> [change.seq for change in doc.changes()]
+    [0]
+    """
 
     __slots__ = ()
+
+    def to_pandas(self) -> Any:
+        """A pandas.DataFrame with a row for each change. Needs crdtkv[pandas]."""
+        from crdtkv.notebook.frame import frame
+
+        return frame([{name: getattr(change, name) for name in FIELDS} for change in self], FIELDS)
+
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.changes(self)
 
 
 class Doc(_core.Doc, MapMethods, Witness):
@@ -75,7 +97,7 @@ class Doc(_core.Doc, MapMethods, Witness):
         >>> [change.seq for change in doc.changes(since=then)]
         [1]
         """
-        return ChangeList(self._changes(since, until))
+        return ChangeList(self._changes(since, until), self.identity.public_key)
 
     def graph(self, limit: int = 200) -> Graph:
         """The hash graph, its newest `limit` changes, for looking at it. Closes the open change.
@@ -86,7 +108,18 @@ class Doc(_core.Doc, MapMethods, Witness):
         >>> doc.graph()
         <Graph: 1 changes in 1 lanes>
         """
-        return Graph(self.changes(), self.heads, limit)
+        return Graph(self, limit)
+
+    def timeline(self, limit: int = 1000) -> Timeline:
+        """Who wrote when, by their own account: the newest `limit` changes. Closes the open change.
+
+        >>> import crdtkv as ck
+        >>> doc = ck.Doc()
+        >>> doc["x"] = 1
+        >>> doc.timeline()
+        <Timeline: 1 changes by 1 authors>
+        """
+        return timeline_of(self, limit)
 
     def at(self, heads: Iterable[bytes]) -> View:
         """The document as it was when these were its heads; KeyError if one is not here. Closes the open change.
@@ -251,3 +284,14 @@ class Doc(_core.Doc, MapMethods, Witness):
         `interval` seconds join.
         """
         return UndoStack(self, scope, interval=interval)  # type: ignore[arg-type]
+
+    _glance = _core.Doc.stats  # what displays ask for: soon, whatever the size
+
+    @property
+    def _replica(self) -> Self:
+        return self
+
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.doc(self)

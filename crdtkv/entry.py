@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Self
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Self
 
 from crdtkv import _core
+from crdtkv.brief import briefly
+from crdtkv.listing import Listing
 from crdtkv.patch import MISSING
 
-__all__ = ["Entry", "History", "merged"]
+__all__ = ["Conflicts", "Entry", "History", "key_of", "merged"]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+@briefly
+class Entry(NamedTuple):
     """What a change wrote to a key: kind "put" with its value, or "delete" with MISSING (of a datastore: None).
 
     `author` is a public key, `change` the id of the change and `time` its time in ms; both None while it is open.
@@ -38,16 +39,70 @@ class Entry:
         """From what the core tells."""
         return cls(key, value if is_set else MISSING, author, change, time, "put" if is_set else "delete")
 
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
 
-class History(list[Entry]):
-    """A list of entries, newest first."""
+        return notebook.entry(self)
+
+
+class History(Listing[Entry]):
+    """A list of entries, newest first. Doc.history() and Datastore.history() make it.
+
+    >>> import crdtkv as ck
+    >>> doc = ck.Doc()
+    >>> doc["x"] = 1
+    >>> doc["x"] = 2
+    >>> [entry.value for entry in doc.history("x")]
+    [2, 1]
+    """
 
     __slots__ = ()
 
+    def to_pandas(self) -> Any:
+        """A pandas.DataFrame with a row for each entry. Needs crdtkv[pandas]."""
+        from crdtkv.notebook.frame import frame
 
-def merged(rows: Iterable[tuple[bytes, int, Any]]) -> dict[str, Any]:
+        return frame([{name: getattr(entry, name) for name in Entry._fields} for entry in self], Entry._fields)
+
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.history(self)
+
+
+@briefly
+class Conflicts(dict[str, Any]):
+    """All values of a key by the id of the op that put them, the shown one first: a dict.
+
+    >>> import crdtkv as ck
+    >>> ck.Doc().conflicts("x")
+    {}
+    """
+
+    __slots__ = ("_of",)
+
+    def __init__(self, values: Mapping[str, Any] | Iterable[tuple[str, Any]] = (), of: Any = None) -> None:
+        super().__init__(values)
+        self._of = of  # who can tell who wrote them
+
+    def __reduce__(self) -> tuple[type[Conflicts], tuple[dict[str, Any]]]:
+        return Conflicts, (dict(self),)
+
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.conflicts(self)
+
+
+def key_of(replica: Any) -> bytes | None:
+    """The public key of who writes to a document or datastore; None: there is none."""
+    key: bytes | None = None if replica is None else replica.identity.public_key
+    return key
+
+
+def merged(rows: Iterable[tuple[bytes, int, Any]], of: Any = None) -> Conflicts:
     """Values by the id of their op. A container that several made by setdefault() is one."""
-    out: dict[str, Any] = {}
+    out = Conflicts(of=of)
     seen: set[int] = set()
     for change, index, value in rows:
         if isinstance(value, _core.Handle):

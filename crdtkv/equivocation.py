@@ -6,14 +6,25 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from crdtkv._core import verify_equivocation
+from crdtkv._core import Change, verify_equivocation
 from crdtkv.event import Subscription
+from crdtkv.listing import Listing
 
-__all__ = ["Equivocation", "Witness", "verify_equivocation"]
+__all__ = ["Equivocation", "EquivocationList", "Witness", "verify_equivocation"]
 
 
 class Equivocation:
-    """Two changes of one lane with one number: `a` and `b`, the smallest there. equivocations() makes it."""
+    """Two changes of one lane with one number: `a` and `b`, the smallest there. equivocations() makes it.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import testing
+    >>> doc, mallory = ck.Doc(), ck.Identity.generate()
+    >>> for bundle in testing.Forger(doc, mallory).fork(None, None):
+    ...     report = doc.apply(bundle)
+    >>> lie, = doc.equivocations()
+    >>> lie.author == mallory.public_key, lie.seq, ck.verify_equivocation(lie.proof) == lie.author
+    (True, 0, True)
+    """
 
     __slots__ = {  # noqa: RUF023 -- in the order of the API
         "author": "The public key of who did it.",
@@ -53,6 +64,27 @@ class Equivocation:
     def __repr__(self) -> str:
         return f"<Equivocation of {self.author.hex()[:8]} at seq {self.seq}: {self.a.hex()[:8]} and {self.b.hex()[:8]}>"
 
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.equivocation(self)
+
+
+class EquivocationList(Listing[Equivocation]):
+    """A list of equivocations, sorted by lane and seq.
+
+    >>> import crdtkv as ck
+    >>> ck.Doc().equivocations() == []
+    True
+    """
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.equivocations(self)
+
 
 class _Watchers:
     """Who is told of equivocations, and of which everybody has heard."""
@@ -61,7 +93,7 @@ class _Watchers:
 
     def __init__(self, known: Iterable[Equivocation]) -> None:
         self.callbacks: dict[object, Callable[[Equivocation], object]] = {}
-        self.heard: dict[tuple[bytes, int], object] = dict.fromkeys((e.lane, e.seq) for e in known)
+        self.heard: dict[tuple[bytes, int], object] = {(e.lane, e.seq): None for e in known}
 
     def is_new(self, e: Equivocation) -> bool:
         """True once for each (lane, seq), also if several threads ask."""
@@ -83,14 +115,18 @@ class Witness:
     def _proof(self, author: bytes, lane: bytes, seq: int, a: bytes, b: bytes, /) -> bytes:
         """The proof of an equivocation."""
 
-    def equivocations(self) -> list[Equivocation]:
+    @abstractmethod
+    def _change(self, id: bytes, /) -> Change | None:
+        """The change of this id."""
+
+    def equivocations(self) -> EquivocationList:
         """Who told two stories: one entry for each place at which a lane forks, sorted.
 
         >>> import crdtkv as ck
         >>> ck.Doc().equivocations()
         []
         """
-        return [Equivocation(self, *found) for found in self._equivocations()]
+        return EquivocationList(Equivocation(self, *found) for found in self._equivocations())
 
     def observe_equivocations(self, callback: Callable[[Equivocation], object]) -> Subscription:
         """Call back once for each new (lane, seq) at which a lane forks, whichever way it came.

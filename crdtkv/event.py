@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
+from crdtkv.brief import briefly
 from crdtkv.patch import Patch, PatchList
 
 __all__ = ["Event", "KeyEvent", "Observer", "Subscription"]
@@ -13,8 +13,8 @@ __all__ = ["Event", "KeyEvent", "Observer", "Subscription"]
 Path = tuple[str | int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+@briefly
+class Event(NamedTuple):
     """What a run of changes of one author did to what is observed.
 
     `path` is what was observed, () for all; `patches` the net effect in order of application, with absolute paths;
@@ -35,9 +35,14 @@ class Event:
     is_local: bool
     changes: tuple[bytes, ...]
 
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
 
-@dataclass(frozen=True, slots=True)
-class KeyEvent:
+        return notebook.event(self)
+
+
+@briefly
+class KeyEvent(NamedTuple):
     """What happened to a key of a store or datastore: its shown value before and after, MISSING where there is none.
 
     `author` is who put the new value, or removed the old one: a public key; of a store a peer, None if another replica
@@ -56,9 +61,22 @@ class KeyEvent:
     author: bytes | None
     is_local: bool
 
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.key_event(self)
+
 
 class Subscription:
-    """A callback that is called until cancel(), or until the end of a `with` block."""
+    """A callback that is called until cancel(), or until the end of a `with` block. observe() makes it.
+
+    >>> import crdtkv as ck
+    >>> doc = ck.Doc()
+    >>> with doc.observe(lambda event: print("heard")):
+    ...     doc["x"] = 1; change = doc.commit()
+    heard
+    >>> doc["x"] = 2; change = doc.commit()
+    """
 
     __slots__ = ("_cancel",)
 
@@ -77,14 +95,19 @@ class Subscription:
     def __exit__(self, *exc: object) -> None:
         self.cancel()
 
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
 
-@dataclass(frozen=True, slots=True, eq=False)
+        return notebook.subscription(self)
+
+
 class Observer:
     """Who observes a path, or (with a container's number) a container wherever it is."""
 
-    callback: Callable[[Event], object]
-    path: Path
-    container: int | None
+    __slots__ = ("callback", "container", "path")
+
+    def __init__(self, callback: Callable[[Event], object], path: Path, container: int | None) -> None:
+        self.callback, self.path, self.container = callback, path, container
 
     def part(self, patches: list[Patch], place: Path | None) -> tuple[Path, list[Patch]]:
         """What of the patches is this observer's, and the path to say; `place` is where the container is now."""

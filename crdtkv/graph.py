@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, overload
+from importlib import import_module
+from typing import Any, NamedTuple, Protocol, overload
 
 from crdtkv import _core
 
-__all__ = ["Graph", "Node"]
+__all__ = ["Graph", "Node", "WaitingNode"]
 
 
 class Node(NamedTuple):
@@ -26,15 +27,40 @@ class Node(NamedTuple):
     void: str | None
 
 
+class WaitingNode(NamedTuple):
+    """A change that is not in the graph yet, because something that it builds on is not here."""
+
+    id: bytes
+    author: bytes
+    lane: bytes
+    seq: int
+    prev: bytes | None
+    parents: tuple[bytes, ...]
+
+
+class Replica(Protocol):
+    """What a graph is made of: a Doc or a Datastore."""
+
+    @property
+    def heads(self) -> tuple[bytes, ...]: ...
+    @property
+    def missing(self) -> tuple[bytes, ...]: ...
+    @property
+    def identity(self) -> Any: ...
+    def _glance(self) -> dict[str, int]: ...
+    def _newest(self, n: int, /) -> list[_core.Change]: ...
+    def _letters(self, n: int, /) -> list[_core._Letter]: ...
+
+
 def quoted(text: str) -> str:
     """As DOT writes a string; nothing in it can end it."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
 class Graph(Sequence[Node]):
-    """The newest changes of a hash graph, parents before children: a sequence of Node.
+    """The newest changes of a hash graph, parents before children: a sequence of Node. In a notebook, a picture.
 
-    Made by Doc.graph() and Datastore.graph().
+    Made by Doc.graph() and Datastore.graph(). Reads no more than it shows.
 
     >>> import crdtkv as ck
     >>> doc = ck.Doc()
@@ -44,17 +70,12 @@ class Graph(Sequence[Node]):
     (1, 0, True)
     """
 
-    __slots__ = ("_n_left_out", "_nodes")
+    __slots__ = ("_missing", "_n_left_out", "_nodes", "_waiting", "_you")
 
-    def __init__(self, changes: Sequence[_core.Change], heads: Iterable[bytes], limit: int) -> None:
+    def __init__(self, replica: Replica, limit: int) -> None:
         if limit < 1:
             raise ValueError("limit must be at least 1")
-        shown = changes[-limit:]
-        self._n_left_out = len(changes) - len(shown)
-        heads = set(heads)
-        twins: dict[tuple[bytes, bytes | None], int] = {}
-        for c in changes:
-            twins[c.lane, c.prev] = twins.get((c.lane, c.prev), 0) + 1
+        heads: Iterable[bytes] = set(replica.heads)  # closes the open change
         self._nodes = [
             Node(
                 c.id,
@@ -66,16 +87,35 @@ class Graph(Sequence[Node]):
                 tuple(c.parents),
                 c.n_ops,
                 c.id in heads,
-                twins[c.lane, c.prev] > 1,
+                c._has_twin,
                 c.void,
             )
-            for c in shown
+            for c in replica._newest(limit)
         ]
+        self._waiting = tuple(WaitingNode(*row[:6]) for row in replica._letters(limit) if not row[6])
+        self._missing = replica.missing if self._waiting else ()
+        self._n_left_out = max(0, replica._glance()["changes"] - len(self._nodes))
+        self._you: bytes = replica.identity.public_key
 
     @property
     def n_left_out(self) -> int:
         """How many older changes there are."""
         return self._n_left_out
+
+    @property
+    def waiting(self) -> tuple[WaitingNode, ...]:
+        """Changes that wait for others, in no order; as many as `limit` at most."""
+        return self._waiting
+
+    @property
+    def missing(self) -> tuple[bytes, ...]:
+        """The ids that they wait for."""
+        return self._missing
+
+    @property
+    def you(self) -> bytes:
+        """The public key of whoever asked for the graph."""
+        return self._you
 
     def __len__(self) -> int:
         return len(self._nodes)
@@ -89,11 +129,14 @@ class Graph(Sequence[Node]):
 
     def __repr__(self) -> str:
         more = f", {self.n_left_out} older ones left out" if self.n_left_out else ""
+        more += f", {len(self.waiting)} waiting" if self.waiting else ""
         lanes = len({node.lane for node in self})
         return f"<Graph: {len(self)} changes in {lanes} lanes{more}>"
 
+    # ---- as something else
+
     def to_dot(self) -> str:
-        """The graph in Graphviz's language: a row for each lane, forks and void changes marked in words.
+        """The graph in Graphviz's language: a row for each lane; forks, void and waiting changes marked in words.
 
         >>> import crdtkv as ck
         >>> doc = ck.Doc()
@@ -102,24 +145,69 @@ class Graph(Sequence[Node]):
         digraph crdtkv {
         """
         lines = ["digraph crdtkv {", "  rankdir=LR; node [shape=box, fontname=monospace];"]
-        lanes: dict[bytes, list[Node]] = {}
-        for node in self:
+        lanes: dict[bytes, list[Node | WaitingNode]] = {}
+        for node in (*self, *self.waiting):
             lanes.setdefault(node.lane, []).append(node)
         for number, (lane, nodes) in enumerate(lanes.items()):
-            name = f"{nodes[0].dag} " if nodes[0].dag else ""
-            title = f"{name}lane {lane.hex()[:8]} of {nodes[0].author.hex()[:8]}"
+            dag = getattr(nodes[0], "dag", None)
+            title = f"{f'{dag} ' if dag else ''}lane {lane.hex()[:8]} of {nodes[0].author.hex()[:8]}"
             lines.append(f"  subgraph cluster_{number} {{ label={quoted(title)};")
-            for node in nodes:
-                words = [node.id.hex()[:8], f"{node.seq}: {node.n_ops} ops"]
-                words += ["head"] * node.is_head + ["fork"] * node.is_fork + ["void"] * (node.void is not None)
-                style = ", style=dashed" if node.void is not None else ", peripheries=2" if node.is_fork else ""
-                lines.append(f"    {quoted(node.id.hex())} [label={quoted(chr(10).join(words))}{style}];")
+            lines += [f"    {dot_of(node)}" for node in nodes]
             lines.append("  }")
-        here = {node.id for node in self}
-        for node in self:
+        here = {node.id for node in (*self, *self.waiting)}
+        for node in (*self, *self.waiting):
             if node.prev is not None and node.prev in here:
                 lines.append(f"  {quoted(node.prev.hex())} -> {quoted(node.id.hex())};")
             lines += [
                 f"  {quoted(p.hex())} -> {quoted(node.id.hex())} [style=dotted];" for p in node.parents if p in here
             ]
         return "\n".join([*lines, "}", ""])
+
+    def to_networkx(self) -> Any:
+        """A networkx.DiGraph: ids with the fields of Node, edges from what came before. Needs crdtkv[networkx].
+
+        An edge says whether it is a `prev`. What is left out of this graph is not in that one.
+        """
+        try:
+            networkx = import_module("networkx")
+        except ImportError as error:
+            raise ImportError("to_networkx() needs networkx: pip install crdtkv[networkx]") from error
+        graph = networkx.DiGraph()
+        for node in self:
+            graph.add_node(node.id, waiting=False, **{k: v for k, v in node._asdict().items() if k != "id"})
+        for letter in self.waiting:
+            graph.add_node(letter.id, waiting=True, **{k: v for k, v in letter._asdict().items() if k != "id"})
+        for node in (*self, *self.waiting):
+            before = [(node.prev, True), *((parent, False) for parent in node.parents)]
+            graph.add_edges_from((id, node.id, {"prev": is_prev}) for id, is_prev in before if id and id in graph)
+        return graph
+
+    def to_pandas(self) -> Any:
+        """A pandas.DataFrame with a row for each change. Needs crdtkv[pandas]."""
+        from crdtkv.notebook.frame import frame
+
+        return frame([node._asdict() for node in self], Node._fields)
+
+    # ---- in a notebook
+
+    def _repr_svg_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.graph_svg(self)
+
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.graph(self)
+
+
+def dot_of(node: Node | WaitingNode) -> str:
+    """A line of DOT that makes a node."""
+    words = [node.id.hex()[:8]]
+    if isinstance(node, WaitingNode):
+        words += [f"{node.seq}", "waiting"]
+        return f"{quoted(node.id.hex())} [label={quoted(chr(10).join(words))}, style=dotted];"
+    words += [f"{node.seq}: {node.n_ops} ops"]
+    words += ["head"] * node.is_head + ["fork"] * node.is_fork + ["void"] * (node.void is not None)
+    style = ", style=dashed" if node.void is not None else ", peripheries=2" if node.is_fork else ""
+    return f"{quoted(node.id.hex())} [label={quoted(chr(10).join(words))}{style}];"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from typing import Self
 
 from crdtkv import _core
@@ -55,13 +54,18 @@ class Identity(_core.Identity):
             content = file.read(_LONGEST + 1)
         return cls._unseal(content, password)
 
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.identity(self)
+
 
 _LONGEST = 4096  # bytes; a key file has about a hundred
 
 
 def _replace(path: str, content: bytearray) -> None:
     """Write beside, flush to the disk, rename: a reader sees the old file or the new one."""
-    beside = f"{path}.{secrets.token_hex(4)}.new"
+    beside = f"{path}.{os.urandom(4).hex()}.new"
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600)
     try:
         with open(descriptor, "wb", buffering=0) as file:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, MutableSequence
 from typing import Any, Self, SupportsIndex
 
 from crdtkv import _core
-from crdtkv.entry import merged
+from crdtkv.entry import Conflicts, merged
 
 __all__ = ["List"]
 
@@ -47,7 +47,7 @@ class List(_core.List, MutableSequence[Any]):
         """How often a value is in the list."""
         return self.to_py().count(value)
 
-    def conflicts(self, index: SupportsIndex, /) -> dict[str, Any]:
+    def conflicts(self, index: SupportsIndex, /) -> Conflicts:
         """All values of an item that were set at the same time, by the op that set them; the shown one first.
 
         Closes the open change.
@@ -58,7 +58,7 @@ class List(_core.List, MutableSequence[Any]):
         >>> list(doc["l"].conflicts(0).values())
         [5]
         """
-        return merged(self._conflicts(index))
+        return merged(self._conflicts(index), self._doc)
 
     # ---- editing
 
@@ -143,6 +143,11 @@ class List(_core.List, MutableSequence[Any]):
         return NotImplemented if plain is None else self.to_py() >= plain
 
     __hash__ = None  # type: ignore[assignment]
+
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.container(self)
 
 
 def plain_list(value: object) -> list[Any] | None:

@@ -7,7 +7,7 @@ from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Mu
 from typing import Any, Protocol, Self, runtime_checkable
 
 from crdtkv import _core
-from crdtkv.entry import Entry, History, merged
+from crdtkv.entry import Conflicts, Entry, History, key_of, merged
 
 __all__ = ["Items", "Keys", "Map", "MapMethods", "Ordered", "Values"]
 
@@ -20,6 +20,11 @@ class Keys(KeysView[str]):
     def __reversed__(self) -> Iterator[str]:
         return reversed(list(self))
 
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.keys(self)
+
 
 class Values(ValuesView[Any]):
     """The values of a mapping, which can be gone through from the end."""
@@ -29,6 +34,11 @@ class Values(ValuesView[Any]):
     def __reversed__(self) -> Iterator[Any]:
         return iter(list(self)[::-1])
 
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.keys(self)
+
 
 class Items(ItemsView[str, Any]):
     """The keys and values of a mapping, which can be gone through from the end."""
@@ -37,6 +47,11 @@ class Items(ItemsView[str, Any]):
 
     def __reversed__(self) -> Iterator[tuple[str, Any]]:
         return iter(list(self)[::-1])
+
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.keys(self)
 
 
 class Ordered(Mapping[str, Any]):
@@ -73,6 +88,11 @@ class MapMethods(Ordered, MutableMapping[str, Any]):
     @abstractmethod
     def to_py(self) -> dict[str, Any]:
         """The content as a plain dict."""
+
+    @property
+    @abstractmethod
+    def _replica(self) -> Any:
+        """The document it is in, None if it is in none."""
 
     def popitem(self) -> tuple[str, Any]:
         """Remove the last key, in order of their bytes, and return it with its content, plain."""
@@ -119,7 +139,7 @@ class MapMethods(Ordered, MutableMapping[str, Any]):
 
     __hash__ = None  # type: ignore[assignment]
 
-    def conflicts(self, key: str, /) -> dict[str, Any]:
+    def conflicts(self, key: str, /) -> Conflicts:
         """All values that stand at a key because they were set at the same time, by the op that set them.
 
         The one that is shown comes first; {} if nothing is there. Closes the open change.
@@ -133,7 +153,7 @@ class MapMethods(Ordered, MutableMapping[str, Any]):
         >>> sorted(a.conflicts("x").values())
         [1, 2]
         """
-        return merged(self._conflicts(key))
+        return merged(self._conflicts(key), self._replica)
 
     def history(self, key: str, /) -> History:
         """Who wrote what to a key, newest first: a list of Entry. Containers are shown by their content.
@@ -147,7 +167,7 @@ class MapMethods(Ordered, MutableMapping[str, Any]):
         >>> [(entry.kind, entry.value) for entry in doc.history("x")]
         [('delete', MISSING), ('put', 1)]
         """
-        return History(Entry.of(key, *row) for row in self._history(key))
+        return History((Entry.of(key, *row) for row in self._history(key)), key_of(self._replica))
 
 
 @runtime_checkable
@@ -188,6 +208,10 @@ class Map(_core.Map, MapMethods):
 
     __slots__ = ()
 
+    @property
+    def _replica(self) -> Any:
+        return self._doc
+
     def copy(self) -> Self:
         """A detached map with the same content."""
         return self.__copy__()
@@ -196,3 +220,8 @@ class Map(_core.Map, MapMethods):
     def fromkeys(cls, keys: Iterable[str], value: Any = None, /) -> Self:
         """A detached map that has `value` at each key."""
         return cls(dict.fromkeys(keys, value))
+
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.container(self)

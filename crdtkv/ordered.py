@@ -70,6 +70,11 @@ class OrderedKeys(Part, KeysView[Key]):
     def __contains__(self, key: object) -> bool:
         return key in self._of and is_inside(key, self._bounds)
 
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.keys(self)
+
 
 class OrderedValues(Part, ValuesView[Any]):
     """The values of an ordered mapping, or of a range of it: as dict.values(), in key order."""
@@ -83,6 +88,11 @@ class OrderedValues(Part, ValuesView[Any]):
 
     def __contains__(self, value: object) -> bool:
         return any(one is value or one == value for one in self)
+
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.keys(self)
 
 
 class OrderedItems(Part, ItemsView[Key, Any]):
@@ -101,6 +111,11 @@ class OrderedItems(Part, ItemsView[Key, Any]):
         key, value = item
         there = self._of.get(key, MISSING)
         return (there is value or there == value) and is_inside(key, self._bounds)
+
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.keys(self)
 
 
 def checked(*bounds: Key | None) -> Bounds:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Final, final
+from typing import Any, Final, NamedTuple, final
+
+from crdtkv.brief import briefly
+from crdtkv.listing import Listing
 
 __all__ = ["MISSING", "Patch", "PatchList", "mirror"]
 
@@ -32,19 +34,21 @@ MISSING: Final = _Missing()
 """Stands for a value that is not there, where None would be one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Patch:
+@briefly
+class Patch(NamedTuple):
     """One step. `path` leads to the container; `old` and `new` are plain values, MISSING where there is none.
 
-    | container | kind | position | |
-    |---|---|---|---|
-    | map | set, remove | the key | |
-    | list | insert, remove | index | `new` or `old`: a list of values |
-    | | set, move | index | move: `new` is the index after the item was taken out |
-    | text | insert, remove | index | `new` or `old`: a str |
-    | | mark | (start, end) | the names that changed: dicts |
-    | set | add, discard | None | `new` or `old`: the member |
-    | counter | count | None | totals |
+    =========  ==============  ============  ====================================================
+    container  kind            position
+    =========  ==============  ============  ====================================================
+    map        set, remove     the key
+    list       insert, remove  index         `new` or `old`: a list of values
+    list       set, move       index         move: `new` is the index after the item was taken out
+    text       insert, remove  index         `new` or `old`: a str
+    text       mark            (start, end)  the names that changed: dicts
+    set        add, discard    None          `new` or `old`: the member
+    counter    count           None          totals
+    =========  ==============  ============  ====================================================
 
     >>> import crdtkv as ck
     >>> doc = ck.Doc()
@@ -59,11 +63,37 @@ class Patch:
     old: Any = MISSING
     new: Any = MISSING
 
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
 
-class PatchList(list[Patch]):
-    """A list of patches, in order of application."""
+        return notebook.patch(self)
+
+
+FIELDS = ("path", "kind", "position", "old", "new")
+
+
+class PatchList(Listing[Patch]):
+    """A list of patches, in order of application. Doc.diff() makes it.
+
+    >>> import crdtkv as ck
+    >>> doc = ck.Doc()
+    >>> doc["x"] = 1
+    >>> mirror({}, doc.diff((), doc.heads))
+    {'x': 1}
+    """
 
     __slots__ = ()
+
+    def to_pandas(self) -> Any:
+        """A pandas.DataFrame with a row for each patch. Needs crdtkv[pandas]."""
+        from crdtkv.notebook.frame import frame
+
+        return frame([{name: getattr(patch, name) for name in FIELDS} for patch in self], FIELDS)
+
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.patches(self)
 
 
 def mirror(plain: Any, patches: Iterable[Patch]) -> Any:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from crdtkv._core import Error, Report
 
 __all__ = ["Refusal", "Report"]
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """A change that was not stored, and why.
 
     >>> import crdtkv as ck
@@ -25,3 +24,8 @@ class Refusal:
     def __repr__(self) -> str:
         name = self.id.hex()[:8] if self.id else "no id"
         return f"<Refusal {name}: {self.reason} ({self.error.__name__})>"
+
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.refusal(self)

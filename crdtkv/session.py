@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from crdtkv import _core
 from crdtkv._core import Error, Session, StoreSession
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Session", "StoreSession", "SyncReport", "sync"]
 
 
-@dataclass(frozen=True, slots=True)
-class SyncReport:
+class SyncReport(NamedTuple):
     """What sync() did: rounds (there and back is one), bytes and changes, both ways together.
 
     Of stores, changes are keys whose entry changed.
@@ -33,6 +31,11 @@ class SyncReport:
     rounds: int
     bytes: int
     changes: int
+
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.sync_report(self)
 
 
 def messages(session: Session) -> Iterator[bytes]:

@@ -159,3 +159,8 @@ class Set(_core.Set, MutableSet[Any]):
         return self.to_py() > set(other) if isinstance(other, AbstractSet) else NotImplemented
 
     __hash__ = None  # type: ignore[assignment]
+
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.container(self)

@@ -8,10 +8,13 @@ from datetime import timedelta
 from typing import Any, NamedTuple, Self, TypeVar
 
 from crdtkv import _core
+from crdtkv.brief import briefly
+from crdtkv.errors import StaleHandleError
+from crdtkv.listing import Listing
 from crdtkv.ordered import Key, OrderedMapping
 from crdtkv.watched import Watched
 
-__all__ = ["Entries", "Store", "StoreClock", "StoreEntry", "Transaction"]
+__all__ = ["Entries", "Store", "StoreClock", "StoreConflicts", "StoreEntry", "Transaction"]
 
 DRIFT = timedelta(minutes=10)
 
@@ -36,16 +39,35 @@ class Transaction(_core.Transaction, OrderedMapping):
 
     __slots__ = ("__weakref__",)
 
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.transaction(self)
+
 
 # ---- looking inside
 
 
+@briefly
 class StoreEntry(NamedTuple):
-    """A value of a store: who put it there (an incarnation) and when (a hybrid logical time, `ms << 16 | counter`)."""
+    """A value of a store: who put it there (an incarnation) and when (a hybrid logical time, `ms << 16 | counter`).
+
+    >>> import crdtkv as ck
+    >>> s = ck.Store("phone", clock=lambda: 1_700_000_000_000)
+    >>> s["volume"] = 7
+    >>> entry = s.entries()["volume"]
+    >>> entry.value, entry.peer.startswith(b"phone/"), entry.hlc >> 16
+    (7, True, 1700000000000)
+    """
 
     value: Any
     peer: bytes
     hlc: int
+
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.store_entry(self)
 
 
 class Entries(dict[Key, StoreEntry]):
@@ -60,6 +82,35 @@ class Entries(dict[Key, StoreEntry]):
 
     def __repr__(self) -> str:
         return f"<Entries: {len(self)} key{'s' * (len(self) != 1)}>"
+
+    def to_pandas(self) -> Any:
+        """A pandas.DataFrame with a row for each key. Needs crdtkv[pandas]."""
+        from crdtkv.notebook.frame import frame
+
+        return frame([{"key": key, **entry._asdict()} for key, entry in self.items()], ("key", *StoreEntry._fields))
+
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.entries(self)
+
+
+class StoreConflicts(Listing[StoreEntry]):
+    """All values of a key, the shown one first: a list.
+
+    >>> import crdtkv as ck
+    >>> s = ck.Store()
+    >>> s["x"] = 1
+    >>> [entry.value for entry in s.conflicts("x")]
+    [1]
+    """
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.store_conflicts(self)
 
 
 class StoreClock:
@@ -89,7 +140,16 @@ class StoreClock:
         return self._store._last_hlc
 
     def __repr__(self) -> str:
-        return f"<StoreClock at {self.last >> 16} ms, {self.last & 0xFFFF}>"
+        try:
+            last = self.last
+        except StaleHandleError:
+            return "<StoreClock: closed>"
+        return f"<StoreClock at {last >> 16} ms, {last & 0xFFFF}>"
+
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.clock(self)
 
 
 # ---- the store
@@ -176,7 +236,7 @@ class Store(_core.Store, OrderedMapping, Watched):
         """
         return Entries((key, StoreEntry(value, peer, hlc)) for key, value, peer, hlc in self._entries())
 
-    def conflicts(self, key: Key, /) -> list[StoreEntry]:
+    def conflicts(self, key: Key, /) -> StoreConflicts:
         """All values of a key that nobody's put or remove had seen and superseded; the shown one comes first.
 
         [] if the key is not there. The next put or remove here supersedes them all.
@@ -188,7 +248,7 @@ class Store(_core.Store, OrderedMapping, Watched):
         >>> sorted(entry.value for entry in a.conflicts("x"))
         [1, 2]
         """
-        return [StoreEntry(*row) for row in self._conflicts(key)]
+        return StoreConflicts(StoreEntry(*row) for row in self._conflicts(key))
 
     # ---- copies
 
@@ -236,6 +296,11 @@ class Store(_core.Store, OrderedMapping, Watched):
     def session(self) -> _core.StoreSession:
         """One end of an exchange with another replica, over any transport; see StoreSession. Any number may be open."""
         return _core.StoreSession(self)
+
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.store(self)
 
 
 S = TypeVar("S", bound=Store)

@@ -8,4 +8,4 @@ from crdtkv._core import Text
 
 __all__ = ["Text"]
 
-Sequence.register(Text)
+Sequence.register(Text)  # pyright: ignore[reportAttributeAccessIssue]

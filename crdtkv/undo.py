@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from crdtkv import _core
@@ -15,12 +14,13 @@ if TYPE_CHECKING:
 __all__ = ["UndoStack"]
 
 
-@dataclass(slots=True)
 class _Step:
     """Changes that are undone together: numbers of the document's, ascending; `time` (ms) is that of the last."""
 
-    changes: list[int] = field(default_factory=list)
-    time: int = 0
+    __slots__ = ("changes", "time")
+
+    def __init__(self, changes: Iterable[int] = (), time: int = 0) -> None:
+        self.changes, self.time = list(changes), time
 
 
 class UndoStack:
@@ -154,6 +154,11 @@ class UndoStack:
 
     def __repr__(self) -> str:
         return f"<UndoStack of {self._doc!r}: {len(self._done)} to undo, {len(self._undone)} to redo>"
+
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.undo_stack(self)
 
 
 def _containers(doc: Doc, scope: Iterable[object] | object | None) -> Iterator[int]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from crdtkv import _core
-from crdtkv.entry import Entry, History, merged
+from crdtkv.entry import Conflicts, Entry, History, merged
 from crdtkv.map import Ordered, plain_dict
 
 __all__ = ["View"]
@@ -55,7 +55,7 @@ class View(Ordered):
         """The content as a plain dict, keys in order of their bytes."""
         return self._root.to_py()
 
-    def conflicts(self, key: str, /) -> dict[str, Any]:
+    def conflicts(self, key: str, /) -> Conflicts:
         """All values that stood at a key, by the op that set them; the shown one first. Closes the open change."""
         return merged(self._root._conflicts(key))
 
@@ -85,3 +85,8 @@ class View(Ordered):
 
     def __reduce__(self) -> str:
         raise TypeError("a View is bound to its document; pickle to_py() or the document")
+
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.view(self)

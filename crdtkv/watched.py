@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from threading import RLock
 from typing import Any
 
@@ -16,13 +15,15 @@ __all__ = ["Watched"]
 WATCHING = RLock()  # who comes while the last one goes is heard of; cancel() may run in a finalizer, anywhere
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class KeyObserver:
     """Who observes keys: all that begin with a prefix, and of their events those that are wanted."""
 
-    callback: Callable[[KeyEvent], object]
-    prefix: bytes
-    wants: Callable[[KeyEvent], bool]
+    __slots__ = ("callback", "prefix", "wants")
+
+    def __init__(
+        self, callback: Callable[[KeyEvent], object], prefix: bytes, wants: Callable[[KeyEvent], bool]
+    ) -> None:
+        self.callback, self.prefix, self.wants = callback, prefix, wants
 
     def hears(self, event: KeyEvent, place: bytes) -> bool:
         return place.startswith(self.prefix) and self.wants(event)

@@ -73,6 +73,13 @@ bool ckv_key_is_valid(const ckv_id32 *key)
     return valid;
 }
 
+bool ckv_verify_bytes(const uint8_t signature[CKV_SIGNATURE_BYTES], const ckv_id32 *author,
+                      const void *bytes, size_t n_bytes)
+{
+    return ckv_key_is_valid(author) &&
+           crypto_sign_verify_detached(signature, bytes, n_bytes, author->b) == 0;
+}
+
 bool ckv_sign_selftest(void)
 {
     /* A = the public key of seed 0, T2 = (0, -1): A + T2 = (-x, -y), which is of mixed order. */

@@ -13,9 +13,13 @@ typedef struct ckv_signature {
 
 void ckv_sign_change(ckv_signature *out, const ckv_identity *who, const ckv_id32 *doc,
                      const ckv_id32 *lane, uint32_t seq, const ckv_id32 *id);
-/* Over any bytes: only for those who test with signatures that no change has. */
+/* Over any bytes: for what is no change, under a first few bytes that nothing else has (docs/format.md, "Links"), and for those who test with
+ * signatures that no change has. */
 void ckv_sign_bytes(uint8_t out[CKV_SIGNATURE_BYTES], const ckv_identity *who, const void *bytes,
                     size_t n_bytes);
+/* False also for a key that may open no lane. */
+CKV_NODISCARD bool ckv_verify_bytes(const uint8_t signature[CKV_SIGNATURE_BYTES],
+                                    const ckv_id32 *author, const void *bytes, size_t n_bytes);
 /* False also for the malleable twin of a signature and for keys of small order. */
 CKV_NODISCARD bool ckv_verify_change(const ckv_signature *s, const ckv_id32 *author,
                                      const ckv_id32 *doc, const ckv_id32 *lane, uint32_t seq,

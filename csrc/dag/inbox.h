@@ -63,6 +63,7 @@ typedef struct ckv_letter {
     bool is_new;     /* came with the running apply */
     bool is_touched; /* its place stands in `touched` */
     bool later;      /* waits for a newer version, not for a change */
+    bool claimed;    /* somebody calls it dead: its change need not wait for its body to be read */
     bool has_signature;
     ckv_signature signature;
     ckv_entered in[CKV_N_BOOKS];

@@ -110,7 +110,11 @@ void ckv_ds_tell(ckv_datastore *d, ckv_store_key key, ckv_value_bytes old, ckv_v
     end_event(d, d->events.len - 1, now);
 }
 
-void ckv_datastore_watch(ckv_datastore *d, bool on) { d->watched = on; }
+void ckv_datastore_watch(ckv_datastore *d, bool on)
+{
+    d->watched = on;
+    if (!on) ckv_shown_clear(&d->shown_keys);
+}
 
 bool ckv_datastore_has_events(const ckv_datastore *d) { return d->n_taken < d->events.len; }
 
@@ -191,10 +195,62 @@ ckv_status ckv_ds_write_recs(ckv_datastore *d, ckv_buf *out, uint32_t dag, uint3
 /* What shows of a key, until the next call; ptr NULL: nothing. */
 static ckv_status look(ckv_datastore *d, ckv_store_key key, ckv_value_bytes *out)
 {
-    const ckv_status s = ckv_ds_shown(d, key, out);
-    if (s != CKV_ENOENT) return s;
+    const ckv_kept_shown *kept = ckv_shown_find(&d->shown_keys, key);
     *out = (ckv_value_bytes){NULL, 0};
+    if (kept) return kept->winner.kind ? ckv_ds_value(d, &kept->winner, out) : CKV_OK;
+    const ckv_status s = ckv_ds_shown(d, key, out);
+    if (s != CKV_OK && s != CKV_ENOENT) return s;
+    ckv_shown_put(&d->shown_keys, key, ckv_ds_winner(d), d->recs.len > d->n_ops);
     return CKV_OK;
+}
+
+/* Does an operation supersede what shows? */
+static ckv_status beats(const ckv_datastore *d, const ckv_rec *rec, const ckv_kv_op *op,
+                        const ckv_rec *shown, bool *out)
+{
+    const ckv_dag *dag = ckv_ds_dag(d, shown->dag);
+    ckv_value_bytes names = op->names;
+    const uint8_t *id;
+    uint32_t index;
+    *out = false;
+    if (rec->dag == shown->dag && rec->change == shown->change) {
+        *out = rec->index > shown->index;
+    } else if (rec->dag == shown->dag) {
+        return ckv_doc_is_past(dag->doc, shown->change, rec->change, out);
+    } else {
+        while (!*out && ckv_kv_next_name(&names, &id, &index))
+            *out = index == shown->index &&
+                   memcmp(id, ckv_doc_id_of(dag->doc, shown->change)->b, 32) == 0;
+    }
+    return CKV_OK;
+}
+
+/* What is kept of a key goes along with one more operation on it, which came in its turn: nothing that is here has it in its past. */
+static void follow(ckv_datastore *d, const ckv_staged *s, const ckv_kv_op *op, uint32_t index,
+                   size_t value_at)
+{
+    ckv_kept_shown *kept = ckv_shown_find(&d->shown_keys, op->key);
+    if (!kept) return;
+    ckv_rec rec = {.kind = CKV_REC_PUT,
+                   .dag = s->dag,
+                   .change = s->change,
+                   .index = index,
+                   .value = op->value,
+                   .off = (uint32_t)value_at,
+                   .elsewhere = op->value.n_bytes > CKV_INLINE_VALUE};
+    bool is_beaten = false, sure = !s->attached;
+    kept->has_names |= op->n_names > 0;
+    if (sure && kept->winner.kind)
+        sure = beats(d, &rec, op, &kept->winner, &is_beaten) == CKV_OK && !is_beaten;
+    if (!sure) { /* it came late, or what was behind may show now */
+        ckv_shown_drop(&d->shown_keys, kept);
+    } else if (op->kind == CKV_KV_PUT &&
+               (!kept->winner.kind || ckv_ds_order(d, &kept->winner, &rec) < 0)) {
+        if (kept->has_names && d->dags.len > 1)
+            ckv_shown_drop(&d->shown_keys, kept); /* it may be named by something */
+        else
+            ckv_shown_put(&d->shown_keys, op->key, &rec, kept->has_names);
+    }
 }
 
 /* Before the first operation of a change on a key: what shows. first: the number of the change's first event. */
@@ -229,13 +285,18 @@ static ckv_status add(ckv_datastore *d, const ckv_staged *s, const ckv_kv_op *op
 {
     const bool is_count = ckv_kv_is_count(op->kind);
     if (d->watched && !is_count && !s->was_open) CKV_TRY(begin_telling(d, s, op->key, first));
+    const size_t value_at =
+        op->value.n_bytes ? (size_t)(op->value.ptr - (s->bytes + s->header_bytes)) : 0;
     ckv_buf_clear(&d->joined);
-    CKV_TRY(ckv_ds_write_recs(
-        d, &d->joined, s->dag, s->change, index, op,
-        op->value.n_bytes ? (size_t)(op->value.ptr - (s->bytes + s->header_bytes)) : 0));
+    CKV_TRY(ckv_ds_write_recs(d, &d->joined, s->dag, s->change, index, op, value_at));
     if (d->joined.len == 0) return CKV_OK;
-    return ckv_ds_file(d, ckv_index_add(is_count ? d->counters : d->keys, op->key,
-                                        (ckv_entry_bytes){d->joined.ptr, d->joined.len}));
+    CKV_TRY(ckv_ds_file(d, ckv_index_add(is_count ? d->counters : d->keys, op->key,
+                                         (ckv_entry_bytes){d->joined.ptr, d->joined.len})));
+    if (is_count)
+        ckv_ds_counted(d, ckv_ds_dag(d, s->dag), s->change, s->is_local, op);
+    else
+        follow(d, s, op, index, value_at);
+    return CKV_OK;
 }
 
 static ckv_status absorb_one(ckv_datastore *d, ckv_staged *s)
@@ -273,6 +334,10 @@ ckv_status ckv_ds_absorb(ckv_datastore *d)
         const size_t n = x->header_bytes + x->body_bytes;
         d->staged_bytes -= n;
         ckv_release(ckv_ds_alloc(d), x->bytes, n + 1);
+        x->bytes =
+            NULL; /* from here on its body is in the file, for whoever tells of the next one */
+        x->header_bytes = x->body_bytes = 0;
+        x->has_body = false;
         done++;
     }
     memmove(d->staged.ptr, d->staged.ptr + done, (d->staged.len - done) * sizeof *d->staged.ptr);
@@ -285,6 +350,11 @@ ckv_status ckv_ds_absorb(ckv_datastore *d)
     s = ckv_ds_flush(d);
     return s == CKV_EFULL || s == CKV_EDISK ? CKV_OK
                                             : s; /* it can be done later: nothing is lost */
+}
+
+bool ckv_datastore_is_behind(const ckv_datastore *d)
+{
+    return d->staged.len > 0 || d->unsound || d->unloaded;
 }
 
 ckv_status ckv_datastore_absorb(ckv_datastore *d) { return ckv_ds_absorb(d); }

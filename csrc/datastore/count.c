@@ -3,11 +3,6 @@
 
 #include <stdlib.h>
 
-static bool is_part(const ckv_rec *r)
-{
-    return r->kind == CKV_REC_COUNT || r->kind == CKV_REC_PART;
-}
-
 /* What the index has of a counter, into d->recs. */
 static ckv_status load(ckv_datastore *d, ckv_store_key name)
 {
@@ -38,7 +33,7 @@ static ckv_status totals(const ckv_datastore *d, lane_totals *out)
     CKV_TRY(lane_totals_reserve(out, d->recs.len + 1));
     for (size_t i = 0; i < d->recs.len; i++) {
         const ckv_rec *r = &d->recs.ptr[i];
-        if (is_part(r))
+        if (ckv_rec_counts(r))
             lane_totals_put(
                 out, (lane_total){r->dag,
                                   ckv_doc_standing(ckv_ds_dag(d, r->dag)->doc, r->change).lane, r});
@@ -57,39 +52,83 @@ static ckv_status totals(const ckv_datastore *d, lane_totals *out)
     return CKV_OK;
 }
 
-ckv_status ckv_ds_lane_total(ckv_datastore *d, ckv_dag *dag, uint32_t lane, ckv_store_key name,
-                             ckv_i128 *total)
+/* The part of a lane, of what is in d->recs. */
+static ckv_i128 part_of(const ckv_datastore *d, const ckv_dag *dag, uint32_t lane)
 {
-    *total = 0;
-    CKV_TRY(load(d, name));
     const ckv_rec *best = NULL;
     for (size_t i = 0; i < d->recs.len; i++) {
         const ckv_rec *r = &d->recs.ptr[i];
-        if (!is_part(r) || r->dag != dag->number ||
+        if (!ckv_rec_counts(r) || r->dag != dag->number ||
             ckv_doc_standing(dag->doc, r->change).lane != lane)
             continue;
         if (!best || ckv_ds_order(d, best, r) < 0) best = r;
     }
-    if (best) *total = best->total;
+    return best ? best->total : 0;
+}
+
+/* What the index says of a counter, from memory if it was asked for lately. dag: with the part of a lane in it; NULL: the sum is enough. */
+static ckv_status look_up(ckv_datastore *d, ckv_store_key name, const ckv_dag *dag, uint32_t lane,
+                          ckv_kept_total *out)
+{
+    const uint64_t laying = ckv_index_laying(d->counters);
+    const ckv_kept_total *kept = ckv_totals_find(&d->totals, name, laying);
+    if (kept && (!dag || (kept->dag == dag->number && kept->lane == lane))) {
+        *out = *kept;
+        return CKV_OK;
+    }
+    *out = (ckv_kept_total){.dag = UINT32_MAX, .lane = UINT32_MAX};
+    CKV_TRY(load(d, name)); /* the index lies as before: reading does not lay it anew */
+    out->laying = laying;
+    CKV_TRY(ckv_ds_sum(d, &out->total));
+    if (dag) {
+        out->dag = dag->number;
+        out->lane = lane;
+        out->own = part_of(d, dag, lane);
+    }
+    ckv_totals_put(&d->totals, name, *out);
+    return CKV_OK;
+}
+
+ckv_status ckv_ds_lane_total(ckv_datastore *d, ckv_dag *dag, uint32_t lane, ckv_store_key name,
+                             ckv_i128 *total)
+{
+    ckv_kept_total found;
+    CKV_TRY(look_up(d, name, dag, lane, &found));
+    *total = found.own;
     return CKV_OK;
 }
 
 ckv_status ckv_datastore_total(ckv_datastore *d, ckv_store_key name, ckv_i128 *total)
 {
+    ckv_kept_total found;
     *total = 0;
     CKV_TRY(ckv_ds_absorb(d));
-    CKV_TRY(load(d, name));
-    CKV_TRY(ckv_ds_sum(d, total));
+    CKV_TRY(look_up(d, name, NULL, 0, &found));
     const ckv_edit *open = ckv_edits_find(&d->open, name, true);
-    if (open) *total += open->amount;
+    *total = found.total + (open ? open->amount : 0);
     return CKV_OK;
+}
+
+/* An own count goes on from all that its lane had: the sum grows by as much as the lane. Anything else is summed anew when somebody asks. */
+void ckv_ds_counted(ckv_datastore *d, const ckv_dag *dag, uint32_t change, bool is_local,
+                    const ckv_kv_op *op)
+{
+    ckv_kept_total *kept = ckv_totals_find(&d->totals, op->key, ckv_index_laying(d->counters));
+    if (!kept) return;
+    if (!is_local || op->kind != CKV_KV_COUNT || kept->dag != dag->number ||
+        kept->lane != ckv_doc_standing(dag->doc, change).lane) {
+        ckv_totals_drop(&d->totals, op->key);
+        return;
+    }
+    kept->total += op->total - kept->own;
+    kept->own = op->total;
 }
 
 ckv_status ckv_ds_sum(ckv_datastore *d, ckv_i128 *total)
 {
     *total = 0;
     if (d->recs.len == 1) {
-        if (is_part(&d->recs.ptr[0])) *total = d->recs.ptr[0].total;
+        if (ckv_rec_counts(&d->recs.ptr[0])) *total = d->recs.ptr[0].total;
         return CKV_OK;
     }
     lane_totals all = {.a = ckv_ds_alloc(d)};

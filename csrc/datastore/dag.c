@@ -1,5 +1,6 @@
 /* dag.c -- one DAG of a datastore: what its document asks of us about bodies (doc/content.h), and its rows in the file. */
 #include "base/check.h"
+#include "base/utf8.h"
 #include "crypto/digest.h"
 #include "dag/header.h"
 #include "datastore/state.h"
@@ -140,7 +141,26 @@ static ckv_status settle(void *ctx)
     return CKV_OK;
 }
 
-/* The header of a change, from memory or the file: borrowed until the next statement. */
+bool ckv_dag_is_header(const ckv_dag *dag, uint32_t change, const uint8_t *bytes, size_t n_bytes)
+{
+    ckv_lane_info lane;
+    ckv_id32 id;
+    if (!ckv_doc_lane(dag->doc, ckv_doc_standing(dag->doc, change).lane, &lane)) return false;
+    ckv_digest_change(&id, lane.id, bytes, n_bytes);
+    return ckv_id32_eq(&id, ckv_doc_id_of(dag->doc, change));
+}
+
+/* Nothing vouches for a message whose body is gone. It must be one, or a sheaf that it went into could not be read any more. */
+bool ckv_dag_is_message(const uint8_t *text, size_t n_bytes)
+{
+    size_t n_chars;
+    uint32_t max;
+    if (!text || n_bytes == 0) return true;
+    return n_bytes <= CKV_MAX_BODY_BYTES && ckv_utf8_valid(text, n_bytes, &n_chars, &max);
+}
+
+/* The header of a change, from memory or the file: borrowed until the next statement, or the next header. Somebody may have changed the file since it was read: what does not make
+ * the change's id is damaged, so whoever asks can rely on its lengths. */
 static ckv_status header_of(ckv_dag *dag, uint32_t change, ckv_header *h)
 {
     ckv_datastore *d = dag->of;
@@ -153,6 +173,10 @@ static ckv_status header_of(ckv_dag *dag, uint32_t change, ckv_header *h)
         if (s->dag == dag->number && s->change == change && s->header_bytes)
             bytes = s->bytes, n = s->header_bytes;
     }
+    if (!bytes && dag->notes.ptr[change].flags & CKV_NOTE_PACKED) {
+        CKV_TRY(ckv_dag_packed_header(dag, change, &n));
+        bytes = d->header;
+    }
     if (!bytes) {
         ckv_stmt_reset(d->sql.header);
         ckv_stmt_bind_int(d->sql.header, 1, CKV_ROW(dag, change));
@@ -161,7 +185,8 @@ static ckv_status header_of(ckv_dag *dag, uint32_t change, ckv_header *h)
         CKV_TRY(ckv_ds_file(d, s));
         bytes = ckv_stmt_blob(d->sql.header, 0, &n);
     }
-    if (!bytes || !ckv_header_read(h, bytes, n, &decodes, &why)) {
+    if (!bytes || !ckv_dag_is_header(dag, change, bytes, n) ||
+        !ckv_header_read(h, bytes, n, &decodes, &why)) {
         ckv_stmt_reset(d->sql.header);
         return ckv_ds_damaged(d, "change", CKV_ROW(dag, change), "has a damaged header");
     }
@@ -345,12 +370,15 @@ void ckv_dag_stop(ckv_dag *dag)
     if (dag->doc) ckv_doc_free(dag->doc);
     dag->doc = NULL;
     dag->life++;
+    d->sheaf_row = 0;
     ckv_notes_fini(&dag->notes);
     dag->notes = (ckv_notes){.a = ckv_ds_alloc(d)};
     dag->covers_stored = 0;
     dag->n_lanes_stored = dag->n_late = dag->n_absorbed = dag->n_indexed = 0;
     dag->later_stored = 0;
     d->version++;
+    ckv_totals_clear(&d->totals);
+    ckv_shown_clear(&d->shown_keys);
 }
 
 void ckv_dag_free(ckv_dag *dag)
@@ -473,14 +501,16 @@ static ckv_status store_change(ckv_dag *dag, const ckv_staged *s)
                                         : ROW_HERE;
     ckv_change_info info;
     ckv_doc_change(dag->doc, s->change, &info);
-    if (s->attached) {
-        ckv_stmt_bind_int(d->sql.attach, 1, CKV_ROW(dag, s->change));
-        ckv_stmt_bind_int(d->sql.attach, 2, state);
-        ckv_stmt_bind_blob(d->sql.attach, 3, bytes, s->body_bytes);
-        return ckv_ds_file(d, ckv_stmt_run(d->sql.attach));
+    if (s->attached && !s->is_void) { /* the document learns it at the end of the import */
+        ckv_kv_body b;
+        const char *why;
+        CKV_TRY(ckv_kv_body_open(&b, s->bytes + s->header_bytes, s->body_bytes, &why));
+        info.time = b.head.time;
+        info.message = b.head.message;
+        info.message_bytes = b.head.message ? b.head.message_bytes : 0;
     }
     const ckv_signature *signature = ckv_doc_signature_at(dag->doc, s->change);
-    ckv_stmt *q = d->sql.add_change;
+    ckv_stmt *q = s->attached ? d->sql.attach : d->sql.add_change;
     ckv_stmt_bind_int(q, 1, CKV_ROW(dag, s->change));
     ckv_stmt_bind_int(q, 2, ckv_doc_standing(dag->doc, s->change).lane);
     ckv_stmt_bind_int(q, 3, state);
@@ -541,83 +571,182 @@ void ckv_dag_stored(ckv_dag *dag)
 
 /* ---- rows in */
 
-static ckv_status void_reason(ckv_dag *dag, int64_t row, uint32_t n_ops, const char **why)
+/* Why the change of this row is void. A body that is damaged is for check() to find: then it is void, and no more is known. */
+static ckv_status void_reason(ckv_dag *dag, int64_t row, const ckv_header *h, const char **why)
 {
     ckv_datastore *d = dag->of;
+    size_t n = h->body_len;
+    const uint8_t *bytes = h->body;
+    ckv_status s = CKV_OK;
+    if (n > CKV_INLINE_BODY_BYTES) {
+        ckv_stmt_bind_int(d->sql.body, 1, row);
+        s = ckv_stmt_step(d->sql.body);
+        s = s == CKV_ENOENT ? ckv_ds_damaged(d, "change", row, "is missing") : ckv_ds_file(d, s);
+        bytes = s == CKV_OK ? ckv_stmt_blob(d->sql.body, 0, &n) : NULL;
+    }
     *why = "void";
-    ckv_stmt_bind_int(d->sql.body, 1, row);
-    ckv_status s = ckv_stmt_step(d->sql.body);
-    if (s == CKV_OK) {
-        size_t n = 0;
+    if (s == CKV_OK && bytes) {
+        const char *found;
         ckv_body_head head;
-        const uint8_t *bytes = ckv_stmt_blob(d->sql.body, 0, &n);
-        if (bytes) s = ckv_kv_body_check(bytes, n, n_ops, ckv_ds_alloc(d), &head, why);
+        s = ckv_kv_body_check(bytes, n, h->n_ops, ckv_ds_alloc(d), &head, &found);
+        if (s == CKV_EVOID) *why = found;
+        if (s != CKV_ENOMEM) s = CKV_OK;
     }
     ckv_stmt_reset(d->sql.body);
-    return s == CKV_ENOMEM ? s : CKV_OK;
+    return s;
 }
 
-/* One row of `change`, at hand in q, into the graph. */
-static ckv_status restore(ckv_dag *dag, ckv_stmt *q, ckv_stmt *lanes, bool verify)
+/* What the record says of a change. All borrowed. */
+typedef struct recorded {
+    int64_t row, state, time;
+    uint32_t lane;
+    const uint8_t *header, *message, *signature; /* the last two NULL: none */
+    size_t header_bytes, message_bytes, signature_bytes;
+    bool packed;
+} recorded;
+
+typedef struct loading {
+    ckv_dag *dag;
+    ckv_stmt *lanes;
+    bool verify;
+    bool knows_lane; /* the one that was asked for last */
+    uint32_t lane;
+    ckv_id32 author;
+    uint8_t nonce[16];
+} loading;
+
+static ckv_status find_lane(loading *l, const recorded *r)
 {
-    ckv_datastore *d = dag->of;
-    const int64_t row = ckv_stmt_int(q, 0), row_state = ckv_stmt_int(q, 2);
-    const uint32_t number = (uint32_t)dag->notes.len;
-    size_t n_author, n_nonce, n_header, n_signature, n_message;
-    if (row != CKV_ROW(dag, number))
-        return ckv_ds_damaged(d, "change", CKV_ROW(dag, number), "is missing");
-    ckv_stmt_reset(lanes);
-    ckv_stmt_bind_int(lanes, 1, CKV_ROW(dag, (uint32_t)ckv_stmt_int(q, 1)));
-    const ckv_status found = ckv_stmt_step(lanes);
-    if (found == CKV_ENOENT) return ckv_ds_damaged(d, "change", row, "has a lane that is missing");
+    ckv_datastore *d = l->dag->of;
+    const int64_t row = CKV_ROW(l->dag, r->lane);
+    size_t n_author, n_nonce;
+    if (l->knows_lane && l->lane == r->lane) return CKV_OK;
+    l->knows_lane = false;
+    ckv_stmt_reset(l->lanes);
+    ckv_stmt_bind_int(l->lanes, 1, row);
+    const ckv_status found = ckv_stmt_step(l->lanes);
+    if (found == CKV_ENOENT)
+        return ckv_ds_damaged(d, r->packed ? "sheaf" : "change", r->row,
+                              "has a lane that is missing");
     CKV_TRY(ckv_ds_file(d, found));
-    const uint8_t *author = ckv_stmt_blob(lanes, 0, &n_author),
-                  *nonce = ckv_stmt_blob(lanes, 1, &n_nonce);
-    const uint8_t *header = ckv_stmt_blob(q, 5, &n_header),
-                  *signature = ckv_stmt_blob(q, 6, &n_signature);
-    const uint8_t *message = ckv_stmt_blob(q, 4, &n_message);
+    const uint8_t *author = ckv_stmt_blob(l->lanes, 0, &n_author),
+                  *nonce = ckv_stmt_blob(l->lanes, 1, &n_nonce);
+    if (!author || !nonce || n_author != sizeof l->author || n_nonce != sizeof l->nonce)
+        return ckv_ds_damaged(d, "lane", row, "is damaged");
+    memcpy(&l->author, author, sizeof l->author);
+    memcpy(l->nonce, nonce, sizeof l->nonce);
+    l->lane = r->lane;
+    l->knows_lane = true;
+    return CKV_OK;
+}
+
+static uint32_t flags_of(ckv_dag *dag, const recorded *r, uint32_t body_len)
+{
+    uint32_t flags = r->packed ? CKV_NOTE_PACKED : 0;
+    if (body_len <= CKV_INLINE_BODY_BYTES) flags |= CKV_NOTE_INLINE;
+    switch (r->state) {
+    case ROW_DROPPED: return flags | CKV_BODY_DROPPED | CKV_NOTE_DEAD;
+    case ROW_VOID: return flags | CKV_NOTE_VOID;
+    case ROW_LATE: dag->n_late++; return flags | CKV_NOTE_LATE;
+    case ROW_CLAIMED: return flags | CKV_BODY_CLAIMED;
+    default: return flags;
+    }
+}
+
+/* A body that is to be read as one: whoever wrote into the file can make its hash fit. CKV_ECORRUPT without words. */
+ckv_status ckv_dag_is_body(const ckv_dag *dag, const uint8_t *body, size_t n_bytes, uint32_t n_ops)
+{
+    ckv_body_head head;
+    const char *why;
+    const ckv_status s =
+        ckv_kv_body_check(body, n_bytes, n_ops, ckv_ds_alloc(dag->of), &head, &why);
+    return s == CKV_OK || s == CKV_ENOMEM ? s : CKV_ECORRUPT;
+}
+
+/* The next change into the graph. */
+static ckv_status restore(loading *l, const recorded *in)
+{
+    ckv_dag *dag = l->dag;
+    ckv_datastore *d = dag->of;
+    const char *const table = in->packed ? "sheaf" : "change", *why = NULL;
     ckv_header h;
     bool decodes;
-    const char *why = NULL;
-    if (!author || !nonce || n_author != 32 || n_nonce != 16)
-        return ckv_ds_damaged(d, "lane", CKV_ROW(dag, (uint32_t)ckv_stmt_int(q, 1)), "is damaged");
-    if (!header || (signature && n_signature != CKV_SIGNATURE_BYTES) ||
-        !ckv_header_read(&h, header, n_header, &decodes, &why) || row_state < 0 ||
-        row_state > ROW_CLAIMED)
-        return ckv_ds_damaged(d, "change", row, "has a damaged header or signature");
-    ckv_id32 author_id, id;
+    CKV_TRY(find_lane(l, in));
+    if (!ckv_dag_is_message(in->message, in->message_bytes))
+        return ckv_ds_damaged(d, table, in->row, "has a damaged message");
+    if (!in->header || (in->signature && in->signature_bytes != CKV_SIGNATURE_BYTES) ||
+        !ckv_header_read(&h, in->header, in->header_bytes, &decodes, &why) || in->state < 0 ||
+        in->state > ROW_CLAIMED)
+        return ckv_ds_damaged(d, table, in->row, "has a damaged header or signature");
+    ckv_id32 id;
     ckv_signature sig;
-    memcpy(&author_id, author, 32);
-    if (signature) memcpy(&sig, signature, sizeof sig);
-    ckv_note note = {.n_ops = h.n_ops, .body_len = h.body_len};
-    switch (row_state) {
-    case ROW_DROPPED: note.flags = CKV_BODY_DROPPED | CKV_NOTE_DEAD; break;
-    case ROW_VOID: note.flags = CKV_NOTE_VOID; break;
-    case ROW_LATE: note.flags = CKV_NOTE_LATE, dag->n_late++; break;
-    case ROW_CLAIMED: note.flags = CKV_BODY_CLAIMED; break;
-    default: break;
+    if (in->signature) memcpy(&sig, in->signature, sizeof sig);
+    const ckv_note note = {
+        .n_ops = h.n_ops, .body_len = h.body_len, .flags = flags_of(dag, in, h.body_len)};
+    if (note.flags & CKV_NOTE_VOID) {
+        CKV_TRY(void_reason(dag, in->row, &h, &why));
+    } else if (note.flags & CKV_NOTE_INLINE && (!in->packed || d->salvage)) { /* else it is dead */
+        const ckv_status is_body = ckv_dag_is_body(dag, h.body, h.body_len, h.n_ops);
+        if (is_body == CKV_ECORRUPT)
+            return ckv_ds_damaged(d, table, in->row, "has a body that is none");
+        CKV_TRY(is_body);
     }
-    if (h.body_len <= CKV_INLINE_BODY_BYTES) note.flags |= CKV_NOTE_INLINE;
-    if (note.flags & CKV_NOTE_VOID) CKV_TRY(void_reason(dag, row, h.n_ops, &why));
     CKV_TRY(ckv_notes_reserve(&dag->notes, 1));
     uint32_t change;
-    const ckv_restored r = {.author = &author_id,
-                            .nonce = nonce,
-                            .header = header,
-                            .header_bytes = n_header,
-                            .signature = signature ? &sig : NULL,
+    const ckv_restored r = {.author = &l->author,
+                            .nonce = l->nonce,
+                            .header = in->header,
+                            .header_bytes = in->header_bytes,
+                            .signature = in->signature ? &sig : NULL,
                             .void_reason = note.flags & CKV_NOTE_VOID ? why : NULL,
-                            .time = ckv_stmt_int(q, 3),
-                            .message = (const char *)message,
-                            .message_bytes = message ? n_message : 0};
+                            .time = in->time,
+                            .message = (const char *)in->message,
+                            .message_bytes = in->message_bytes};
     ckv_notes_put(&dag->notes, note); /* the document may ask for it at once */
-    const ckv_status s = ckv_doc_restore(dag->doc, &r, verify, &change, &id);
+    const ckv_status s = ckv_doc_restore(dag->doc, &r, l->verify, &change, &id);
     if (s != CKV_OK) dag->notes.len--;
     if (s == CKV_ECORRUPT)
-        return ckv_ds_damaged(d, "change", row, "does not follow from those before it");
+        return ckv_ds_damaged(d, table, in->row, "does not follow from those before it");
     if (s == CKV_ESIGN)
-        return ckv_ds_damaged(d, "change", row, "has a signature that does not hold");
+        return ckv_ds_damaged(d, table, in->row, "has a signature that does not hold");
     return s;
+}
+
+/* The row at hand in q. packed: it stands in a sheaf, too. */
+static ckv_status restore_row(loading *l, ckv_stmt *q, bool packed)
+{
+    recorded in = {.row = ckv_stmt_int(q, 0),
+                   .lane = (uint32_t)ckv_stmt_int(q, 1),
+                   .state = ckv_stmt_int(q, 2),
+                   .time = ckv_stmt_int(q, 3)};
+    in.message = ckv_stmt_blob(q, 4, &in.message_bytes);
+    in.header = ckv_stmt_blob(q, 5, &in.header_bytes);
+    in.signature = ckv_stmt_blob(q, 6, &in.signature_bytes);
+    CKV_TRY(restore(l, &in));
+    if (packed) l->dag->notes.ptr[l->dag->notes.len - 1].flags |= CKV_NOTE_PACKED;
+    return CKV_OK;
+}
+
+static ckv_status restore_item(loading *l, const ckv_sheaf_walk *w)
+{
+    uint8_t header[CKV_HEADER_MAX_BYTES];
+    static const int64_t states[] = {[CKV_BODY_HERE] = ROW_HERE,
+                                     [CKV_BODY_DROPPED] = ROW_DROPPED,
+                                     [CKV_BODY_CLAIMED] = ROW_CLAIMED};
+    const ckv_sheaf_item *item = &w->sheaf.items.ptr[w->at];
+    const uint8_t *const bytes = w->sheaf.bytes.ptr;
+    const recorded in = {.row = w->row,
+                         .lane = item->lane,
+                         .state = states[item->state],
+                         .time = item->time,
+                         .header = header,
+                         .header_bytes = ckv_sheaf_header(l->dag, &w->sheaf, item, header),
+                         .message = item->has_message ? bytes + item->message : NULL,
+                         .message_bytes = item->message_bytes,
+                         .signature = item->is_signed ? bytes + item->signature : NULL,
+                         .signature_bytes = CKV_SIGNATURE_BYTES,
+                         .packed = true};
+    return restore(l, &in);
 }
 
 /* Puts a change whose rows are there among the staged ones, to be absorbed. */
@@ -629,6 +758,11 @@ static ckv_status stage_again(ckv_dag *dag, uint32_t change)
     ckv_status s = CKV_OK;
     const bool here = (note.flags & CKV_NOTE_STATE) == CKV_BODY_HERE;
     if (here) s = ckv_dag_body(dag, change, &bytes);
+    if (here && s == CKV_OK && !(note.flags & CKV_NOTE_VOID)) {
+        s = ckv_dag_is_body(dag, bytes.ptr, bytes.len, note.n_ops);
+        if (s == CKV_ECORRUPT)
+            s = ckv_ds_damaged(d, "change", CKV_ROW(dag, change), "has a body that is none");
+    }
     const ckv_taken t = {.change = change,
                          .body = here ? bytes.ptr ? bytes.ptr : (const uint8_t *)"" : NULL,
                          .body_bytes = (uint32_t)bytes.len,
@@ -652,27 +786,64 @@ ckv_status ckv_dag_stage_from(ckv_dag *dag, uint32_t from)
     return CKV_OK;
 }
 
+/* Rows and sheaves side by side, up to number `end`. */
+static ckv_status load_all(loading *l, ckv_stmt *rows, ckv_sheaf_walk *w, uint32_t end)
+{
+    ckv_dag *dag = l->dag;
+    ckv_status s = ckv_stmt_step(rows);
+    for (;;) {
+        if (s != CKV_OK && s != CKV_ENOENT) return s;
+        const uint32_t number = (uint32_t)dag->notes.len,
+                       row = s == CKV_OK ? (uint32_t)ckv_stmt_int(rows, 0) : CKV_NO_CHANGE,
+                       next = row < w->number ? row : w->number;
+        dag->sound = number;
+        if (next >= end) return CKV_OK; /* with end UINT32_MAX: there is none */
+        if (next != number) {
+            if (next < number) dag->sound = next; /* in two sheaves */
+            return next < number
+                       ? ckv_ds_damaged(dag->of, "sheaf", w->row, "has what another one has, too")
+                       : ckv_ds_damaged(dag->of, "change", CKV_ROW(dag, number), "is missing");
+        }
+        const bool packed = w->number == number;
+        if (packed && w->is_damaged) return ckv_ds_damaged(dag->of, "sheaf", w->row, "is damaged");
+        if (row == number) {
+            CKV_TRY(restore_row(l, rows, packed));
+        } else {
+            const ckv_status restored = restore_item(l, w);
+            if (restored == CKV_ECORRUPT) /* its digest is of all of them, or of none */
+                dag->sound = w->sheaf.items.ptr[0].number;
+            CKV_TRY(restored);
+        }
+        if (packed) CKV_TRY(ckv_sheaf_walk_on(w));
+        if (row == number) s = ckv_stmt_step(rows);
+    }
+}
+
 ckv_status ckv_dag_load(ckv_dag *dag, uint32_t end, bool verify)
 {
     ckv_datastore *d = dag->of;
-    ckv_stmt *rows = NULL, *lanes = NULL;
+    ckv_stmt *rows = NULL;
+    loading l = {.dag = dag, .verify = verify};
+    ckv_sheaf_walk w = {.rows = NULL};
+    const uint32_t from = (uint32_t)dag->notes.len;
+    dag->sound = from;
     ckv_status s =
         ckv_ds_file(d, ckv_stmt_new(&rows, d->file,
                                     "SELECT id, lane, state, time, message, header, signature FROM "
                                     "change WHERE id >= ? AND id < ? ORDER BY id"));
     if (s == CKV_OK)
         s = ckv_ds_file(
-            d, ckv_stmt_new(&lanes, d->file, "SELECT author, nonce FROM lane WHERE id = ?"));
+            d, ckv_stmt_new(&l.lanes, d->file, "SELECT author, nonce FROM lane WHERE id = ?"));
+    const bool walks = s == CKV_OK;
+    if (walks) s = ckv_sheaf_walk_begin(&w, dag, from);
     if (s == CKV_OK) {
-        ckv_stmt_bind_int(rows, 1, CKV_ROW(dag, (uint32_t)dag->notes.len));
+        ckv_stmt_bind_int(rows, 1, CKV_ROW(dag, from));
         ckv_stmt_bind_int(rows, 2, end == UINT32_MAX ? (dag->row + 1) << 32 : CKV_ROW(dag, end));
-        while (s == CKV_OK && (s = ckv_stmt_step(rows)) == CKV_OK)
-            s = restore(dag, rows, lanes, verify);
-        if (s == CKV_ENOENT) s = CKV_OK;
-        s = ckv_ds_file(d, s);
+        s = ckv_ds_file(d, load_all(&l, rows, &w, end));
     }
+    if (walks) ckv_sheaf_walk_end(&w);
     ckv_stmt_free(rows);
-    ckv_stmt_free(lanes);
+    ckv_stmt_free(l.lanes);
     ckv_lane_info lane;
     while (ckv_doc_lane(dag->doc, dag->n_lanes_stored, &lane)) dag->n_lanes_stored++;
     return s == CKV_OK && end == UINT32_MAX ? load_covers(dag) : s;

@@ -15,6 +15,18 @@ ckv_status ckv_ds_damaged(ckv_datastore *d, const char *table, int64_t row, cons
     return CKV_ECORRUPT;
 }
 
+ckv_status ckv_ds_purged(ckv_datastore *d, const ckv_dag *dag)
+{
+    size_t n = dag->name_bytes < 80 ? dag->name_bytes : 80;
+    while (n < dag->name_bytes && n && ((uint8_t)dag->name[n] & 0xc0) == 0x80)
+        n--; /* whole characters */
+    const char *more = n < dag->name_bytes ? "..." : "";
+    (void)snprintf(d->why, sizeof d->why,
+                   "the DAG '%.*s%s' was purged; admit('%.*s%s') lets it in again", (int)n,
+                   dag->name, more, (int)n, dag->name, more);
+    return CKV_ESTALE;
+}
+
 ckv_status ckv_ds_file(ckv_datastore *d, ckv_status s)
 {
     if (s == CKV_ECORRUPT && !d->said) {
@@ -49,7 +61,10 @@ static ckv_status prepare(ckv_datastore *d)
                              "signature, body) VALUES(?, ?, ?, ?, ?, ?, ?, ?)"},
         {&d->sql.add_lane, /* damage may have taken all changes of a lane, and left its row */
          "INSERT OR REPLACE INTO lane(id, author, nonce) VALUES(?, ?, ?)"},
-        {&d->sql.attach, "UPDATE change SET state = ?2, body = ?3 WHERE id = ?1"},
+        {&d->sql.attach, /* one that is packed has no row yet */
+         "INSERT INTO change(id, lane, state, time, message, header, signature, body) "
+         "VALUES(?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(id) DO UPDATE SET state = excluded.state, "
+         "time = excluded.time, message = excluded.message, body = excluded.body"},
         {&d->sql.drop, "UPDATE change SET state = 1, body = NULL WHERE id = ?"},
         {&d->sql.indexed, "UPDATE dag SET indexed = ?, root = ? WHERE id = ?"},
         {&d->sql.settle_late, "UPDATE change SET state = 0 WHERE id = ? AND state = 3"},
@@ -58,6 +73,13 @@ static ckv_status prepare(ckv_datastore *d)
         {&d->sql.add_cover,
          "INSERT OR REPLACE INTO cover(id, n, headers, signature) VALUES(?, ?, ?, ?)"},
         {&d->sql.add_later, "INSERT INTO record(object, kind, data) VALUES(?, 6, ?)"},
+        {&d->sql.sheaf, "SELECT id, last, n, data FROM sheaf WHERE id <= ? AND id >= ? "
+                        "ORDER BY id DESC LIMIT 1"},
+        {&d->sql.add_sheaf, "INSERT INTO sheaf(id, last, n, data) VALUES(?, ?, ?, ?)"},
+        {&d->sql.drop_sheaf, "DELETE FROM sheaf WHERE id = ?"},
+        {&d->sql.row, "SELECT lane, time, message, header FROM change WHERE id = ?"},
+        {&d->sql.claim, "UPDATE change SET state = 4 WHERE id = ? AND state = 1"},
+        {&d->sql.unrow, "DELETE FROM change WHERE id = ?"},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         CKV_TRY(ckv_ds_file(d, ckv_stmt_new(all[i].at, d->file, all[i].sql)));
@@ -66,10 +88,11 @@ static ckv_status prepare(ckv_datastore *d)
 
 static void finalize(ckv_datastore *d)
 {
-    ckv_stmt *const all[] = {d->sql.body,      d->sql.header,      d->sql.add_change,
-                             d->sql.add_lane,  d->sql.attach,      d->sql.drop,
-                             d->sql.indexed,   d->sql.settle_late, d->sql.drop_later,
-                             d->sql.add_later, d->sql.add_cover};
+    ckv_stmt *const all[] = {
+        d->sql.body,      d->sql.header,  d->sql.add_change,  d->sql.add_lane,   d->sql.attach,
+        d->sql.drop,      d->sql.indexed, d->sql.settle_late, d->sql.drop_later, d->sql.add_later,
+        d->sql.add_cover, d->sql.sheaf,   d->sql.add_sheaf,   d->sql.drop_sheaf, d->sql.row,
+        d->sql.unrow,     d->sql.claim};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) ckv_stmt_free(all[i]);
     d->sql = (ckv_datastore_sql){0};
 }
@@ -148,29 +171,30 @@ ckv_status ckv_datastore_find_dag(ckv_datastore *d, const char *name, size_t n_b
         if (dag->name_bytes != n_bytes || (n_bytes && memcmp(dag->name, name, n_bytes) != 0))
             continue;
         *number = i;
-        return dag->purged ? CKV_ESTALE : CKV_OK;
+        return dag->purged ? ckv_ds_purged(d, dag) : CKV_OK;
     }
     if (!make) return CKV_ENOENT;
     if (d->dags.len >= CKV_MAX_DAGS || n_bytes > CKV_MAX_DAG_NAME) return CKV_ELIMIT;
     return make_dag(d, name, n_bytes, number);
 }
 
-static ckv_status without_dag(void *ctx, ckv_store_key key, ckv_entry_bytes entry, ckv_buf *out)
+/* What this entry shows without the DAG, and what it showed. */
+static ckv_status tell_without(ckv_datastore *d, const ckv_dag *dag, ckv_store_key key,
+                               ckv_entry_bytes entry)
 {
-    const ckv_dag *dag = ctx;
-    ckv_datastore *d = dag->of;
     ckv_entry_rd rd = ckv_entry_rd_init(entry);
     ckv_rec rec;
-    const size_t start = out->len;
+    ckv_value_bytes old = {NULL, 0}, now = {NULL, 0};
     bool touched = false;
+    ckv_buf_clear(&d->joined);
     while (ckv_entry_next(&rd, &rec)) {
         touched |= rec.dag == dag->number;
-        if (rec.dag != dag->number) ckv_buf_bytes(out, rec.start, (size_t)(rec.end - rec.start));
+        if (rec.dag != dag->number)
+            ckv_buf_bytes(&d->joined, rec.start, (size_t)(rec.end - rec.start));
     }
-    if (rd.r.status != CKV_OK || out->status != CKV_OK)
-        return rd.r.status != CKV_OK ? rd.r.status : out->status;
-    if (!touched || !d->watched || !d->purging_keys) return CKV_OK;
-    ckv_value_bytes old = {NULL, 0}, now = {NULL, 0};
+    CKV_TRY(rd.r.status);
+    CKV_TRY(d->joined.status);
+    if (!touched) return CKV_OK;
     CKV_TRY(ckv_ds_recs(d, entry));
     const ckv_rec *best = ckv_ds_winner(d);
     ckv_buf_clear(&d->scratch);
@@ -180,7 +204,7 @@ static ckv_status without_dag(void *ctx, ckv_store_key key, ckv_entry_bytes entr
         CKV_TRY(d->scratch.status);
         old.ptr = d->scratch.ptr;
     }
-    CKV_TRY(ckv_ds_recs(d, (ckv_entry_bytes){out->ptr + start, out->len - start}));
+    CKV_TRY(ckv_ds_recs(d, (ckv_entry_bytes){d->joined.ptr, d->joined.len}));
     best = ckv_ds_winner(d);
     if (best) CKV_TRY(ckv_ds_value(d, best, &now));
     CKV_TRY(ckv_ds_tell_room(d, key.n_bytes + old.n_bytes + now.n_bytes));
@@ -188,11 +212,27 @@ static ckv_status without_dag(void *ctx, ckv_store_key key, ckv_entry_bytes entr
     return CKV_OK;
 }
 
+/* Who watches is told what the keys show without this DAG. */
+static ckv_status tell_of_purge(ckv_datastore *d, const ckv_dag *dag)
+{
+    ckv_index_scan *scan;
+    ckv_store_key key;
+    ckv_entry_bytes entry;
+    if (!d->watched) return CKV_OK;
+    CKV_TRY(ckv_ds_file(d, ckv_index_scan_new(&scan, d->keys, NULL, NULL, false)));
+    ckv_status s = CKV_OK, next;
+    while (s == CKV_OK && (next = ckv_index_scan_next(scan, &key, &entry)) != CKV_ENOENT)
+        s = next == CKV_OK ? tell_without(d, dag, key, entry) : next;
+    ckv_index_scan_free(scan);
+    return ckv_ds_file(d, s);
+}
+
 /* The rows of a DAG's changes, inside a transaction. */
 static ckv_status delete_rows(ckv_datastore *d, const ckv_dag *dag)
 {
     const int64_t from = dag->row << 32, to = (dag->row + 1) << 32;
     CKV_TRY(run(d, "DELETE FROM change WHERE id >= ? AND id < ?", 2, from, to, 0));
+    CKV_TRY(run(d, "DELETE FROM sheaf WHERE id >= ? AND id < ?", 2, from, to, 0));
     CKV_TRY(run(d, "DELETE FROM lane WHERE id >= ? AND id < ?", 2, from, to, 0));
     CKV_TRY(run(d, "DELETE FROM cover WHERE id >= ? AND id < ?", 2, from, to, 0));
     ckv_buf row = ckv_buf_init(ckv_ds_alloc(d));
@@ -219,37 +259,38 @@ static ckv_status finish(ckv_datastore *d, ckv_status s)
     return s;
 }
 
+/* Names of what is dead in this DAG are not in the indexes, and bodies that had nothing else to say were dropped (upkeep.c). That it was dead is forgotten with it, and it may
+ * come back in part: so the indexes are made anew from the record, and what was dropped is only claimed to be dead, and asked for. */
 ckv_status ckv_datastore_purge(ckv_datastore *d, uint32_t number, uint64_t *n)
 {
     ckv_dag *dag = ckv_ds_dag(d, number);
     *n = 0;
-    if (dag->purged) return CKV_ESTALE;
+    if (dag->purged) return ckv_ds_purged(d, dag);
     CKV_TRY(ckv_ds_absorb(d));
     const size_t n_events = d->events.len;
     CKV_TRY(ckv_ds_file(d, ckv_file_begin(d->file)));
-    const uint32_t n_absorbed = dag->n_absorbed;
-    dag->n_absorbed = 0;
-    ckv_status s = ckv_ds_stand_for(d);
-    d->purging_keys = true;
-    if (s == CKV_OK) s = ckv_ds_file(d, ckv_index_rewrite(d->keys, without_dag, dag));
-    d->purging_keys = false;
-    if (s == CKV_OK) s = ckv_ds_file(d, ckv_index_rewrite(d->counters, without_dag, dag));
+    ckv_status s = tell_of_purge(d, dag);
+    if (s == CKV_OK) s = ckv_ds_file(d, ckv_index_clear(d->keys));
+    if (s == CKV_OK) s = ckv_ds_file(d, ckv_index_clear(d->counters));
     if (s == CKV_OK) s = delete_rows(d, dag);
     if (s == CKV_OK) s = run(d, "UPDATE dag SET state = 1 WHERE id = ?", 1, dag->row, 0, 0);
-    if (s == CKV_OK) s = ckv_ds_note_indexed(d);
     if (s == CKV_OK)
-        s = run(d, "UPDATE dag SET indexed = 0, root = NULL WHERE id = ?", 1, dag->row, 0, 0);
+        s = run(d, "UPDATE dag SET indexed = 0, root = NULL WHERE object = ?", 1, d->object, 0, 0);
+    for (uint32_t i = 0; i < d->dags.len && s == CKV_OK; i++)
+        if (i != number) s = ckv_dag_claim(ckv_ds_dag(d, i));
     s = finish(d, s);
-    if (s != CKV_OK) {
-        d->events.len = n_events;
-        dag->n_absorbed = n_absorbed;
-    }
+    if (s != CKV_OK) d->events.len = n_events;
     CKV_TRY(s);
-    ckv_ds_indexed(d);
+    ckv_index_flushed(d->keys);
+    ckv_index_flushed(d->counters);
     *n = dag->notes.len;
     ckv_dag_stop(dag);
     dag->purged = true;
+    for (uint32_t i = 0; i < d->dags.len; i++) ckv_dag_claimed(ckv_ds_dag(d, i));
     if (d->open_dag == number && ckv_datastore_is_open(d)) ckv_edits_clear(&d->open);
+    d->unsound = true;
+    const ckv_status filled = ckv_ds_resume_repair(d);
+    (void)filled; /* it is purged: whoever looks next fills them, or hears why he cannot */
     return CKV_OK;
 }
 
@@ -411,6 +452,8 @@ static ckv_status read_later(ckv_datastore *d)
     return s == CKV_ENOENT ? CKV_OK : ckv_ds_file(d, s);
 }
 
+#define SALVAGES 3 /* of a DAG; one, unless sheaves overlap */
+
 /* The file into memory: graphs, then what the runs lack. */
 static ckv_status load(ckv_datastore *d, bool verify)
 {
@@ -437,7 +480,7 @@ static ckv_status load(ckv_datastore *d, bool verify)
                                "is missing, as is all behind it");
         if (s == CKV_OK) s = know_root(d, dag);
         if (s == CKV_OK) s = ckv_dag_load(dag, UINT32_MAX, verify);
-        if (s == CKV_ECORRUPT && d->salvage) {
+        for (int tries = 0; tries < SALVAGES && s == CKV_ECORRUPT && d->salvage; tries++) {
             sound = false;
             CKV_TRY(ckv_ds_drop_rest(d, dag));
             s = ckv_dag_load(dag, UINT32_MAX, verify);
@@ -447,9 +490,15 @@ static ckv_status load(ckv_datastore *d, bool verify)
         if (d->salvage) CKV_TRY(ckv_ds_drop_bodies(d, dag, &any));
         sound &= !any;
     }
+    if (!sound) CKV_TRY(ckv_ds_doubt(d));
     CKV_TRY(read_later(d));
     bool ours;
     CKV_TRY(are_ours(d, &ours));
+    if (!ours && sound && sound_keys && sound_counters && !verify) {
+        /* Sealed by us over changes that are not these: then some were altered, and signatures say which. */
+        unload(d);
+        return load(d, true);
+    }
     sound &= ours;
     if (!sound || !sound_keys || !sound_counters) return ckv_datastore_repair(d);
     for (uint32_t i = 0; i < d->dags.len; i++)
@@ -519,14 +568,16 @@ ckv_status ckv_datastore_open(ckv_datastore **out, const ckv_datastore_options *
                          .scratch = ckv_buf_init(env.alloc),
                          .joined = ckv_buf_init(env.alloc),
                          .recs = {.a = env.alloc},
-                         .names = {.a = env.alloc},
                          .shown = {.a = env.alloc},
-                         .shown_bytes = ckv_buf_init(env.alloc)};
+                         .shown_bytes = ckv_buf_init(env.alloc),
+                         .sheaf = ckv_sheaf_init(env.alloc)};
     ckv_random_bytes(NULL, d->secret, sizeof d->secret);
     d->open = ckv_edits_init(env.alloc, d->secret);
     uint32_t secret;
     memcpy(&secret, d->secret + 4, sizeof secret);
     d->rate = ckv_rate_init(env.alloc, secret);
+    d->totals = ckv_totals_init(env.alloc, d->secret);
+    d->shown_keys = ckv_shown_init(env.alloc, d->secret);
     d->told = ckv_hmap_init(env.alloc, secret);
     ckv_status s = CKV_OK;
     if (d->owns_file) {
@@ -558,6 +609,8 @@ void ckv_datastore_free(ckv_datastore *d)
     ckv_staged_vec_fini(&d->staged);
     ckv_edits_fini(&d->open);
     ckv_rate_fini(&d->rate);
+    ckv_totals_fini(&d->totals);
+    ckv_shown_clear(&d->shown_keys);
     ckv_hmap_fini(&d->told);
     ckv_held_events_fini(&d->events);
     ckv_buf_fini(&d->event_bytes);
@@ -566,10 +619,10 @@ void ckv_datastore_free(ckv_datastore *d)
     ckv_buf_fini(&d->scratch);
     ckv_buf_fini(&d->joined);
     ckv_rec_vec_fini(&d->recs);
-    ckv_u32s_fini(&d->names);
     ckv_shown_ops_fini(&d->shown);
     ckv_buf_fini(&d->shown_bytes);
     ckv_buf_fini(&d->lost);
+    ckv_sheaf_fini(&d->sheaf);
     ckv_identity_wipe(&d->identity);
     ckv_release(a, d, sizeof *d);
 }

@@ -114,7 +114,7 @@ CKV_NODISCARD ckv_status ckv_batch_count(ckv_batch *b, ckv_store_key name, int64
 size_t ckv_batch_bytes(const ckv_batch *b);
 size_t ckv_batch_len(const ckv_batch *b); /* operations in it */
 void ckv_batch_clear(ckv_batch *b);
-/* One change for each DAG touched, one disk transaction; the batch is empty afterwards, also after CKV_EFULL and CKV_EDISK. The open change is closed first, on its own. */
+/* One change for each DAG touched, one disk transaction; the batch is empty afterwards, also after CKV_EFULL and CKV_EDISK. CKV_ESTALE: a DAG was purged; the batch is as it was, and may be written when that is admitted. The open change is closed first, on its own. */
 CKV_NODISCARD ckv_status ckv_batch_write(ckv_batch *b, int64_t time_ms, const char *message,
                                          size_t message_bytes, uint32_t *dag, uint32_t *change);
 
@@ -170,7 +170,8 @@ typedef struct ckv_kv_event {
 /* The oldest event that nobody has taken yet, valid until the next call of this function. CKV_ENOENT: none. */
 CKV_NODISCARD ckv_status ckv_datastore_next_event(ckv_datastore *d, ckv_kv_event *out);
 bool ckv_datastore_has_events(const ckv_datastore *d);
-/* What came in through a session or an import is absorbed by the next call of anything here; this does it now. */
+/* What came in through a session or an import is absorbed by the next call of anything here, as is what memory or the disk was not there for, up to all there is; this does it now. */
+bool ckv_datastore_is_behind(const ckv_datastore *d); /* is there anything to absorb? */
 CKV_NODISCARD ckv_status ckv_datastore_absorb(ckv_datastore *d);
 
 /* ---- upkeep */

@@ -145,18 +145,25 @@ static int by_name(const void *x, const void *y)
     return name_order(a->name, a->name_bytes, b->name, b->name_bytes);
 }
 
-/* Those that have something to tell. */
-static ckv_status list_dags(ckv_datastore *d, dag_list *out)
+static bool is_here(const ckv_dag_info *dag) { return dag->doc != NULL; }
+
+static ckv_status list(ckv_datastore *d, bool (*is_asked)(const ckv_dag_info *dag), dag_list *out)
 {
     const uint32_t n = ckv_datastore_n_dags(d);
     *out = (dag_list){.a = ckv_datastore_allocator(d)};
     CKV_TRY(dag_list_reserve(out, n));
     for (uint32_t i = 0; i < n; i++) {
         const ckv_dag_info dag = ckv_datastore_dag(d, i);
-        if (ckv_dag_speaks(&dag)) dag_list_put(out, dag);
+        if (is_asked(&dag)) dag_list_put(out, dag);
     }
     if (out->len) qsort(out->ptr, out->len, sizeof *out->ptr, by_name);
     return CKV_OK;
+}
+
+/* Those that have something to tell. */
+static ckv_status list_dags(ckv_datastore *d, dag_list *out)
+{
+    return list(d, ckv_dag_speaks, out);
 }
 
 /* ---- out */
@@ -324,6 +331,25 @@ ckv_status ckv_datastore_export_to(ckv_datastore *d, ckv_datastore *peer, ckv_bu
     }
     if (s == CKV_OK) s = finish(out, start);
     ckv_buf_fini(&since);
+    dag_list_fini(&dags);
+    return s;
+}
+
+ckv_status ckv_datastore_export_waiting(ckv_datastore *d, ckv_buf *out)
+{
+    const size_t start = out->len;
+    ckv_buf bundle = ckv_buf_init(ckv_datastore_allocator(d));
+    dag_list dags;
+    ckv_status s = list(d, is_here, &dags);
+    if (s == CKV_OK) begin(d, out);
+    for (size_t i = 0; i < dags.len && s == CKV_OK; i++) {
+        size_t n;
+        ckv_buf_clear(&bundle);
+        s = ckv_doc_export_waiting(dags.ptr[i].doc, &bundle, &n);
+        if (s == CKV_OK && n) s = put_part(out, &dags.ptr[i], &bundle);
+    }
+    if (s == CKV_OK) s = finish(out, start);
+    ckv_buf_fini(&bundle);
     dag_list_fini(&dags);
     return s;
 }

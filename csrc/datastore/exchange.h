@@ -21,6 +21,8 @@ CKV_NODISCARD ckv_status ckv_datastore_export(ckv_datastore *d, const ckv_id32 *
 /* A bundle of what that peer, in this process, lacks of this datastore: changes, and bodies that it was told are dead and that are live here. */
 CKV_NODISCARD ckv_status ckv_datastore_export_to(ckv_datastore *d, ckv_datastore *peer,
                                                  ckv_buf *out);
+/* A bundle of all that waits in its DAGs, for a replica that takes its place. */
+CKV_NODISCARD ckv_status ckv_datastore_export_waiting(ckv_datastore *d, ckv_buf *out);
 /* What both have, for export(since) to that peer. */
 CKV_NODISCARD ckv_status ckv_datastore_common(ckv_datastore *d, ckv_datastore *peer,
                                               ckv_buf *since /* of ckv_id32 */);

@@ -7,13 +7,21 @@
 #include "datastore/index_state.h"
 #include "datastore/merge.h"
 
-#define FORM      1u
-#define MOST_RUNS 1024u
+#define FORM       2u /* 1 had names among operations */
+#define MOST_RUNS  1024u
+#define MOST_ENTRY (UINT32_MAX / 4)
 
 /* Bytes of a run of level 0, at most; each level above has CKV_INDEX_FAN times as many. */
 #define LEVEL_0    ((uint64_t)384 << 10)
 #define FLUSHED    3 /* the level of memory that is flushed at 16 MiB */
 #define MOST_LEVEL 24
+
+/* A cell with less than this is joined to whatever comes at once; else it waits in a pile until there is as much of it, so that n concurrent operations on a key cost O(n log n) in all. */
+#ifdef CKV_DEBUG
+#define PILE 64u /* so that tests have piles */
+#else
+#define PILE 1024u
+#endif
 
 /* ---- layers */
 
@@ -22,13 +30,18 @@ static ckv_layers no_layers(ckv_alloc a)
     return (ckv_layers){.tree = ckv_keytree_init(a), .runs = {.a = a}};
 }
 
+static size_t cell_size(const ckv_cell *c)
+{
+    return offsetof(ckv_cell, bytes) + c->key_bytes + ckv_heap_room(c);
+}
+
 static void free_memory(ckv_layers *l)
 {
     const ckv_alloc a = l->tree.a;
     for (ckv_keyplace p = ckv_keytree_from(&l->tree, NULL); !ckv_keyplace_is_end(p);
          p = ckv_keyplace_next(p)) {
         ckv_cell *c = *ckv_keyplace_slot(p);
-        ckv_release(a, c, ckv_cell_size(c));
+        ckv_release(a, c, cell_size(c));
     }
     ckv_keytree_fini(&l->tree);
     l->tree_bytes = 0;
@@ -332,7 +345,124 @@ void ckv_index_free(ckv_index *x)
     ckv_release(x->a, x, sizeof *x);
 }
 
+/* ---- memory */
+
+size_t ckv_index_memory(const ckv_index *x) { return x->now.tree_bytes; }
+
+static ckv_cell *new_cell(ckv_index *x, ckv_store_key key, ckv_entry_bytes entry)
+{
+    const size_t n = offsetof(ckv_cell, bytes) + key.n_bytes + entry.n_bytes;
+    ckv_cell *c = ckv_resize(x->a, NULL, 0, n);
+    if (!c) return NULL;
+    /* Field by field: what is asked for may be less than the struct with what pads it. */
+    c->next = NULL;
+    c->state = 0;
+    c->hlc = entry.n_bytes;
+    c->value_bytes = c->peer = (uint32_t)entry.n_bytes;
+    c->key_bytes = (uint16_t)key.n_bytes;
+    c->is_bytes = key.is_bytes;
+    if (key.n_bytes) memcpy(c->bytes, key.ptr, key.n_bytes);
+    memcpy(c->bytes + key.n_bytes, entry.ptr, entry.n_bytes);
+    return c;
+}
+
+/* Puts another entry at a key that is there. */
+static ckv_status replace(ckv_index *x, ckv_cell **slot, ckv_entry_bytes entry)
+{
+    ckv_cell *old = *slot, *fresh = NULL;
+    const ckv_store_key key = ckv_cell_key(old);
+    if (entry.n_bytes && entry.n_bytes <= ckv_heap_room(old) &&
+        entry.n_bytes >= ckv_heap_room(old) / 2) { /* as that of most counters does */
+        memcpy(old->bytes + old->key_bytes, entry.ptr, entry.n_bytes);
+        old->value_bytes = old->peer = (uint32_t)entry.n_bytes;
+        return CKV_OK;
+    }
+    if (entry.n_bytes) {
+        fresh = new_cell(x, key, entry);
+        if (!fresh) return CKV_ENOMEM;
+        x->now.tree_bytes += cell_size(fresh);
+    }
+    x->now.tree_bytes -= cell_size(old);
+    *slot = fresh;
+    if (!fresh) ckv_keytree_remove(&x->now.tree, key);
+    ckv_release(x->a, old, cell_size(old));
+    return CKV_OK;
+}
+
+/* Joins the pile of a cell to what stands there; nothing may be left of both. */
+static ckv_status fold(ckv_index *x, ckv_cell **slot)
+{
+    ckv_buf *out = &x->scratch[0];
+    ckv_buf_clear(out);
+    CKV_TRY(x->join(x->ctx, ckv_heap_entry(*slot), ckv_heap_pile(*slot), out));
+    CKV_TRY(out->status);
+    CKV_TRY(replace(x, slot, (ckv_entry_bytes){out->ptr, out->len}));
+    x->n_edits++;
+    return CKV_OK;
+}
+
+static ckv_status enter(ckv_index *x, ckv_store_key key, ckv_entry_bytes entry)
+{
+    ckv_cell *c = new_cell(x, key, entry);
+    if (!c) return CKV_ENOMEM;
+    ckv_cell **slot;
+    bool is_new;
+    const ckv_status status = ckv_keytree_reach(&x->now.tree, key, &slot, &is_new);
+    if (status != CKV_OK) {
+        ckv_release(x->a, c, cell_size(c));
+        return status;
+    }
+    *slot = c;
+    x->now.tree_bytes += cell_size(c);
+    return CKV_OK;
+}
+
+/* Puts an entry onto the pile of a cell, and joins that if it has grown too high. */
+static ckv_status pile_up(ckv_index *x, ckv_cell **slot, ckv_entry_bytes entry)
+{
+    ckv_cell *c = *slot;
+    const size_t room = ckv_heap_room(c), need = c->value_bytes + entry.n_bytes,
+                 before = cell_size(c);
+    if (need > room) {
+        const size_t more = need + need / 2;
+        c = ckv_resize(x->a, c, before, before - room + more);
+        if (!c) return CKV_ENOMEM;
+        c->hlc = more;
+        *slot = c;
+        x->now.tree_bytes += more - room;
+    }
+    memcpy(c->bytes + c->key_bytes + c->value_bytes, entry.ptr, entry.n_bytes);
+    c->value_bytes += (uint32_t)entry.n_bytes;
+    if (ckv_heap_pile(c).n_bytes < ckv_heap_joined(c)) return CKV_OK;
+    const ckv_status status = fold(x, slot);
+    if (status != CKV_OK) c->value_bytes -= (uint32_t)entry.n_bytes;
+    return status;
+}
+
+ckv_status ckv_index_add(ckv_index *x, ckv_store_key key, ckv_entry_bytes entry)
+{
+    if (key.n_bytes > CKV_MAX_KEY || entry.n_bytes > MOST_ENTRY) return CKV_ELIMIT;
+    if (entry.n_bytes == 0) return CKV_OK;
+    ckv_cell **slot = ckv_keytree_find(&x->now.tree, key);
+    if (!slot) {
+        CKV_TRY(enter(x, key, entry));
+    } else if ((*slot)->value_bytes >= PILE) {
+        if ((*slot)->value_bytes + entry.n_bytes > MOST_ENTRY) return CKV_ELIMIT;
+        CKV_TRY(pile_up(x, slot, entry));
+    } else {
+        ckv_buf *out = &x->scratch[0];
+        ckv_buf_clear(out);
+        CKV_TRY(x->join(x->ctx, ckv_heap_entry(*slot), entry, out));
+        CKV_TRY(out->status);
+        CKV_TRY(replace(x, slot, (ckv_entry_bytes){out->ptr, out->len}));
+    }
+    x->n_edits++;
+    return CKV_OK;
+}
+
 /* ---- reading */
+
+uint64_t ckv_index_laying(const ckv_index *x) { return x->n_layings; }
 
 int64_t ckv_index_damaged(const ckv_index *x) { return x->shelf.damaged; }
 
@@ -374,11 +504,23 @@ static ckv_status get_from_run(ckv_index *x, ckv_run *r, ckv_store_key key, ckv_
     return status == CKV_ENOENT ? CKV_OK : status;
 }
 
+/* What memory has of a key, joined. The cell may be gone afterwards: where it must not, what is joined stands in a scratch buffer. */
+static ckv_status get_from_memory(ckv_index *x, ckv_store_key key, ckv_entry_bytes *known)
+{
+    ckv_cell **slot = ckv_keytree_find(&x->now.tree, key);
+    if (slot && ckv_heap_pile(*slot).n_bytes && !x->is_pouring) {
+        CKV_TRY(fold(x, slot));
+        slot = ckv_keytree_find(&x->now.tree, key);
+    }
+    if (!slot) return CKV_OK;
+    *known = ckv_heap_entry(*slot);
+    return ckv_heap_pile(*slot).n_bytes ? take_in(x, known, ckv_heap_pile(*slot)) : CKV_OK;
+}
+
 ckv_status ckv_index_get(ckv_index *x, ckv_store_key key, ckv_buf *out)
 {
     ckv_entry_bytes known = {NULL, 0};
-    ckv_cell **slot = ckv_keytree_find(&x->now.tree, key);
-    if (slot) known = (ckv_entry_bytes){ckv_cell_value(*slot), (*slot)->value_bytes};
+    CKV_TRY(get_from_memory(x, key, &known));
     const uint64_t hash = x->now.runs.len ? ckv_filter_hash(x->salt, key) : 0;
     for (size_t i = x->now.runs.len; i-- > 0;) {
         ckv_run *r = x->now.runs.ptr[i];
@@ -387,82 +529,6 @@ ckv_status ckv_index_get(ckv_index *x, ckv_store_key key, ckv_buf *out)
     if (known.n_bytes == 0) return CKV_ENOENT;
     ckv_buf_bytes(out, known.ptr, known.n_bytes);
     return out->status;
-}
-
-/* ---- memory */
-
-size_t ckv_index_memory(const ckv_index *x) { return x->now.tree_bytes; }
-
-static ckv_cell *new_cell(ckv_index *x, ckv_store_key key, ckv_entry_bytes entry)
-{
-    const size_t n = offsetof(ckv_cell, bytes) + key.n_bytes + entry.n_bytes;
-    ckv_cell *c = ckv_resize(x->a, NULL, 0, n);
-    if (!c) return NULL;
-    /* Field by field: what is asked for may be less than the struct with what pads it. */
-    c->next = NULL;
-    c->hlc = c->peer = c->state = 0;
-    c->value_bytes = (uint32_t)entry.n_bytes;
-    c->key_bytes = (uint16_t)key.n_bytes;
-    c->is_bytes = key.is_bytes;
-    if (key.n_bytes) memcpy(c->bytes, key.ptr, key.n_bytes);
-    memcpy(c->bytes + key.n_bytes, entry.ptr, entry.n_bytes);
-    return c;
-}
-
-/* Puts another entry at a key that is there. */
-static ckv_status replace(ckv_index *x, ckv_cell **slot, ckv_store_key key, ckv_entry_bytes entry)
-{
-    ckv_cell *old = *slot, *fresh = NULL;
-    if (entry.n_bytes == old->value_bytes) { /* as most counters do */
-        memcpy(old->bytes + old->key_bytes, entry.ptr, entry.n_bytes);
-        return CKV_OK;
-    }
-    if (entry.n_bytes) {
-        fresh = new_cell(x, key, entry);
-        if (!fresh) return CKV_ENOMEM;
-        x->now.tree_bytes += ckv_cell_size(fresh);
-    }
-    x->now.tree_bytes -= ckv_cell_size(old);
-    *slot = fresh;
-    if (!fresh) ckv_keytree_remove(&x->now.tree, key);
-    ckv_release(x->a, old, ckv_cell_size(old));
-    return CKV_OK;
-}
-
-static ckv_status enter(ckv_index *x, ckv_store_key key, ckv_entry_bytes entry)
-{
-    ckv_cell *c = new_cell(x, key, entry);
-    if (!c) return CKV_ENOMEM;
-    ckv_cell **slot;
-    bool is_new;
-    const ckv_status status = ckv_keytree_reach(&x->now.tree, key, &slot, &is_new);
-    if (status != CKV_OK) {
-        ckv_release(x->a, c, ckv_cell_size(c));
-        return status;
-    }
-    *slot = c;
-    x->now.tree_bytes += ckv_cell_size(c);
-    return CKV_OK;
-}
-
-ckv_status ckv_index_add(ckv_index *x, ckv_store_key key, ckv_entry_bytes entry)
-{
-    if (key.n_bytes > CKV_MAX_KEY || entry.n_bytes > UINT32_MAX / 4) return CKV_ELIMIT;
-    if (entry.n_bytes == 0) return CKV_OK;
-    ckv_cell **slot = ckv_keytree_find(&x->now.tree, key);
-    if (slot) {
-        ckv_buf *out = &x->scratch[0];
-        const ckv_entry_bytes known = {ckv_cell_value(*slot), (*slot)->value_bytes};
-        ckv_buf_clear(out);
-        CKV_TRY(x->join(x->ctx, known, entry, out));
-        CKV_TRY(out->status);
-        if (out->len > UINT32_MAX / 4) return CKV_ELIMIT;
-        CKV_TRY(replace(x, slot, key, (ckv_entry_bytes){out->ptr, out->len}));
-    } else {
-        CKV_TRY(enter(x, key, entry));
-    }
-    x->n_edits++;
-    return CKV_OK;
 }
 
 /* ---- writing out */
@@ -593,7 +659,9 @@ static ckv_status write_run(ckv_index *x, const plan *p, ckv_runs *runs)
         status = ckv_merge_add(&m, NULL, r);
     }
     if (status == CKV_OK) status = ckv_run_begin(&w, x->a, &x->shelf, x->salt, n_keys);
+    x->is_pouring = true;
     if (status == CKV_OK) status = pour(p, &m, &w, &kept);
+    x->is_pouring = false;
     if (status == CKV_OK) status = ckv_run_end(&w, level_for(&x->now, p, ckv_run_size(&w)), &made);
     if (status == CKV_OK && made) ckv_runs_put(runs, made);
     ckv_buf_fini(&kept);
@@ -689,8 +757,13 @@ static bool check_memory(const ckv_index *x, const char **why)
     for (ckv_keyplace p = ckv_keytree_from(&x->now.tree, NULL); !ckv_keyplace_is_end(p);
          p = ckv_keyplace_next(p)) {
         const ckv_cell *c = *ckv_keyplace_slot(p);
-        if (c->value_bytes == 0) return false;
-        n_bytes += ckv_cell_size(c);
+        if (ckv_heap_joined(c) == 0) return false;
+        *why = "index: a pile that is higher than what it stands on";
+        if (c->value_bytes - ckv_heap_joined(c) >= ckv_heap_joined(c) ||
+            c->value_bytes > ckv_heap_room(c))
+            return false;
+        *why = "index I1: an empty entry in memory";
+        n_bytes += cell_size(c);
     }
     *why = "index: bytes of memory";
     if (n_bytes != x->now.tree_bytes) return false;

@@ -5,7 +5,8 @@
  *               by size they have levels, each of CKV_INDEX_FAN times the bytes of the one below; what is flushed is merged with what would make its level full
  *
  * What is known of a key is the join of what all layers say of it. Join is associative, commutative and idempotent, so it does not matter in which layer something
- * stands, nor in which order layers are asked or merged. An *entry* is the bytes that stand for the operations on a key (datastore/op.h); this room does not look inside.
+ * stands, nor in which order layers are asked or merged. An *entry* is the bytes that stand for the operations on a key (datastore/entry.h); this room does not look inside.
+ * In memory a long entry is not written anew for each that comes: these wait behind it, end to end in a *pile*, until they are as long as it is, or it is read. So a join takes piles, too.
  *
  *     I1  keys ascend in every run, across its blocks, and no entry is empty
  *     I2  a run's digests are those of its blocks; its seal is that of its directory under the file's key
@@ -27,7 +28,7 @@
 
 typedef struct ckv_index ckv_index;
 
-/* Appends the join of entries a and b to out. Out may stay as it was: nothing is left of them. */
+/* Appends the join of entries a and b to out; b may be several, one behind the other, that were not joined. Out may stay as it was: nothing is left of them. */
 typedef ckv_status (*ckv_index_join)(void *ctx, ckv_entry_bytes a, ckv_entry_bytes b, ckv_buf *out);
 /* Appends what is to be kept of an entry, which is all that is known of its key: for rewrites. It may get from the index, and walk. */
 typedef ckv_status (*ckv_index_filter)(void *ctx, ckv_store_key key, ckv_entry_bytes entry,
@@ -42,6 +43,8 @@ void ckv_index_free(ckv_index *x);
 
 /* Appends all that is known of the key. CKV_ENOENT: nothing. CKV_ECORRUPT: a block is damaged; *which (ckv_index_damaged) says which. */
 CKV_NODISCARD ckv_status ckv_index_get(ckv_index *x, ckv_store_key key, ckv_buf *out);
+/* Grows when memory becomes runs, runs are merged, or any of that is taken back: what was worked out from the index before may not hold. */
+uint64_t ckv_index_laying(const ckv_index *x);
 /* The block row that the last CKV_ECORRUPT was about. */
 int64_t ckv_index_damaged(const ckv_index *x);
 /* Joins an entry into memory. On an error nothing has changed. */
@@ -73,6 +76,8 @@ void ckv_index_scan_free(ckv_index_scan *scan);
 /* The next key and all that is known of it, both good until the next step. CKV_ENOENT: the end. */
 CKV_NODISCARD ckv_status ckv_index_scan_next(ckv_index_scan *scan, ckv_store_key *key,
                                              ckv_entry_bytes *entry);
+/* How many entries of layers the walk has seen, about: more than keys where layers speak of the same ones. */
+uint64_t ckv_index_scan_rows(const ckv_index_scan *scan);
 
 typedef struct ckv_index_stats {
     uint64_t memory_entries, memory_bytes, runs, blocks, disk_bytes, disk_entries, cache_bytes,

@@ -137,3 +137,5 @@ ckv_status ckv_index_scan_next(ckv_index_scan *s, ckv_store_key *key, ckv_entry_
     *entry = (ckv_entry_bytes){s->entry.ptr, s->entry.len};
     return CKV_OK;
 }
+
+uint64_t ckv_index_scan_rows(const ckv_index_scan *s) { return s->merge.n_rows; }

@@ -1,5 +1,7 @@
 #include "datastore/merge.h"
 
+#include "datastore/index_state.h"
+
 ckv_merge ckv_merge_init(ckv_alloc a, ckv_shelf *shelf, ckv_cache *cache, ckv_index_join join,
                          void *ctx, bool reverse)
 {
@@ -12,6 +14,7 @@ ckv_merge ckv_merge_init(ckv_alloc a, ckv_shelf *shelf, ckv_cache *cache, ckv_in
         .sources = {.a = a},
         .order = {.a = a},
         .joined = {ckv_buf_init(a), ckv_buf_init(a)},
+        .heap = ckv_buf_init(a),
     };
 }
 
@@ -27,6 +30,7 @@ void ckv_merge_fini(ckv_merge *m)
     ckv_sources_fini(&m->sources);
     ckv_u32s_fini(&m->order);
     for (int i = 0; i < 2; i++) ckv_buf_fini(&m->joined[i]);
+    ckv_buf_fini(&m->heap);
 }
 
 ckv_status ckv_merge_add(ckv_merge *m, const ckv_keytree *tree, ckv_run *run)
@@ -54,7 +58,8 @@ static ckv_status look_at_tree(ckv_source *s)
     if (ckv_keyplace_is_end(s->place)) return CKV_ENOENT;
     const ckv_cell *c = *ckv_keyplace_slot(s->place);
     s->key = ckv_cell_key(c);
-    s->entry = (ckv_entry_bytes){ckv_cell_value(c), c->value_bytes};
+    s->entry = ckv_heap_entry(c);
+    s->pile = ckv_heap_pile(c);
     s->head = head_of(s->key);
     return CKV_OK;
 }
@@ -199,22 +204,35 @@ static ckv_status move_on(ckv_merge *m)
     return CKV_OK;
 }
 
+/* What a source says, with its pile: memory is one source. */
+static ckv_status whole(ckv_merge *m, const ckv_source *s, ckv_entry_bytes *entry)
+{
+    *entry = s->entry;
+    if (s->pile.n_bytes == 0) return CKV_OK;
+    ckv_buf_clear(&m->heap);
+    CKV_TRY(m->join(m->ctx, s->entry, s->pile, &m->heap));
+    *entry = (ckv_entry_bytes){m->heap.ptr, m->heap.len};
+    return m->heap.status;
+}
+
 /* The join of what all sources say that stand at the key of the first. */
 static ckv_status join_equals(ckv_merge *m, ckv_entry_bytes *entry)
 {
     const ckv_source *first = &m->sources.ptr[m->order.ptr[0]];
-    *entry = first->entry;
+    CKV_TRY(whole(m, first, entry));
     m->n_taken = 1;
     for (int k = 0; m->n_taken < m->order.len; m->n_taken++) {
         const ckv_source *s = &m->sources.ptr[m->order.ptr[m->n_taken]];
+        ckv_entry_bytes said;
         if (compare(first, s) != 0) break;
-        if (entry->n_bytes == 0) { /* so far nothing was left */
-            *entry = s->entry;
+        CKV_TRY(whole(m, s, &said));
+        if (entry->n_bytes == 0 || said.n_bytes == 0) { /* so far nothing was left, or here */
+            if (said.n_bytes) *entry = said;
             continue;
         }
         ckv_buf *out = &m->joined[k];
         ckv_buf_clear(out);
-        CKV_TRY(m->join(m->ctx, *entry, s->entry, out));
+        CKV_TRY(m->join(m->ctx, *entry, said, out));
         if (out->status != CKV_OK) return out->status;
         *entry = (ckv_entry_bytes){out->ptr, out->len};
         k = !k;
@@ -239,6 +257,7 @@ ckv_status ckv_merge_next(ckv_merge *m, ckv_store_key *key, ckv_entry_bytes *ent
         CKV_PARANOID(is_in_order(m));
         if (m->order.len == 0) return CKV_ENOENT;
         CKV_TRY(join_equals(m, entry));
+        m->n_rows += m->n_taken;
         if (entry->n_bytes == 0) continue;
         *key = m->sources.ptr[m->order.ptr[0]].key;
         return CKV_OK;

@@ -24,8 +24,8 @@ typedef struct ckv_source {
     uint32_t block;
     size_t item;
     ckv_store_key key;
-    ckv_entry_bytes entry;
-    uint64_t head; /* the first bytes of the key */
+    ckv_entry_bytes entry, pile; /* pile: of memory, what is not joined to the entry yet */
+    uint64_t head;               /* the first bytes of the key */
 } ckv_source;
 CKV_VEC(ckv_sources, ckv_source);
 
@@ -37,8 +37,9 @@ typedef struct ckv_merge {
     bool reverse;
     ckv_sources sources;
     ckv_u32s order;
-    size_t n_taken; /* of `order`, by the last step: they are moved on by the next one */
-    ckv_buf joined[2];
+    size_t n_taken;          /* of `order`, by the last step: they are moved on by the next one */
+    ckv_buf joined[2], heap; /* heap: what memory has, with its pile */
+    uint64_t n_rows;         /* entries of sources that were taken so far */
 } ckv_merge;
 
 ckv_merge ckv_merge_init(ckv_alloc a, ckv_shelf *shelf, ckv_cache *cache, ckv_index_join join,

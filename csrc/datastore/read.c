@@ -15,9 +15,19 @@ ckv_status ckv_ds_value(ckv_datastore *d, const ckv_rec *rec, ckv_value_bytes *o
         d->value.status = CKV_OK;
         return CKV_ENOMEM;
     }
+    if (rec->off == CKV_UNPLACED) {
+        const ckv_status s = ckv_ds_value_of_op(d, rec, &d->value);
+        out->ptr = d->value.ptr;
+        return s == CKV_ENOENT ? ckv_ds_damaged(d, "change", CKV_ROW(dag, rec->change),
+                                                "lacks a body that is needed")
+                               : s;
+    }
     for (size_t i = d->staged.len; i-- > 0;) { /* not in the file yet */
         const ckv_staged *s = &d->staged.ptr[i];
         if (s->dag != rec->dag || s->change != rec->change || !s->has_body) continue;
+        if (rec->off > s->body_bytes || rec->value.n_bytes > s->body_bytes - rec->off)
+            return ckv_ds_damaged(d, "change", CKV_ROW(dag, rec->change),
+                                  "is shorter than the index says");
         memcpy(d->value.ptr, s->bytes + s->header_bytes + rec->off, rec->value.n_bytes);
         out->ptr = d->value.ptr;
         return CKV_OK;

@@ -13,10 +13,14 @@
 #ifndef CKV_DATASTORE_STATE_H
 #define CKV_DATASTORE_STATE_H
 
+#include "dag/header.h"
 #include "datastore/datastore.h"
 #include "datastore/edits.h"
 #include "datastore/entry.h"
 #include "datastore/rate.h"
+#include "datastore/sheaf.h"
+#include "datastore/shown.h"
+#include "datastore/totals.h"
 #include "doc/content.h"
 #include "ds/vec.h"
 
@@ -27,6 +31,11 @@
 #define CKV_NOTE_INLINE 8u
 #define CKV_NOTE_LATE   16u /* attached late, and in no run yet */
 #define CKV_NOTE_DEAD   32u /* known to be dead: for ever */
+#define CKV_NOTE_PACKED                                                                            \
+    64u /* stands in a sheaf; in a row, too, if its body came late: then that counts */
+/* While they are packed: */
+#define CKV_NOTE_GOING   128u /* into a sheaf */
+#define CKV_NOTE_COVERED 256u /* without its signature: the next one of its lane is there, too */
 
 typedef struct ckv_note { /* of each change */
     uint32_t n_ops, body_len;
@@ -54,6 +63,7 @@ typedef struct ckv_dag {
     uint64_t
         later_stored; /* ckv_doc_later_version that is in the file; CKV_READING_LATER while that is read */
     uint64_t absent; /* version of the set of absent bodies */
+    uint32_t sound;  /* after CKV_ECORRUPT: changes below this number can be believed */
 } ckv_dag;
 CKV_VEC(ckv_dags, ckv_dag *);
 
@@ -83,7 +93,7 @@ CKV_VEC(ckv_rec_vec, ckv_rec);
 
 typedef struct ckv_datastore_sql { /* prepared statements */
     ckv_stmt *add_change, *add_lane, *attach, *body, *header, *drop, *indexed, *settle_late,
-        *drop_later, *add_later, *add_cover;
+        *drop_later, *add_later, *add_cover, *sheaf, *add_sheaf, *drop_sheaf, *row, *unrow, *claim;
 } ckv_datastore_sql;
 
 struct ckv_datastore {
@@ -110,9 +120,10 @@ struct ckv_datastore {
     bool repairing;
     bool unloaded; /* a refresh was cut short: whoever looks next begins it again */
     ckv_rate rate;
+    ckv_totals totals;
+    ckv_shown_keys shown_keys;
     const ckv_value_bytes *
         only; /* bodies that touch no such key are left out: of a bundle that is being made; NULL: all are in */
-    bool purging_keys; /* what is rewritten is the index of keys */
     bool watched;
     ckv_held_events events;
     ckv_buf event_bytes;
@@ -121,11 +132,14 @@ struct ckv_datastore {
     bool is_seeded; /* documents of DAGs draw from what follows */
     uint32_t n_seeded;
     uint8_t seed[32];
-    uint64_t version; /* grows with whatever a reader might see */
+    uint64_t version;                     /* grows with whatever a reader might see */
+    uint64_t compacted;                   /* 1 + the version behind the last compaction */
+    ckv_sheaf sheaf;                      /* the one that was asked for last */
+    int64_t sheaf_row;                    /* 0: none */
+    uint8_t header[CKV_HEADER_MAX_BYTES]; /* the one that was made whole last */
     ckv_buf entry, value, scratch, joined;
     ckv_rec_vec recs;
-    ckv_u32s
-        names; /* those of the records that are NAMEs, by target; only where there are many puts to hold them against, else empty */
+    size_t n_ops; /* of the records: names follow */
     ckv_shown_ops shown;
     ckv_buf shown_bytes;
     char why[256];
@@ -155,15 +169,57 @@ CKV_NODISCARD ckv_status ckv_dag_load(ckv_dag *dag, uint32_t end, bool verify);
 CKV_NODISCARD ckv_status ckv_dag_stage_from(ckv_dag *dag, uint32_t from);
 /* The body of a change: out gets it appended. CKV_ENOENT: it is not here. */
 CKV_NODISCARD ckv_status ckv_dag_body(ckv_dag *dag, uint32_t change, ckv_buf *out);
+/* Is this the header of the change, byte for byte? */
+bool ckv_dag_is_header(const ckv_dag *dag, uint32_t change, const uint8_t *bytes, size_t n_bytes);
+/* Is this a body that can be absorbed? CKV_ECORRUPT: no. */
+CKV_NODISCARD ckv_status ckv_dag_is_body(const ckv_dag *dag, const uint8_t *body, size_t n_bytes,
+                                         uint32_t n_ops);
+/* May this be the message of one? NULL: it has none. */
+bool ckv_dag_is_message(const uint8_t *text, size_t n_bytes);
 /* Rows of what is staged, inside a transaction; and when that was committed. */
 CKV_NODISCARD ckv_status ckv_dag_store(ckv_dag *dag);
 void ckv_dag_stored(ckv_dag *dag);
+
+/* sheaves.c: changes that have no row of their own. A walk goes over those of a DAG, in order, from a number on. */
+typedef struct ckv_sheaf_walk {
+    ckv_dag *dag;
+    ckv_stmt *rows; /* owned */
+    ckv_sheaf sheaf;
+    size_t at;       /* the item that comes next */
+    int64_t row;     /* of the sheaf */
+    uint32_t number; /* of the change that comes next; CKV_NO_CHANGE: none */
+    bool is_damaged; /* and it cannot be read, nor can the rest of its sheaf */
+} ckv_sheaf_walk;
+CKV_NODISCARD ckv_status ckv_sheaf_walk_begin(ckv_sheaf_walk *w, ckv_dag *dag, uint32_t from);
+/* Past the change that came next, which is in the graph by now. CKV_ECORRUPT: it ends a sheaf that was made of others. */
+CKV_NODISCARD ckv_status ckv_sheaf_walk_on(ckv_sheaf_walk *w);
+void ckv_sheaf_walk_end(ckv_sheaf_walk *w);
+/* The header of the item, whose ancestors are in the graph; at most CKV_HEADER_MAX_BYTES. */
+size_t ckv_sheaf_header(const ckv_dag *dag, const ckv_sheaf *s, const ckv_sheaf_item *item,
+                        uint8_t *out);
+/* The header of a change that is packed: in d->header. */
+CKV_NODISCARD ckv_status ckv_dag_packed_header(ckv_dag *dag, uint32_t change, size_t *n_bytes);
+/* Those that are marked GOING, out of their rows, inside a transaction; and when that was committed. What is not needed any more of their signatures goes. */
+CKV_NODISCARD ckv_status ckv_dag_pack(ckv_dag *dag);
+void ckv_dag_packed(ckv_dag *dag);
+/* Takes the marks back, if it was not. */
+void ckv_dag_unmark(ckv_dag *dag);
+/* Bodies that were dropped as dead may be alive after all: they are claimed from then on, and asked for. Inside a transaction; and when that was committed. */
+CKV_NODISCARD ckv_status ckv_dag_claim(ckv_dag *dag);
+void ckv_dag_claimed(ckv_dag *dag);
+/* Inside a transaction: changes from this number on stand in no sheaf. The others are in the graph, or there are none. */
+CKV_NODISCARD ckv_status ckv_dag_cut_sheaves(ckv_dag *dag, uint32_t from);
+/* Says of each sheaf that is not sound which row it is. */
+CKV_NODISCARD ckv_status ckv_dag_check_sheaves(ckv_dag *dag,
+                                               void (*say)(void *ctx, const char *line), void *ctx);
 
 /* join.c */
 CKV_NODISCARD ckv_status ckv_ds_join(void *d, ckv_entry_bytes a, ckv_entry_bytes b, ckv_buf *out);
 /* Records of an entry in d->recs; CKV_ECORRUPT. */
 CKV_NODISCARD ckv_status ckv_ds_recs(ckv_datastore *d, ckv_entry_bytes entry);
-/* Does a NAME among d->recs supersede this one? */
+/* Appends the value of a PUT, out of its body. CKV_ENOENT: it is not there. */
+CKV_NODISCARD ckv_status ckv_ds_value_of_op(ckv_datastore *d, const ckv_rec *rec, ckv_buf *out);
+/* Does a name among d->recs supersede this one? */
 bool ckv_ds_is_named(const ckv_datastore *d, const ckv_rec *rec);
 /* < 0: a comes before b in the total order (clock, id, index), of any two DAGs. */
 int ckv_ds_order(const ckv_datastore *d, const ckv_rec *a, const ckv_rec *b);
@@ -201,6 +257,9 @@ CKV_NODISCARD ckv_status ckv_ds_batch_part(ckv_batch *b, uint32_t dag, ckv_store
                                            const ckv_id32 *change, uint32_t index, ckv_i128 total);
 
 /* count.c */
+/* An operation on a counter was added to the index, of a change of this DAG: what is kept of its total goes, or goes along. */
+void ckv_ds_counted(ckv_datastore *d, const ckv_dag *dag, uint32_t change, bool is_local,
+                    const ckv_kv_op *op);
 /* The sum over lanes of the counter whose records are in d->recs. */
 CKV_NODISCARD ckv_status ckv_ds_sum(ckv_datastore *d, ckv_i128 *total);
 /* The lane's running total of a counter in the DAG, as it is in the index. */
@@ -210,6 +269,7 @@ CKV_NODISCARD ckv_status ckv_ds_lane_total(ckv_datastore *d, ckv_dag *dag, uint3
 /* salvage.c */
 CKV_NODISCARD ckv_status ckv_ds_drop_rest(ckv_datastore *d, ckv_dag *dag);
 CKV_NODISCARD ckv_status ckv_ds_drop_bodies(ckv_datastore *d, ckv_dag *dag, bool *any);
+CKV_NODISCARD ckv_status ckv_ds_doubt(ckv_datastore *d);
 
 /* upkeep.c */
 CKV_NODISCARD ckv_status ckv_ds_resume_repair(ckv_datastore *d);
@@ -217,6 +277,8 @@ CKV_NODISCARD ckv_status ckv_ds_resume_repair(ckv_datastore *d);
 /* datastore.c: notes what went wrong where, and returns CKV_ECORRUPT */
 CKV_NODISCARD ckv_status ckv_ds_damaged(ckv_datastore *d, const char *table, int64_t row,
                                         const char *what);
+/* Notes that nothing goes into this DAG any more; CKV_ESTALE. */
+CKV_NODISCARD ckv_status ckv_ds_purged(ckv_datastore *d, const ckv_dag *dag);
 /* A status of the file: remembers its words. */
 CKV_NODISCARD ckv_status ckv_ds_file(ckv_datastore *d, ckv_status s);
 

@@ -101,9 +101,8 @@ static ckv_status write_dag(ckv_datastore *d, ckv_dag *dag, const ckv_edits *edi
 {
     ckv_buf body = ckv_buf_init(ckv_ds_alloc(d));
     uint32_t n, lane, seq;
-    ckv_status s = ckv_doc_open_lane(dag->doc);
-    ckv_doc_next_own(dag->doc, &lane, &seq);
-    if (s == CKV_OK) s = write_body(d, dag, lane, edits, all, head, &body, &n);
+    ckv_doc_next_own(dag->doc, &lane, &seq); /* CKV_NO_CHANGE: it is opened with the change */
+    ckv_status s = write_body(d, dag, lane, edits, all, head, &body, &n);
     if (s == CKV_OK) s = ckv_doc_write(dag->doc, body.ptr, body.len, n, head, true, change);
     ckv_buf_fini(&body);
     return s;
@@ -128,7 +127,8 @@ static ckv_status write_all(ckv_datastore *d, const ckv_edits *edits, const ckv_
         ckv_dag *dag = ckv_ds_dag(d, i);
         uint32_t change;
         if (!touches(edits, i, edits == &d->open)) continue;
-        s = dag->doc ? write_dag(d, dag, edits, edits == &d->open, head, &change) : CKV_ESTALE;
+        s = dag->doc ? write_dag(d, dag, edits, edits == &d->open, head, &change)
+                     : ckv_ds_purged(d, dag);
         if (s == CKV_OK && *out_change == CKV_NO_CHANGE) *out_dag = i, *out_change = change;
     }
     d->opening_was_open = false;
@@ -188,7 +188,7 @@ static ckv_status open_for(ckv_datastore *d, uint32_t dag, size_t n_bytes, int64
 {
     uint32_t of, change;
     CKV_TRY(ckv_ds_absorb(d));
-    if (!ckv_ds_dag(d, dag)->doc) return CKV_ESTALE;
+    if (!ckv_ds_dag(d, dag)->doc) return ckv_ds_purged(d, ckv_ds_dag(d, dag));
     const bool full = ckv_edits_len(&d->open) >= CKV_OPEN_EDITS ||
                       ckv_edits_bytes(&d->open) + n_bytes > CKV_OPEN_BYTES;
     if (ckv_datastore_is_open(d) && (full || d->open_dag != dag))

@@ -149,8 +149,8 @@ static void end_statements(ckv_file *f)
 static void release(ckv_file *f)
 {
     const ckv_alloc a = f->a;
+    ckv_lock_give(&f->lock_fd, f->lock_path);
     ckv_kin_drop(&f->kin);
-    ckv_lock_give(f->lock_fd, f->lock_path);
     ckv_release(a, f->path, f->path_bytes);
     ckv_release(a, f->lock_path, f->lock_bytes);
     ckv_release(a, f, sizeof *f);

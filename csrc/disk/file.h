@@ -37,7 +37,7 @@ typedef enum ckv_file_mode {
 typedef enum ckv_sync { CKV_SYNC_FULL, CKV_SYNC_NORMAL } ckv_sync;
 
 #define CKV_FILE_APPLICATION 0x434B5631 /* "CKV1", PRAGMA application_id */
-#define CKV_FILE_SCHEMA      1          /* PRAGMA user_version */
+#define CKV_FILE_SCHEMA      2          /* PRAGMA user_version */
 
 typedef struct ckv_file_options {
     const char *path; /* NULL: in memory */

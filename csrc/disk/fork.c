@@ -34,6 +34,9 @@ uint32_t ckv_fork_count(void)
     return n_forks;
 }
 
+void ckv_fork_hold(void) { enter(); }
+void ckv_fork_allow(void) { leave(); }
+
 void ckv_kin_add(ckv_kin *kin)
 {
     enter();

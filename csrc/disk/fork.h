@@ -21,6 +21,9 @@ typedef struct ckv_kin {
 
 /* How many forks there were between the first process of this program and this one: another number than when something was opened says that this is a child of the opener. */
 uint32_t ckv_fork_count(void);
+/* Between these two the process does not fork: what becomes of a descriptor and where it is noted is one step. */
+void ckv_fork_hold(void);
+void ckv_fork_allow(void);
 void ckv_kin_add(ckv_kin *kin);
 void ckv_kin_drop(ckv_kin *kin);
 /* For all of them, up to the first that does not say CKV_OK. `visit` adds and drops nothing. */

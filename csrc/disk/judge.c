@@ -19,6 +19,7 @@ ckv_status ckv_file_status(int rc, int error)
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB: return CKV_ECORRUPT;
     case SQLITE_BUSY:
+    case SQLITE_PROTOCOL: /* too many came and went while it tried to read the WAL's header */
     case SQLITE_LOCKED: return CKV_ELOCKED;
     case SQLITE_TOOBIG: return CKV_ELIMIT;
     case SQLITE_CANTOPEN: return no_room(error) ? CKV_EFULL : CKV_EDISK;

@@ -2,6 +2,8 @@
 
 #include "disk/lock.h"
 
+#include "disk/fork.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -44,37 +46,51 @@ static bool is_at(int fd, const char *path)
            ours.st_ino == there.st_ino;
 }
 
+static bool open_noted(int *fd, const char *path)
+{
+    ckv_fork_hold();
+    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+    const int error = errno;
+    ckv_fork_allow();
+    errno = error;
+    return *fd >= 0;
+}
+
+static void close_noted(int *fd)
+{
+    const int error = errno;
+    ckv_fork_hold();
+    (void)close(*fd);
+    *fd = -1;
+    ckv_fork_allow();
+    errno = error;
+}
+
 ckv_status ckv_lock_take(int *out, const char *path, int64_t *holder)
 {
     *holder = 0;
     for (;;) {
-        const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
-        if (fd < 0) return CKV_EDISK;
+        if (!open_noted(out, path)) return CKV_EDISK;
         int rc;
-        do rc = flock(fd, LOCK_EX | LOCK_NB);
+        do rc = flock(*out, LOCK_EX | LOCK_NB);
         while (rc != 0 && errno == EINTR);
         const bool taken = rc != 0 && errno == EWOULDBLOCK;
-        if (rc == 0 && is_at(fd, path)) {
-            if (write_pid(fd)) {
-                *out = fd;
-                return CKV_OK;
-            }
+        if (rc == 0 && is_at(*out, path)) {
+            if (write_pid(*out)) return CKV_OK;
             rc = -1;
             const int error = errno;
             (void)unlink(path);
             errno = error;
         }
-        const int error = errno;
-        (void)close(fd);
-        errno = error;
+        close_noted(out);
         if (taken) *holder = read_pid(path);
         if (taken || rc != 0) return taken ? CKV_ELOCKED : CKV_EDISK;
     }
 }
 
-void ckv_lock_give(int fd, const char *path)
+void ckv_lock_give(int *fd, const char *path)
 {
-    if (fd < 0) return;
+    if (*fd < 0) return;
     (void)unlink(path); /* while it is locked: nobody else's file */
-    (void)close(fd);
+    close_noted(fd);
 }

@@ -22,6 +22,8 @@ static const ckv_table ckv_tables[] = {
                "header BLOB NOT NULL, signature BLOB, body BLOB) STRICT"},
     {"cover", "CREATE TABLE cover(id INTEGER PRIMARY KEY, n INTEGER NOT NULL, "
               "headers BLOB NOT NULL, signature BLOB NOT NULL) STRICT"},
+    {"sheaf", "CREATE TABLE sheaf(id INTEGER PRIMARY KEY, last INTEGER NOT NULL, "
+              "n INTEGER NOT NULL, data BLOB NOT NULL) STRICT"},
     {"run", "CREATE TABLE run(id INTEGER PRIMARY KEY, object INTEGER NOT NULL, "
             "space INTEGER NOT NULL, level INTEGER NOT NULL, n_keys INTEGER NOT NULL, "
             "directory BLOB NOT NULL) STRICT"},

@@ -52,10 +52,11 @@ static ckv_status give_content(ckv_judge *j, ckv_judgement *out)
 {
     ckv_doc *doc = j->doc;
     const ckv_candidate *c = j->c;
+    const uint8_t *body = out->aside ? NULL : c->body;
     const ckv_taken t = {.change = ckv_ids_n(&doc->graph.ids),
                          .header = c->raw,
                          .header_bytes = c->raw_bytes,
-                         .body = c->body,
+                         .body = body,
                          .body_bytes = c->header.body_len,
                          .n_ops = c->header.n_ops,
                          .void_reason = j->why};
@@ -164,12 +165,13 @@ ckv_status ckv_admit(ckv_doc *doc, const ckv_candidate *c, ckv_judgement *out)
     const ckv_status opened =
         doc->has_content ? read_content(&j)
                          : ckv_body_open(&j.body, c->body, c->header.body_len, j.n_parents);
-    if (opened == CKV_ELATER) {
+    if (opened == CKV_ELATER && !c->claimed) {
         out->verdict = CKV_LATER;
         return CKV_OK;
     }
-    if (doc->has_content && opened != CKV_OK && opened != CKV_EVOID) return opened;
-    if (opened != CKV_OK) j.why = j.body.why;
+    out->aside = opened == CKV_ELATER;
+    if (doc->has_content && opened != CKV_OK && opened != CKV_EVOID && !out->aside) return opened;
+    if (opened == CKV_EVOID) j.why = j.body.why;
     /* Whoever watches is told what one author did before another one's changes come. */
     if (doc->watched && !same_author(doc, c)) CKV_TRY(ckv_doc_tell(doc, ckv_ids_n(&g->ids), false));
 

@@ -16,6 +16,7 @@ typedef struct ckv_candidate {
     const uint8_t *nonce; /* 16 bytes */
     ckv_header header;
     const uint8_t *body; /* body_len bytes; NULL: left out, of a document with content */
+    bool claimed;        /* somebody left it out, here or in another bundle */
     const uint8_t *raw;  /* the header as it came; NULL: from columns */
     size_t raw_bytes;
     const ckv_signature *signature; /* NULL: covered by a later one */
@@ -36,6 +37,8 @@ typedef struct ckv_judgement {
     ckv_refusal_kind kind;
     const char *reason;
     bool too_fast; /* refused for the author's rate: not again in this import, whoever needs it */
+    bool
+        aside; /* applied as if its body had been left out, since only a later version can read that */
     uint32_t change, lane_no; /* of an applied or void one */
 } ckv_judgement;
 

@@ -176,9 +176,41 @@ ckv_status ckv_doc_is_past(ckv_doc *doc, uint32_t a, uint32_t b, bool *out)
     return CKV_OK;
 }
 
+ckv_status ckv_doc_gather_pasts(ckv_doc *doc, const uint32_t *changes, size_t n)
+{
+    const ckv_graph *g = &doc->graph;
+    ckv_past *past = &doc->asked;
+    doc->asked_of = CKV_NONE;
+    ckv_past_reset(past);
+    for (size_t i = n; i-- > 0;) { /* the newest has most of it in its past */
+        const ckv_segment *s = &g->segments.ptr[ckv_graph_segment_of(g, changes[i])];
+        const uint32_t prev = ckv_graph_prev(g, changes[i]);
+        uint32_t n_parents;
+        const uint32_t *parents = ckv_graph_parents(g, changes[i], &n_parents);
+        if (s->allin > past->allin) past->allin = s->allin;
+        if (prev != CKV_NONE) CKV_TRY(ckv_past_add(past, g, prev));
+        for (uint32_t k = 0; k < n_parents; k++) CKV_TRY(ckv_past_add(past, g, parents[k]));
+    }
+    ckv_past_close(past, g);
+    return CKV_OK;
+}
+
+bool ckv_doc_is_gathered(const ckv_doc *doc, uint32_t change)
+{
+    return ckv_past_has(&doc->asked, &doc->graph, change);
+}
+
 const ckv_id32 *ckv_doc_id_of(const ckv_doc *doc, uint32_t change)
 {
     return ckv_ids_at(&doc->graph.ids, change);
+}
+
+void ckv_doc_links(const ckv_doc *doc, uint32_t change, uint32_t *prev, const uint32_t **parents,
+                   uint32_t *n_parents)
+{
+    const uint32_t back = ckv_graph_prev(&doc->graph, change);
+    *prev = back == CKV_NONE ? CKV_NO_CHANGE : back;
+    *parents = ckv_graph_parents(&doc->graph, change, n_parents);
 }
 
 bool ckv_doc_lane(const ckv_doc *doc, uint32_t lane, ckv_lane_info *out)
@@ -195,6 +227,52 @@ const ckv_signature *ckv_doc_signature_at(const ckv_doc *doc, uint32_t change)
     const uint32_t branch = ckv_graph_branch(&doc->graph, change, &seq);
     const ckv_signed_at *at = ckv_lanes_signature(&doc->graph.lanes, branch, seq);
     return at && at->seq == seq ? &at->signature : NULL;
+}
+
+/* ---- fewer signatures */
+
+/* What a reader takes under one signature, with room for what he counts and we do not. */
+#define SPARE_RUN   (CKV_RUN_CHANGES / 2)
+#define SPARE_BYTES (CKV_RUN_BYTES / 2)
+
+static void spare_branch(const ckv_graph *g, uint32_t branch, ckv_doc_may *may,
+                         void (*goes)(void *ctx, uint32_t change), void *ctx)
+{
+    const ckv_signed_ats *all = &ckv_lanes_branch(&g->lanes, branch)->signatures;
+    uint32_t from = 0;  /* the first change behind the last signature that stays */
+    uint64_t bytes = 0; /* of bodies before it, at most */
+    for (size_t i = 0; i < all->len; i++) {
+        const ckv_signed_at *s = &all->ptr[i], *next = s + 1;
+        if (i + 1 < all->len && s->seq / CKV_SPARE_CHANGES == next->seq / CKV_SPARE_CHANGES &&
+            next->seq - from < SPARE_RUN && next->before != UINT64_MAX &&
+            next->before - bytes <= SPARE_BYTES && may(ctx, ckv_graph_at(g, branch, s->seq)) &&
+            may(ctx, ckv_graph_at(g, branch, next->seq))) {
+            goes(ctx, ckv_graph_at(g, branch, s->seq));
+            continue;
+        }
+        from = s->seq + 1;
+        if (s->after != UINT64_MAX) bytes = s->after;
+    }
+}
+
+void ckv_doc_spare_signatures(const ckv_doc *doc, ckv_doc_may *may,
+                              void (*goes)(void *ctx, uint32_t change), void *ctx)
+{
+    const ckv_graph *g = &doc->graph;
+    for (uint32_t b = 0; b < g->lanes.branches.len; b++)
+        if (ckv_lanes_of_branch(&g->lanes, b)->n_branches == 1) spare_branch(g, b, may, goes, ctx);
+}
+
+void ckv_doc_drop_signatures(ckv_doc *doc, ckv_doc_may *gone, void *ctx)
+{
+    const ckv_graph *g = &doc->graph;
+    for (uint32_t b = 0; b < g->lanes.branches.len; b++) {
+        ckv_signed_ats *all = &ckv_lanes_branch(&g->lanes, b)->signatures;
+        size_t kept = 0;
+        for (size_t i = 0; i < all->len; i++)
+            if (!gone(ctx, ckv_graph_at(g, b, all->ptr[i].seq))) all->ptr[kept++] = all->ptr[i];
+        all->len = kept;
+    }
 }
 
 /* ---- bodies */

@@ -54,7 +54,7 @@ typedef struct ckv_content {
     ckv_status (*take)(void *ctx, const ckv_taken *taken);
     void (*forget)(void *ctx, uint32_t n_changes);
     /* A body that was left out came after all; it has the hash. Whatever `read` said of it: a void one has void_reason. *wanted false: it is here already.
-     * Its change may have been taken by the same import. One for a later version is not attached, so its body stays absent. */
+     * Its change may have been taken by the same import. One for a later version is not attached: the document keeps it aside, and it stays absent here. */
     ckv_status (*attach)(void *ctx, const ckv_taken *taken, bool *wanted);
     /* Signatures and covers (ckv_doc_signature_at, ckv_doc_covers_since) stand by now. May fail: then forget follows. */
     ckv_status (*settle)(void *ctx);
@@ -76,11 +76,11 @@ CKV_NODISCARD ckv_status ckv_doc_new_with(ckv_doc **out, const ckv_env *env,
 CKV_NODISCARD ckv_status ckv_doc_write(ckv_doc *doc, const uint8_t *body, size_t n_bytes,
                                        uint32_t n_ops, const ckv_body_head *head, bool sign,
                                        uint32_t *change);
-/* Takes back the changes from number n_changes on, all of which ckv_doc_write made in a row just now: calls forget. */
+/* Takes back the changes from number n_changes on, all of which ckv_doc_write made in a row just now, and the lane that was opened for them: calls forget. */
 void ckv_doc_take_back(ckv_doc *doc, uint32_t n_changes);
 /* The number and seq that the own lane's next change has (without knots), the lane's number or CKV_NO_CHANGE if it is to be opened first. */
 void ckv_doc_next_own(const ckv_doc *doc, uint32_t *lane, uint32_t *seq);
-/* Opens the own lane if there is none, so that a body may depend on it. It is not part of the graph until it has a change. */
+/* Opens the own lane if there is none. What is kept by number knows no lane without a change: whoever opens it writes next. */
 CKV_NODISCARD ckv_status ckv_doc_open_lane(ckv_doc *doc);
 
 /* A change from the own record, in order of numbers: enters the graph without `read`, `take` or `settle`. CKV_ECORRUPT: it does not follow from what is here. verify: its
@@ -109,9 +109,15 @@ ckv_standing ckv_doc_standing(const ckv_doc *doc, uint32_t change);
 int ckv_doc_order(const ckv_doc *doc, uint32_t a, uint32_t ia, uint32_t b, uint32_t ib);
 /* Is change a in the past of change b, or b itself? O(1) on honest histories. Not const: it keeps what it found. */
 CKV_NODISCARD ckv_status ckv_doc_is_past(ckv_doc *doc, uint32_t a, uint32_t b, bool *out);
+/* The changes before these, which ascend: what is gathered is asked for until the next question about pasts. */
+CKV_NODISCARD ckv_status ckv_doc_gather_pasts(ckv_doc *doc, const uint32_t *changes, size_t n);
+bool ckv_doc_is_gathered(const ckv_doc *doc, uint32_t change);
 /* All changes below this number are in the past of b: the quick way to know. */
 uint32_t ckv_doc_all_below(const ckv_doc *doc, uint32_t b);
 const ckv_id32 *ckv_doc_id_of(const ckv_doc *doc, uint32_t change);
+/* The changes that it names, by number: prev, CKV_NO_CHANGE if it is the first of its lane, and parents, borrowed, ascending by id. */
+void ckv_doc_links(const ckv_doc *doc, uint32_t change, uint32_t *prev, const uint32_t **parents,
+                   uint32_t *n_parents);
 /* The lane by its number; NULL beyond the last. */
 typedef struct ckv_lane_info {
     const ckv_id32 *id, *author;
@@ -120,6 +126,18 @@ typedef struct ckv_lane_info {
 bool ckv_doc_lane(const ckv_doc *doc, uint32_t lane, ckv_lane_info *out);
 /* The signature that stands at this very change, NULL if none does. */
 const ckv_signature *ckv_doc_signature_at(const ckv_doc *doc, uint32_t change);
+
+/* ---- signatures that nobody needs, for whoever keeps old changes with fewer bytes
+ *
+ * The next signature of the lane covers all that come before it. So of CKV_SPARE_CHANGES in a row the last one is enough: a bundle can still be cut, and a run stays far
+ * below what a reader takes under one signature. Lanes that forked keep all, so that proofs stay short. */
+#define CKV_SPARE_CHANGES 16u
+typedef bool ckv_doc_may(void *ctx, uint32_t change);
+/* Calls `goes` for each change whose signature can go. Both it and the next one that is signed are among those that `may`. */
+void ckv_doc_spare_signatures(const ckv_doc *doc, ckv_doc_may *may,
+                              void (*goes)(void *ctx, uint32_t change), void *ctx);
+/* Forgets the signatures that stand at the changes for which `gone` holds. */
+void ckv_doc_drop_signatures(ckv_doc *doc, ckv_doc_may *gone, void *ctx);
 
 /* ---- bodies that somebody says are dead, and somebody else that they are not */
 

@@ -381,6 +381,7 @@ ckv_status ckv_doc_stats(ckv_doc *doc, ckv_stats *out)
     const ckv_graph *g = &doc->graph;
     *out = (ckv_stats){.changes = ckv_ids_n(&g->ids),
                        .ops = g->ids.n_lv,
+                       .open_ops = ckv_doc_open_ops(doc),
                        .items = g->ids.n_items,
                        .items_limit = CKV_MAX_ITEMS,
                        .lanes = g->lanes.lanes.len,

@@ -59,7 +59,8 @@ CKV_NODISCARD ckv_status ckv_doc_path(ckv_doc *doc, uint32_t container,
 
 /* ---- changes */
 
-bool ckv_doc_is_open(const ckv_doc *doc); /* are there edits that no change holds yet? */
+bool ckv_doc_is_open(const ckv_doc *doc);      /* are there edits that no change holds yet? */
+uint64_t ckv_doc_open_ops(const ckv_doc *doc); /* how many operations they are */
 size_t ckv_doc_open_bytes(
     const ckv_doc *doc); /* about the size of the open body; lone edits close at 1 MiB */
 /* Closes the open change. *change: its number, CKV_NO_CHANGE if there was nothing to close. message NULL: none. */
@@ -118,6 +119,7 @@ typedef struct ckv_stats {
     uint64_t lane_waiting, lane_waiting_limit; /* bytes of the lane that uses most */
     uint64_t peer_waiting, peer_waiting_limit; /* of the peer that does */
     uint64_t evicted, refused;                 /* since this object was made */
+    uint64_t open_ops;                         /* that no change holds yet */
     uint64_t tips, tips_limit;                 /* of the lane that has most */
     uint64_t equivocations, verified, signatures, memory, spans;
 } ckv_stats;

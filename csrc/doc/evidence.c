@@ -47,7 +47,52 @@ ckv_status ckv_doc_missing(ckv_doc *doc, ckv_buf *out)
     return out->status;
 }
 
+ckv_status ckv_doc_letters(ckv_doc *doc, size_t most, ckv_buf *out)
+{
+    const ckv_inbox *x = &doc->inbox;
+    for (size_t i = 0; i < x->letters.len && most > 0; i++) {
+        const ckv_letter *l = &x->letters.ptr[i];
+        ckv_letter_info info = {.id = l->id, .lane = l->lane, .author = l->author};
+        ckv_header h;
+        const char *why;
+        bool decodes;
+        if (l->state != 1) continue;
+        info.seq = l->seq;
+        info.later = l->later;
+        if (ckv_header_read(&h, l->bytes, l->header_bytes, &decodes, &why)) {
+            info.has_prev = h.has_prev;
+            if (h.has_prev) info.prev = h.prev;
+            info.n_parents = h.n_parents;
+            for (uint32_t k = 0; k < h.n_parents; k++)
+                memcpy(&info.parents[k], &h.parents[k], sizeof info.parents[k]);
+        }
+        ckv_buf_bytes(out, &info, sizeof info);
+        most--;
+    }
+    return out->status;
+}
+
 /* ---- equivocation */
+
+bool ckv_doc_has_twin(const ckv_doc *doc, uint32_t change)
+{
+    const ckv_graph *g = &doc->graph;
+    uint32_t seq;
+    const uint32_t branch = ckv_graph_branch(g, change, &seq), prev = ckv_graph_prev(g, change);
+    const ckv_lane *l = ckv_lanes_of_branch(&g->lanes, branch);
+    if (l->n_branches < 2) return false;
+    for (uint32_t b = l->first_branch; b != CKV_NONE; b = ckv_lanes_branch(&g->lanes, b)->next) {
+        const ckv_branch *br = ckv_lanes_branch(&g->lanes, b);
+        if (br->seq0 != seq) continue;
+        const uint32_t first = ckv_graph_at(g, b, seq);
+        if (first != change) {
+            if (ckv_graph_prev(g, first) == prev) return true;
+        } else if (br->parent != CKV_NONE && seq < ckv_lanes_branch(&g->lanes, br->parent)->n_seq) {
+            return true; /* the branch that it left went on */
+        }
+    }
+    return false;
+}
 
 /* A change that has siblings: the first of a branch that forks, or the one it forks from. */
 typedef struct sibling {

@@ -48,6 +48,22 @@ CKV_NODISCARD ckv_status ckv_doc_apply(ckv_doc *doc, const uint8_t *data, size_t
 
 CKV_NODISCARD ckv_status ckv_doc_waiting(ckv_doc *doc, ckv_buf *out /* of ckv_id32, sorted */);
 CKV_NODISCARD ckv_status ckv_doc_missing(ckv_doc *doc, ckv_buf *out /* of ckv_id32, sorted */);
+/* A bundle of all that waits, for an ancestor or a later version, if anything does. *n: how many changes. */
+CKV_NODISCARD ckv_status ckv_doc_export_waiting(ckv_doc *doc, ckv_buf *out, size_t *n);
+
+/* What a header that waits says of its change. */
+typedef struct ckv_letter_info {
+    ckv_id32 id, lane, author, prev;
+    uint32_t seq, n_parents;
+    bool has_prev, later; /* later: waits for a newer version of this program */
+    ckv_id32 parents[32];
+} ckv_letter_info;
+/* Of those that wait, at most `most`, in no order. */
+CKV_NODISCARD ckv_status ckv_doc_letters(ckv_doc *doc, size_t most,
+                                         ckv_buf *out /* of ckv_letter_info */);
+
+/* Is there another change of its lane with the same prev? Looks at the branches of the lane. */
+bool ckv_doc_has_twin(const ckv_doc *doc, uint32_t change);
 
 typedef struct ckv_equivocation {
     ckv_id32 author, lane, a, b;

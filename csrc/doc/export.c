@@ -42,6 +42,8 @@ typedef struct export
     ckv_u32s has_changes; /* lane -> 1 */
     uint32_t n_lanes, n_outside, n_chains;
     ckv_buf outside;
+    ckv_hmap
+        outside_at; /* change -> its index in `outside`: each is named once, readers hold the bytes against their number */
     chains_out chains;    /* by branch */
     ckv_u32s by_number;   /* number of a chain -> branch */
     ckv_u32s ordinal;     /* segment -> ordinal of its first exported change */
@@ -218,6 +220,21 @@ static ckv_status collect(export *e, ckv_namer *n, uint32_t lv0, uint32_t lv1)
     return s != CKV_OK ? s : e->text.status;
 }
 
+/* The number of a parent that is not in this bundle. Without memory for the map it is named once more, and the sticky error of `outside` says so. */
+static uint32_t outside_index(export *e, uint32_t parent, uint32_t branch)
+{
+    const ckv_graph *g = &e->doc->graph;
+    const uint32_t known = ckv_hmap_get(&e->outside_at, parent);
+    if (known != CKV_HMAP_NONE) return known;
+    ckv_buf_varint(&e->outside, lane_index(e, ckv_lanes_branch(&g->lanes, branch)->lane));
+    ckv_buf_bytes(&e->outside, ckv_ids_at(&g->ids, parent), 32);
+    if (ckv_hmap_reserve(&e->outside_at, 1) == CKV_OK)
+        ckv_hmap_set(&e->outside_at, parent, e->n_outside);
+    else
+        e->outside.status = CKV_ENOMEM;
+    return e->n_outside++;
+}
+
 static void put_columns(export *e, chain_out *chain, const ckv_namer *n, uint32_t segment,
                         uint32_t c, uint32_t n_ops, int64_t time)
 {
@@ -233,10 +250,8 @@ static void put_columns(export *e, chain_out *chain, const ckv_namer *n, uint32_
             const uint32_t p = e->ordinal.ptr[s] + (parent - e->first.ptr[s]);
             ckv_buf_varint(&e->parent_refs, (uint64_t)(ordinal - p) << 1 | 1);
         } else {
-            ckv_buf_varint(&e->outside,
-                           lane_index(e, ckv_lanes_branch(&g->lanes, n->parent_branch[i])->lane));
-            ckv_buf_bytes(&e->outside, ckv_ids_at(&g->ids, parent), 32);
-            ckv_buf_varint(&e->parent_refs, (uint64_t)e->n_outside++ << 1);
+            ckv_buf_varint(&e->parent_refs, (uint64_t)outside_index(e, parent, n->parent_branch[i])
+                                                << 1);
         }
     }
     const int64_t delta = time - e->time;
@@ -747,6 +762,7 @@ static void export_init(export *e, ckv_doc *doc)
                   .lane_of = {.a = a},
                   .has_changes = {.a = a},
                   .outside = ckv_buf_init(a),
+                  .outside_at = ckv_hmap_init(a, (uint32_t)doc->graph.ids.secret),
                   .chains = {.a = a},
                   .by_number = {.a = a},
                   .ordinal = {.a = a},
@@ -768,6 +784,7 @@ static void export_fini(export *e)
     ckv_u32s_fini(&e->lane_of);
     ckv_u32s_fini(&e->has_changes);
     ckv_buf_fini(&e->outside);
+    ckv_hmap_fini(&e->outside_at);
     chains_out_fini(&e->chains);
     ckv_u32s_fini(&e->by_number);
     ckv_u32s_fini(&e->ordinal);

@@ -148,6 +148,7 @@ ckv_status ckv_forge_take_apart(ckv_doc *doc, const uint8_t *data, size_t n_byte
                                 ckv_buf *bytes, ckv_err *err)
 {
     ckv_import m = ckv_import_init(doc, NULL, err);
+    m.any_form = true;
     ckv_bundle again = {.payload = ckv_buf_init(doc->env.alloc)}; /* reading uses a bundle up */
     ckv_status s = ckv_import_read(&m, data, n_bytes);
     if (s == CKV_OK) s = ckv_bundle_open(&again, doc->env.alloc, data, n_bytes, err);

@@ -25,7 +25,7 @@ typedef struct ckv_part { /* one change of a bundle, in raw form */
     uint8_t nonce[16], signature[64];
     bool has_opening, has_signature;
     uint32_t chain;
-    uint8_t form; /* of the body: 0 in the header, 1 apart, 2 not here */
+    uint8_t form; /* of the body: 0 in the header, 1 apart, 2 not here, 3 left out */
     size_t header, header_bytes, body, body_bytes; /* offsets in `bytes` */
 } ckv_part;
 

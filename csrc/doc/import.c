@@ -177,12 +177,12 @@ static ckv_status follow_trail(ckv_import *m, uint32_t item, ckv_letter *l)
     return CKV_OK;
 }
 
-/* Puts a change aside, its header as it came or written out again, canonical as it was. was: the letter that it was before, else NULL, and it is `item`. */
+/* Puts a change aside, its header as it came or written out again, canonical as it was; or its body, if it is in the graph without. was: the letter that it was
+ * before, else NULL, and it is `item`. */
 static ckv_status put_aside(ckv_import *m, const ckv_candidate *c, const ckv_judgement *j,
-                            const ckv_letter *was, uint32_t item)
+                            const ckv_letter *was, uint32_t item, bool *kept)
 {
     uint8_t header[CKV_HEADER_MAX_BYTES];
-    bool kept;
     ckv_letter l = {.id = *c->id,
                     .lane = *c->lane,
                     .author = *c->author,
@@ -191,7 +191,8 @@ static ckv_status put_aside(ckv_import *m, const ckv_candidate *c, const ckv_jud
                     .peer = was       ? was->peer
                             : m->from ? m->from->number
                                       : 0,
-                    .later = j->verdict == CKV_LATER,
+                    .later = j->verdict == CKV_LATER || j->aside,
+                    .claimed = c->claimed,
                     .has_signature = c->signature != NULL};
     memcpy(l.nonce, c->nonce, 16);
     if (c->signature)
@@ -209,24 +210,31 @@ static ckv_status put_aside(ckv_import *m, const ckv_candidate *c, const ckv_jud
     }
     l.header_bytes = (uint32_t)(c->raw ? c->raw_bytes : ckv_header_write(header, &h));
     l.body_bytes = c->body ? h.body_len : 0;
-    CKV_TRY(ckv_inbox_add(&m->doc->inbox, &l, c->raw ? c->raw : header, c->body, &kept));
-    if (!kept) return report_refusal(m, c->id, CKV_REFUSED_LIMIT, "the waiting pool is full");
-    ckv_buf_bytes(&m->report->waiting, c->id, 32);
-    return m->report->waiting.status;
+    return ckv_inbox_add(&m->doc->inbox, &l, c->raw ? c->raw : header, c->body, kept);
 }
 
 /* Puts a verdict into the report, and what waits or is for later into the inbox. */
 static ckv_status note_verdict(ckv_import *m, const ckv_candidate *c, const ckv_judgement *j,
                                const ckv_letter *was, uint32_t item)
 {
+    bool kept;
     switch (j->verdict) {
     case CKV_APPLIED:
+        if (j->aside) CKV_TRY(put_aside(m, c, j, was, item, &kept)); /* if not, it can come again */
         ckv_buf_bytes(&m->report->applied, c->id, 32);
         return m->report->applied.status;
     case CKV_VOIDED: ckv_buf_bytes(&m->report->voided, c->id, 32); return m->report->voided.status;
     case CKV_REFUSED: return report_refusal(m, c->id, j->kind, j->reason);
     case CKV_WAITING:
-    case CKV_LATER: return put_aside(m, c, j, was, item);
+    case CKV_LATER:
+        CKV_TRY(put_aside(m, c, j, was, item, &kept));
+        if (!kept) return report_refusal(m, c->id, CKV_REFUSED_LIMIT, "the waiting pool is full");
+        if (was && item != CKV_NONE) { /* it waited before this bundle, too */
+            m->report->known++;
+            return CKV_OK;
+        }
+        ckv_buf_bytes(&m->report->waiting, c->id, 32);
+        return m->report->waiting.status;
     }
     return CKV_OK;
 }
@@ -235,6 +243,26 @@ static ckv_status note_verdict(ckv_import *m, const ckv_candidate *c, const ckv_
 static bool is_in(const ckv_judgement *j)
 {
     return j->verdict == CKV_APPLIED || j->verdict == CKV_VOIDED;
+}
+
+/* Borrows from the letter. */
+static ckv_candidate candidate_of_letter(const ckv_letter *l)
+{
+    ckv_candidate c = {.id = &l->id,
+                       .lane = &l->lane,
+                       .author = &l->author,
+                       .nonce = l->nonce,
+                       .raw = l->bytes,
+                       .raw_bytes = l->header_bytes,
+                       .signature = l->has_signature ? &l->signature : NULL,
+                       .claimed = l->claimed,
+                       .lane_no = CKV_NONE,
+                       .prev = CKV_NONE};
+    const char *why;
+    bool decodes;
+    CKV_MUST(ckv_header_read(&c.header, l->bytes, l->header_bytes, &decodes, &why));
+    if (l->body_bytes == c.header.body_len) c.body = l->bytes + l->header_bytes;
+    return c;
 }
 
 /* Judges what waited for `id`, and what waited for that, without recursion. */
@@ -251,20 +279,8 @@ static ckv_status release_waiters(ckv_import *m, const ckv_id32 *id)
             const uint32_t i = ckv_inbox_waiter(&doc->inbox, &now, &at);
             if (i == CKV_HMAP_NONE) break;
             const ckv_letter l = doc->inbox.letters.ptr[i]; /* a copy: the vector may move */
-            ckv_candidate c = {.id = &l.id,
-                               .lane = &l.lane,
-                               .author = &l.author,
-                               .nonce = l.nonce,
-                               .raw = l.bytes,
-                               .raw_bytes = l.header_bytes,
-                               .signature = l.has_signature ? &l.signature : NULL,
-                               .lane_no = CKV_NONE,
-                               .prev = CKV_NONE};
-            const char *why;
-            bool decodes;
+            const ckv_candidate c = candidate_of_letter(&l);
             ckv_judgement j;
-            CKV_MUST(ckv_header_read(&c.header, l.bytes, l.header_bytes, &decodes, &why));
-            if (l.body_bytes == c.header.body_len) c.body = l.bytes + l.header_bytes;
             s = ckv_admit(doc, &c, &j);
             if (s != CKV_OK) break;
             if (j.verdict == CKV_WAITING) {
@@ -287,8 +303,60 @@ static ckv_status release_waiters(ckv_import *m, const ckv_id32 *id)
 
 static const char too_new[] = "its body is for a later version";
 
+/* An item as a candidate; the signature is not its own. */
+static ckv_candidate candidate_of(const ckv_import *m, const ckv_item_in *item,
+                                  const ckv_signature *signature)
+{
+    const ckv_chain_in *chain = &m->chains.ptr[item->chain];
+    const ckv_lane_in *lane = &m->lanes.ptr[chain->lane];
+    const ckv_item_in *before = item->before == CKV_NONE ? NULL : &m->items.ptr[item->before];
+    return (ckv_candidate){
+        .id = &item->id,
+        .lane = &lane->id,
+        .author = &lane->author,
+        .nonce = lane->nonce,
+        .header = {.type = ckv_doc_type(m->doc),
+                   .seq = item->seq,
+                   .n_ops = item->n_ops,
+                   .body_len = item->body_len,
+                   .has_prev = item->has_prev,
+                   .prev = before ? before->id : chain->first_prev,
+                   .n_parents = item->n_parents,
+                   .parents = m->parents.ptr + item->parents},
+        .body =
+            item->left_out ? NULL : m->bodies.ptr + item->body, /* its header or head is there */
+        .claimed = item->left_out,
+        .raw = item->raw ? m->bodies.ptr + item->body - item->header_len : NULL,
+        .raw_bytes = item->header_len,
+        .signature = signature,
+        .lane_no = lane->number,
+        .prev = before ? before->change : CKV_NONE}; /* unpack linked them */
+}
+
+/* A body that only a later version can read, of a change that is in the graph without: it waits for that version, as it would if its change did. Without a
+ * signature of its own nobody could be given it, so it comes again from whoever has it. */
+static ckv_status keep_body(ckv_import *m, ckv_item_in *item, const ckv_signature *signature)
+{
+    ckv_doc *doc = m->doc;
+    const ckv_judgement j = {.verdict = CKV_APPLIED, .aside = true};
+    bool kept = false;
+    item->too_new = true;
+    if (doc->inbox.n_later && ckv_inbox_find(&doc->inbox, &item->id) != CKV_HMAP_NONE) {
+        m->report->known++;
+        return CKV_OK;
+    }
+    if (!signature) signature = ckv_doc_signature_at(doc, item->change);
+    if (signature) {
+        const ckv_candidate c = candidate_of(m, item, signature);
+        CKV_TRY(put_aside(m, &c, &j, NULL, (uint32_t)(item - m->items.ptr), &kept));
+    }
+    if (!kept) return report_refusal(m, &item->id, CKV_REFUSED_LIMIT, too_new);
+    ckv_buf_bytes(&m->report->waiting, &item->id, 32);
+    return m->report->waiting.status;
+}
+
 /* A change that is here, and its body, which somebody left out. */
-static ckv_status attach(ckv_import *m, ckv_item_in *item)
+static ckv_status attach(ckv_import *m, ckv_item_in *item, const ckv_signature *signature)
 {
     const ckv_content *x = &m->doc->content;
     if (x->body_state(x->ctx, item->change) != CKV_BODY_CLAIMED) {
@@ -305,10 +373,7 @@ static ckv_status attach(ckv_import *m, ckv_item_in *item)
     const char *why = NULL;
     const ckv_status s = x->read(x->ctx, t.body, t.body_bytes, t.n_ops, &head, &why);
     if (s == CKV_EVOID) head = (ckv_body_head){0};
-    if (s == CKV_ELATER) {
-        item->too_new = true;
-        return report_refusal(m, &item->id, CKV_REFUSED_LIMIT, too_new);
-    }
+    if (s == CKV_ELATER) return keep_body(m, item, signature);
     if (s != CKV_OK && s != CKV_EVOID) return s;
     if (s == CKV_EVOID) t.void_reason = why;
     bool wanted = false;
@@ -316,6 +381,10 @@ static ckv_status attach(ckv_import *m, ckv_item_in *item)
     if (!wanted) {
         m->report->known++;
         return CKV_OK;
+    }
+    if (m->doc->inbox.n_later) {
+        const uint32_t letter = ckv_inbox_find(&m->doc->inbox, &item->id);
+        if (letter != CKV_HMAP_NONE) ckv_inbox_release(&m->doc->inbox, letter);
     }
     CKV_TRY(
         ckv_lates_push(&m->late, (ckv_late){.change = item->change,
@@ -332,68 +401,56 @@ static ckv_status attach(ckv_import *m, ckv_item_in *item)
 static ckv_status admit_item(ckv_import *m, ckv_item_in *item)
 {
     ckv_doc *doc = m->doc;
-    const ckv_chain_in *chain = &m->chains.ptr[item->chain];
-    const ckv_item_in *before = item->before == CKV_NONE ? NULL : &m->items.ptr[item->before];
-    ckv_lane_in *lane = &m->lanes.ptr[chain->lane];
+    ckv_lane_in *lane = &m->lanes.ptr[m->chains.ptr[item->chain].lane];
     if (item->change ==
         CKV_NONE) { /* this very bundle may have brought it: twice, or by releasing what waited */
         if (lane->number == CKV_NONE) lane->number = ckv_lanes_find(&doc->graph.lanes, &lane->id);
         CKV_TRY(is_here(m, item));
     }
-    const ckv_signature signature = item->signature == CKV_NONE
-                                        ? (ckv_signature){{0}}
-                                        : ckv_import_signature(m, item->signature);
+    ckv_signature own;
+    const ckv_signature *signature = NULL;
+    if (item->signature != CKV_NONE) {
+        own = ckv_import_signature(m, item->signature);
+        signature = &own;
+    }
     if (item->change !=
         CKV_NONE) { /* known; a new signature on it is welcome where none covers it */
         if (m->doc->has_content && item->has_body) {
-            CKV_TRY(attach(m, item));
+            CKV_TRY(attach(m, item, signature));
         } else {
             m->report->known++;
         }
-        if (item->signature != CKV_NONE) {
+        if (signature) {
             uint32_t seq;
             const uint32_t b = ckv_graph_branch(&doc->graph, item->change, &seq);
             if (!ckv_lanes_covered(&doc->graph.lanes, b, seq))
-                CKV_TRY(ckv_lanes_sign(&doc->graph.lanes, b, seq, &signature));
+                CKV_TRY(ckv_lanes_sign(&doc->graph.lanes, b, seq, signature));
         }
         return CKV_OK;
     }
+    ckv_candidate c = candidate_of(m, item, signature);
     const uint32_t waits = doc->inbox.n_waiting + doc->inbox.n_later
                                ? ckv_inbox_find(&doc->inbox, &item->id)
                                : CKV_HMAP_NONE;
+    ckv_letter letter; /* a copy: the vector may move */
+    const ckv_letter *was = NULL;
     if (waits != CKV_HMAP_NONE) {
-        const ckv_letter *l = &doc->inbox.letters.ptr[waits];
-        /* What is for a later version here is in the graph of those to whom it was called dead, and of all who build upon it. */
-        const bool called_dead = item->left_out && l->later;
-        if (!called_dead && (!item->has_body || l->body_bytes == item->body_len)) {
+        letter = doc->inbox.letters.ptr[waits];
+        const bool has_body = letter.body_bytes == item->body_len;
+        if (item->left_out ? letter.claimed : !item->has_body || has_body) {
             m->report->known++;
             return CKV_OK;
         }
-        ckv_inbox_release(&doc->inbox, waits); /* or it waited without its body */
+        /* What is for a later version here is in the graph of those to whom it was called dead, and of all who build upon it. Its body goes on waiting. */
+        if (!letter.later) {
+            ckv_inbox_release(&doc->inbox, waits);
+            if (item->left_out) c = candidate_of_letter(was = &letter);
+            c.claimed = true; /* by one of the two, whichever came first */
+        }
     }
-    ckv_candidate c = {.id = &item->id,
-                       .lane = &lane->id,
-                       .author = &lane->author,
-                       .nonce = lane->nonce,
-                       .header = {.type = ckv_doc_type(doc),
-                                  .seq = item->seq,
-                                  .n_ops = item->n_ops,
-                                  .body_len = item->body_len,
-                                  .has_prev = item->has_prev,
-                                  .prev = before ? before->id : chain->first_prev,
-                                  .n_parents = item->n_parents,
-                                  .parents = m->parents.ptr + item->parents},
-                       .body = item->left_out
-                                   ? NULL
-                                   : m->bodies.ptr + item->body, /* its header or head is there */
-                       .raw = item->raw ? m->bodies.ptr + item->body - item->header_len : NULL,
-                       .raw_bytes = item->header_len,
-                       .signature = item->signature == CKV_NONE ? NULL : &signature,
-                       .lane_no = lane->number,
-                       .prev = before ? before->change : CKV_NONE}; /* unpack linked them */
     ckv_judgement j;
     CKV_TRY(ckv_admit(doc, &c, &j));
-    CKV_TRY(note_verdict(m, &c, &j, NULL, (uint32_t)(item - m->items.ptr)));
+    CKV_TRY(note_verdict(m, &c, &j, was, (uint32_t)(item - m->items.ptr)));
     item->too_fast = j.too_fast;
     if (!is_in(&j)) return CKV_OK;
     item->change = j.change;
@@ -531,19 +588,24 @@ static ckv_status settle_refusals(ckv_import *m)
     return CKV_OK;
 }
 
-/* A change that was put to wait and then released by the same bundle was applied, not waiting. */
-static void settle_report(ckv_import *m)
+/* A change that was put to wait and then released by the same bundle was applied, not waiting: also if its body went on waiting. n_before: changes that were here. */
+static ckv_status settle_report(ckv_import *m, uint32_t n_before)
 {
     ckv_buf *w = &m->report->waiting;
     size_t kept = 0;
     for (size_t i = 0; i < w->len; i += 32) {
         ckv_id32 id;
+        uint32_t change;
         memcpy(&id, w->ptr + i, 32);
         if (ckv_inbox_find(&m->doc->inbox, &id) == CKV_HMAP_NONE) continue;
+        const ckv_status s = ckv_ids_find(&m->doc->graph.ids, &id, &change);
+        if (s != CKV_OK && s != CKV_ENOENT) return s;
+        if (s == CKV_OK && change >= n_before) continue;
         memmove(w->ptr + kept, w->ptr + i, 32);
         kept += 32;
     }
     w->len = kept;
+    return CKV_OK;
 }
 
 /* The peer has what came, and ids are noted. */
@@ -575,6 +637,7 @@ ckv_status ckv_import_enter(ckv_import *m, ckv_peer *from, ckv_buf *ids)
     ckv_snapshot at = {.heads = {.a = doc->env.alloc}};
     ckv_late_notes notes = ckv_late_notes_init(doc->env.alloc);
     const uint64_t evicted = doc->inbox.evicted;
+    const uint32_t n_before = ckv_ids_n(&doc->graph.ids);
     ckv_status s = CKV_OK;
     m->from = from;
     report_clear(m->report);
@@ -590,6 +653,7 @@ ckv_status ckv_import_enter(ckv_import *m, ckv_peer *from, ckv_buf *ids)
         if (s == CKV_OK) s = admit_needed(m);
         if (s == CKV_OK) s = ckv_doc_tell(doc, ckv_ids_n(&doc->graph.ids), false);
         if (s == CKV_OK) s = settle_refusals(m);
+        if (s == CKV_OK) s = settle_report(m, n_before);
         if (s == CKV_OK) s = note_source(m, from, ids); /* of a failure the session dies */
         if (s == CKV_OK) s = keep_covers(m);
         if (s == CKV_OK) s = ckv_late_prepare(&notes, doc, &m->late);
@@ -600,7 +664,6 @@ ckv_status ckv_import_enter(ckv_import *m, ckv_peer *from, ckv_buf *ids)
         if (s == CKV_OK) s = ckv_keep_changes(doc);
         if (s == CKV_OK) {
             ckv_late_enter(doc, &notes, &m->late);
-            settle_report(m);
             doc->n_refused += m->report->refused.len / sizeof(ckv_refusal);
             ckv_inbox_settle(&doc->inbox);
             /* A copy of us went on with our lane: a change in it cannot build on both branches. */

@@ -94,6 +94,7 @@ typedef struct ckv_import {
     ckv_err *err;
     size_t n_bytes; /* of the whole bundle */
     bool trusted;   /* its signatures were verified before, and nobody else could have written it */
+    bool any_form;  /* only to be looked at: bodies may be left out, of documents too */
     ckv_peer *from; /* borrowed: whom it comes from, NULL: nobody in particular */
     ckv_claims_in claims;
     ckv_hmap paid;            /* items at signatures that hold, by a fingerprint of their ids */

@@ -76,6 +76,29 @@ ckv_status ckv_map_entries(ckv_doc *doc, const ckv_view *at, uint32_t map, ckv_b
     return s;
 }
 
+#define SOME_SEEN  4096u  /* registers that show something: so many are put in order */
+#define SOME_ASKED 16384u /* registers that are looked at */
+
+ckv_status ckv_map_some(ckv_doc *doc, const ckv_view *at, uint32_t map, size_t most, ckv_buf *out)
+{
+    const ckv_past *past = ckv_view_past(at);
+    ckv_u32s regs = {.a = doc->env.alloc};
+    ckv_status s = CKV_OK;
+    uint32_t r = ckv_tree_at(&doc->tree, map)->first_reg;
+    for (uint32_t n = 0; r != CKV_NONE && s == CKV_OK && n < SOME_ASKED && regs.len < SOME_SEEN;
+         r = doc->tree.registers.regs.ptr[r].next, n++) {
+        ckv_value value;
+        bool shows;
+        s = ckv_doc_shown_value(doc, past, r, &value, &shows);
+        if (s == CKV_OK && shows) s = ckv_u32s_push(&regs, r);
+    }
+    if (s == CKV_OK) s = ckv_tree_sort_regs(&doc->tree, &regs);
+    for (size_t i = 0; s == CKV_OK && i < regs.len && i < most; i++)
+        s = put_entry(doc, past, regs.ptr[i], out);
+    ckv_u32s_fini(&regs);
+    return s;
+}
+
 ckv_status ckv_map_conflicts(ckv_doc *doc, const ckv_view *at, uint32_t map, const char *key,
                              size_t key_bytes, ckv_buf *out)
 {

@@ -25,6 +25,9 @@ typedef struct ckv_entry {
 /* All entries in order of the keys' bytes. */
 CKV_NODISCARD ckv_status ckv_map_entries(ckv_doc *doc, const ckv_view *at, uint32_t map,
                                          ckv_buf *out /* of ckv_entry */);
+/* At most `most` of them, in order; the first ones unless the map is large. For a look: its cost is bounded, whatever the size. */
+CKV_NODISCARD ckv_status ckv_map_some(ckv_doc *doc, const ckv_view *at, uint32_t map, size_t most,
+                                      ckv_buf *out /* of ckv_entry */);
 CKV_NODISCARD ckv_status ckv_map_get_at(ckv_doc *doc, const ckv_view *at, uint32_t map,
                                         const char *key, size_t key_bytes,
                                         ckv_value *out); /* CKV_ENOENT */

@@ -211,14 +211,22 @@ ckv_status ckv_text_chars(ckv_doc *doc, const ckv_view *at, uint32_t text, ckv_b
 
 ckv_status ckv_text_blame(ckv_doc *doc, const ckv_view *at, uint32_t text, ckv_buf *out)
 {
+    return ckv_text_runs(doc, at, text, SIZE_MAX, out);
+}
+
+ckv_status ckv_text_runs(ckv_doc *doc, const ckv_view *at, uint32_t text, size_t n_chars,
+                         ckv_buf *out)
+{
     const ckv_ids *ids = &doc->graph.ids;
     ckv_walk p;
-    CKV_TRY(ckv_walk_begin(&p, doc, ckv_view_past(at), text, 0, SIZE_MAX));
+    CKV_TRY(ckv_walk_begin(&p, doc, ckv_view_past(at), text, 0, n_chars));
     size_t pos = 0;
     ckv_blame_run run = {0, 0, CKV_NO_CHANGE};
     for (uint32_t item, n; ckv_walk_next(&p, &item, &n);) {
         while (n) {
-            const uint32_t c = ckv_ids_change_of_item(ids, item), end = ckv_ids_item(ids, c + 1);
+            const bool open = item >= ids->n_items;
+            const uint32_t c = open ? CKV_NO_CHANGE : ckv_ids_change_of_item(ids, item);
+            const uint32_t end = open ? item + n : ckv_ids_item(ids, c + 1);
             const uint32_t m = end - item < n ? end - item : n;
             if (c != run.change) {
                 if (run.end > run.start) ckv_buf_bytes(out, &run, sizeof run);

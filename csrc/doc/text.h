@@ -27,6 +27,9 @@ typedef struct ckv_blame_run {
 } ckv_blame_run;
 CKV_NODISCARD ckv_status ckv_text_blame(ckv_doc *doc, const ckv_view *at, uint32_t text,
                                         ckv_buf *out /* of ckv_blame_run */);
+/* The same of the first n code points, whether a change is open or not: what it wrote has CKV_NO_CHANGE. */
+CKV_NODISCARD ckv_status ckv_text_runs(ckv_doc *doc, const ckv_view *at, uint32_t text, size_t n,
+                                       ckv_buf *out /* of ckv_blame_run */);
 
 /* ---- marks: rich text, as in Peritext (docs/adr/0012-marks-beside-the-text.md) */
 

@@ -11,6 +11,12 @@ bool ckv_doc_is_open(const ckv_doc *doc)
 {
     return doc->pending.kind != 0 || doc->log.n_lv != doc->graph.ids.n_lv;
 }
+
+uint64_t ckv_doc_open_ops(const ckv_doc *doc)
+{
+    return doc->log.n_lv - doc->graph.ids.n_lv + doc->pending.n;
+}
+
 size_t ckv_doc_open_bytes(const ckv_doc *doc) { return doc->open_bytes + doc->pending.n; }
 
 static uint32_t own_tip(const ckv_doc *doc)
@@ -244,6 +250,18 @@ static void put_head(ckv_graph *g, uint32_t change)
     g->heads.ptr[i] = change;
 }
 
+/* How many lanes are left without the changes from n_changes on. One that was opened for them must not stay without any: whoever keeps lanes by number finds them by their first change. */
+static uint32_t lanes_before(const ckv_graph *g, uint32_t n_changes)
+{
+    uint32_t n = (uint32_t)g->lanes.lanes.len;
+    for (; n > 0; n--) {
+        const uint32_t b = ckv_lanes_lane(&g->lanes, n - 1)->first_branch;
+        if (b != CKV_NONE && ckv_graph_at(g, b, ckv_lanes_branch(&g->lanes, b)->seq0) < n_changes)
+            break;
+    }
+    return n;
+}
+
 void ckv_doc_take_back(ckv_doc *doc, uint32_t n_changes)
 {
     ckv_graph *g = &doc->graph;
@@ -262,7 +280,7 @@ void ckv_doc_take_back(ckv_doc *doc, uint32_t n_changes)
     const uint32_t prev = ckv_graph_prev(g, n_changes);
     if (prev != CKV_NONE && was_head(g, prev, n_changes)) put_head(g, prev);
     ckv_snapshot at = {.n_changes = n_changes,
-                       .n_lanes = (uint32_t)g->lanes.lanes.len,
+                       .n_lanes = lanes_before(g, n_changes),
                        .journal = doc->journal.log.len,
                        .message_bytes = doc->message_bytes.len,
                        .void_bytes = doc->void_bodies.len,
@@ -274,12 +292,14 @@ void ckv_doc_take_back(ckv_doc *doc, uint32_t n_changes)
     for (size_t i = doc->messages.len; i && doc->messages.ptr[i - 1].change >= n_changes; i--)
         at.message_bytes = doc->messages.ptr[i - 1].off;
     ckv_snapshot_back(doc, &at);
+    while (doc->own_lanes.len && ckv_own_lanes_last(&doc->own_lanes)->lane >= at.n_lanes)
+        doc->own_lanes.len--;
+    if (doc->own_lane != CKV_NONE && doc->own_lane >= at.n_lanes) doc->own_lane = CKV_NONE;
+    doc->unsigned_changes = 0;
+    doc->unsigned_bytes = 0;
     if (doc->own_lane == CKV_NONE) return;
     /* What its lane has is signed up to where it was. */
     const uint32_t b = ckv_lanes_lane(&g->lanes, doc->own_lane)->first_branch;
-    doc->unsigned_changes = 0;
-    doc->unsigned_bytes = 0;
-    if (b == CKV_NONE) return;
     ckv_branch *br = ckv_lanes_branch(&g->lanes, b);
     const ckv_signed_at *last = ckv_signed_ats_last(&br->signatures);
     doc->unsigned_changes = br->n_seq - (last ? last->seq + 1 : br->seq0);

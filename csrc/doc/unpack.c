@@ -347,7 +347,7 @@ static ckv_status read_raw_change(ckv_import *m, ckv_chain_in *chain, ckv_item_i
     const uint8_t *body = form == 1 ? ckv_rd_blob(r, &n_body) : NULL;
     ckv_header h;
     bool decodes;
-    if (r->status != CKV_OK || form > (m->doc->has_content ? 3 : 2))
+    if (r->status != CKV_OK || form > (m->doc->has_content || m->any_form ? 3 : 2))
         return malformed(m, "bundle: raw changes");
     item->raw = true;
     ckv_digest_change(&item->id, &m->lanes.ptr[chain->lane].id, header, n_header);

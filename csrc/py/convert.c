@@ -261,7 +261,7 @@ PyObject *ckpy_value(const ckv_value *v)
     return NULL;
 }
 
-PyObject *ckpy_figures(const ckpy_figure *rows, size_t n)
+PyObject *ckpy_figures(ckpy_state *st, const ckpy_figure *rows, size_t n)
 {
     PyObject *result = PyDict_New();
     for (size_t i = 0; result && i < n; i++) {
@@ -269,7 +269,10 @@ PyObject *ckpy_figures(const ckpy_figure *rows, size_t n)
         if (!value || PyDict_SetItemString(result, rows[i].name, value) < 0) Py_CLEAR(result);
         Py_XDECREF(value);
     }
-    return result;
+    if (!st->Stats) return result; /* crdtkv has not handed it in yet */
+    PyObject *dressed = result ? PyObject_CallOneArg(st->Stats, result) : NULL;
+    Py_XDECREF(result);
+    return dressed;
 }
 
 PyObject *ckpy_equivocations(const ckv_buf *found)

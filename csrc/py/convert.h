@@ -56,7 +56,8 @@ typedef struct ckpy_figure {
     const char *name;
     uint64_t value;
 } ckpy_figure;
-PyObject *ckpy_figures(const ckpy_figure *rows, size_t n); /* a dict */
+/* A dict, of the kind that shows itself as a table. */
+PyObject *ckpy_figures(ckpy_state *st, const ckpy_figure *rows, size_t n);
 
 PyObject *ckpy_equivocations(const ckv_buf *found /* of ckv_equivocation */); /* a list */
 

@@ -1,6 +1,6 @@
 /* datastore.h -- what the files of Datastore share: the structs, and the doors to a datastore.
  *
- *     reads            ckpy_datastore_begin        .. ckpy_lock_put
+ *     reads            ckpy_datastore_read_begin   .. ckpy_lock_put           what else looks in: ckpy_datastore_begin
  *     writes           ckpy_datastore_write_begin  .. ckpy_datastore_end
  *     closing calls    ckpy_datastore_settle       .. ckpy_datastore_end      heads, export, apply ...: they close the open change
  *     work             ckpy_datastore_away .. ckpy_datastore_back      within any of them, around the core
@@ -64,12 +64,24 @@ static inline int ckpy_datastore_begin(ckpy_datastore *d)
     return d->core ? 0 : ckpy_datastore_gone(d);
 }
 
+/* Under the lock, which is let go of if it fails: absorbs what there is, which may be long, without the GIL. */
+int ckpy_datastore_catch_up(ckpy_datastore *d);
+
+/* The same for what reads keys and counters, which absorbs what came before; so that nothing long is left to do with the GIL. */
+static inline int ckpy_datastore_read_begin(ckpy_datastore *d)
+{
+    if (ckpy_datastore_begin(d) < 0) return -1;
+    return ckv_datastore_is_behind(d->core) ? ckpy_datastore_catch_up(d) : 0;
+}
+
 /* The same for what writes. -1: also if nothing may be written. */
 static inline int ckpy_datastore_write_begin(ckpy_datastore *d)
 {
     ckpy_lock_get(&d->lock);
-    if (d->core && d->generation == ckpy_generation && !d->file) return 0;
-    return ckpy_datastore_write_slow(d);
+    if ((!d->core || d->generation != ckpy_generation || d->file) &&
+        ckpy_datastore_write_slow(d) < 0)
+        return -1;
+    return ckv_datastore_is_behind(d->core) ? ckpy_datastore_catch_up(d) : 0;
 }
 
 /* Under the lock, around a short write: without the GIL if it may wait for a file. Reads never wait; what is long takes ckpy_lock_away. */
@@ -187,6 +199,7 @@ PyObject *ckpy_datastore_get_missing(PyObject *op, void *closure);
 PyObject *ckpy_datastore_changes(PyObject *op, PyObject *const *args, Py_ssize_t nargs);
 PyObject *ckpy_datastore_export(PyObject *op, PyObject *args, PyObject *kw);
 PyObject *ckpy_datastore_save(PyObject *op, PyObject *ignored);
+PyObject *ckpy_datastore_waiting_bundle(PyObject *op, PyObject *ignored);
 PyObject *ckpy_datastore_apply(PyObject *op, PyObject *data);
 PyObject *ckpy_datastore_merge(PyObject *op, PyObject *other);
 PyObject *ckpy_datastore_equivocations(PyObject *op, PyObject *ignored);
@@ -202,10 +215,13 @@ PyObject *ckpy_datastore_history(PyObject *op, PyObject *key);
 PyObject *ckpy_datastore_watch(PyObject *op, PyObject *on);
 PyObject *ckpy_datastore_take_news(PyObject *op, PyObject *ignored);
 PyObject *ckpy_datastore_stats(PyObject *op, PyObject *ignored);
+PyObject *ckpy_datastore_glance(PyObject *op, PyObject *ignored);
 
 /* ---- datastore_upkeep.c */
 
 PyObject *ckpy_datastore_dags(PyObject *op, PyObject *ignored);
+PyObject *ckpy_datastore_purged(PyObject *op, PyObject *ignored);
+PyObject *ckpy_datastore_refuse(PyObject *op, PyObject *name);
 PyObject *ckpy_datastore_purge(PyObject *op, PyObject *name);
 PyObject *ckpy_datastore_admit(PyObject *op, PyObject *name);
 PyObject *ckpy_datastore_compact(PyObject *op, PyObject *args, PyObject *kw);

@@ -200,21 +200,28 @@ PyObject *ckpy_datastore_save(PyObject *op, PyObject *ignored)
     return ckpy_datastore_settle(DATASTORE(op)) == 0 ? exported(DATASTORE(op), &all, NULL) : NULL;
 }
 
+PyObject *ckpy_datastore_waiting_bundle(PyObject *op, PyObject *ignored)
+{
+    (void)ignored;
+    ckpy_datastore *d = DATASTORE(op);
+    ckv_buf out = ckv_buf_init(ckv_alloc_libc);
+    if (ckpy_datastore_settle(d) < 0) return NULL;
+    PyThreadState *ts = ckpy_lock_away(&d->lock);
+    const ckv_status s = ckv_datastore_export_waiting(d->core, &out);
+    ckpy_datastore_back(d, ts);
+    PyObject *result = NULL;
+    if (ckpy_datastore_end(d, s, NULL) == 0)
+        result = PyBytes_FromStringAndSize((const char *)out.ptr, (Py_ssize_t)out.len);
+    ckv_buf_fini(&out);
+    return result;
+}
+
 PyObject *ckpy_datastore_took(ckpy_datastore *d, PyObject *result)
 {
     PyObject *type = NULL, *value = NULL, *trace = NULL; /* of what went wrong before */
     if (!result) PyErr_Fetch(&type, &value, &trace);
-    if (ckpy_datastore_begin(d) < 0) {
+    if (ckpy_datastore_read_begin(d) < 0 || ckpy_datastore_end(d, CKV_OK, NULL) < 0)
         Py_CLEAR(result);
-    } else {
-        ckv_status s = CKV_OK;
-        if (d->watched || d->file) { /* a read, which holds the GIL, must not wait for the file */
-            PyThreadState *ts = ckpy_lock_away(&d->lock);
-            s = ckv_datastore_absorb(d->core);
-            ckpy_datastore_back(d, ts);
-        }
-        if (ckpy_datastore_end(d, s, NULL) < 0) Py_CLEAR(result);
-    }
     if (type) {
         PyErr_Clear();
         PyErr_Restore(type, value, trace);

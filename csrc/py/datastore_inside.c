@@ -4,7 +4,9 @@
  */
 #include "py/datastore.h"
 
-#define NEWS 256 /* events in one go: what is shown may be large */
+#define NEWS 256 /* events in one go, */
+#define NEWS_BYTES                                                                                 \
+    (4u << 20) /* and bytes of values, but for the last: what is shown may be large */
 
 /* ---- operations on a key */
 
@@ -108,7 +110,9 @@ PyObject *ckpy_datastore_conflicts(PyObject *op, PyObject *key)
     const ckv_shown_ops *ops;
     op_rows rows = {0};
     if (ckpy_key_arg(d->state, key, &k) < 0 || ckpy_datastore_settle(d) < 0) return NULL;
+    PyThreadState *ts = ckpy_lock_away(&d->lock); /* anybody may have put any number of values */
     ckv_status s = ckv_datastore_conflicts(d->core, k, &ops);
+    ckpy_datastore_back(d, ts);
     if (s == CKV_OK) s = keep_rows(d, ops, &rows);
     if (s == CKV_ENOENT) s = CKV_OK; /* absent */
     PyObject *result = ckpy_datastore_end(d, s, NULL) == 0 ? list_of(&rows, conflict) : NULL;
@@ -156,12 +160,13 @@ typedef struct event {
 } event;
 
 /* Under the lock. CKV_ENOENT: there is none. */
-static ckv_status next_event(ckpy_datastore *d, event *out)
+static ckv_status next_event(ckpy_datastore *d, event *out, size_t *n_bytes)
 {
     ckv_kv_event e;
     *out = (event){0};
     CKV_TRY(ckv_datastore_next_event(d->core, &e));
     const ckv_value_bytes sides[2] = {e.old, e.new_};
+    *n_bytes += e.old.n_bytes + e.new_.n_bytes;
     bool ok = (out->key = ckpy_key(e.key)) != NULL;
     for (int i = 0; ok && i < 2; i++)
         if ((out->is_there[i] = sides[i].ptr != NULL))
@@ -192,11 +197,13 @@ PyObject *ckpy_datastore_take_news(PyObject *op, PyObject *ignored)
     (void)ignored;
     ckpy_datastore *d = DATASTORE(op);
     event *events = PyMem_RawCalloc(NEWS, sizeof *events);
-    size_t n = 0;
+    size_t n = 0, n_bytes = 0;
     ckv_status s = CKV_OK;
     if (!events) return PyErr_NoMemory();
     ckpy_lock_get(&d->lock);
-    while (d->core && n < NEWS && (s = next_event(d, &events[n])) == CKV_OK) n++;
+    while (d->core && n < NEWS && n_bytes < NEWS_BYTES &&
+           (s = next_event(d, &events[n], &n_bytes)) == CKV_OK)
+        n++;
     n += s != CKV_OK && s != CKV_ENOENT; /* half an event */
     ckpy_lock_put(&d->lock);
     PyObject *list = PyList_New(0);
@@ -206,6 +213,7 @@ PyObject *ckpy_datastore_take_news(PyObject *op, PyObject *ignored)
         Py_XDECREF(row);
     }
     PyMem_RawFree(events);
+    if (!list && !PyErr_Occurred()) PyErr_NoMemory(); /* for half an event */
     return list;
 }
 
@@ -233,17 +241,16 @@ static ckv_status add_figures(ckv_doc *doc, ckv_stats *sum)
     return CKV_OK;
 }
 
-PyObject *ckpy_datastore_stats(PyObject *op, PyObject *ignored)
+/* Keys are counted one by one: a display does without. */
+static PyObject *stats_of(ckpy_datastore *d, bool count_keys)
 {
-    (void)ignored;
-    ckpy_datastore *d = DATASTORE(op);
     ckv_stats sum = {0};
     ckv_datastore_stats t = {0};
     uint64_t n_keys = 0;
     if (ckpy_datastore_begin(d) < 0) return NULL;
     PyThreadState *ts = ckpy_lock_away(&d->lock);
     ckv_status s = ckv_datastore_figures(d->core, &t);
-    if (s == CKV_OK) s = ckv_datastore_len(d->core, &n_keys);
+    if (s == CKV_OK && count_keys) s = ckv_datastore_len(d->core, &n_keys);
     for (uint32_t i = 0; s == CKV_OK && i < ckv_datastore_n_dags(d->core); i++) {
         const ckv_dag_info dag = ckv_datastore_dag(d->core, i);
         if (dag.doc) s = add_figures(dag.doc, &sum);
@@ -277,5 +284,18 @@ PyObject *ckpy_datastore_stats(PyObject *op, PyObject *ignored)
         {"index_bytes", t.index_bytes},
         {"memory", t.memory},
     };
-    return ckpy_figures(rows, sizeof rows / sizeof *rows);
+    const size_t first = count_keys ? 0 : 1;
+    return ckpy_figures(d->state, rows + first, sizeof rows / sizeof *rows - first);
+}
+
+PyObject *ckpy_datastore_stats(PyObject *op, PyObject *ignored)
+{
+    (void)ignored;
+    return stats_of(DATASTORE(op), true);
+}
+
+PyObject *ckpy_datastore_glance(PyObject *op, PyObject *ignored)
+{
+    (void)ignored;
+    return stats_of(DATASTORE(op), false);
 }

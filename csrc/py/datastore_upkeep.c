@@ -59,6 +59,48 @@ PyObject *ckpy_datastore_dags(PyObject *op, PyObject *ignored)
     return result;
 }
 
+PyObject *ckpy_datastore_purged(PyObject *op, PyObject *ignored)
+{
+    (void)ignored;
+    ckpy_datastore *d = DATASTORE(op);
+    ckv_buf names = ckv_buf_init(ckv_alloc_libc);
+    if (ckpy_datastore_begin(d) < 0) return NULL;
+    for (uint32_t i = 0; i < ckv_datastore_n_dags(d->core); i++) {
+        const ckv_dag_info dag = ckv_datastore_dag(d->core, i);
+        if (dag.purged) ckv_buf_blob(&names, dag.name, dag.name_bytes);
+    }
+    PyObject *list = ckpy_datastore_end(d, names.status, NULL) == 0 ? PyList_New(0) : NULL;
+    ckv_rd rd = ckv_rd_init(names.ptr, names.len);
+    while (list && ckv_rd_left(&rd)) {
+        size_t n;
+        const char *p = (const char *)ckv_rd_blob(&rd, &n);
+        PyObject *name = PyUnicode_DecodeUTF8(p, (Py_ssize_t)n, NULL);
+        if (!name || PyList_Append(list, name) < 0) Py_CLEAR(list);
+        Py_XDECREF(name);
+    }
+    ckv_buf_fini(&names);
+    return list;
+}
+
+/* Purged before anything of it came. */
+PyObject *ckpy_datastore_refuse(PyObject *op, PyObject *arg)
+{
+    ckpy_datastore *d = DATASTORE(op);
+    ckpy_dag_name name;
+    uint32_t number;
+    uint64_t n;
+    if (ckpy_dag_arg(arg, &name) < 0 || ckpy_datastore_settle(d) < 0 ||
+        ckpy_datastore_write_slow(d) < 0)
+        return NULL;
+    PyThreadState *ts = ckpy_lock_away(&d->lock);
+    ckv_status s = ckv_datastore_find_dag(d->core, name.ptr ? name.ptr : "default",
+                                          name.ptr ? (size_t)name.n_bytes : 7, true, &number);
+    if (s == CKV_OK) s = ckv_datastore_purge(d->core, number, &n);
+    ckpy_datastore_back(d, ts);
+    return ckpy_datastore_end(d, s == CKV_ESTALE ? CKV_OK : s, NULL) < 0 ? NULL
+                                                                         : Py_NewRef(Py_None);
+}
+
 PyObject *ckpy_datastore_purge(PyObject *op, PyObject *arg)
 {
     ckpy_datastore *d = DATASTORE(op);
@@ -111,7 +153,7 @@ PyObject *ckpy_datastore_compact(PyObject *op, PyObject *args, PyObject *kw)
     if (ckpy_datastore_end(d, s, NULL) < 0) return NULL;
     const ckpy_figure rows[] = {
         {"before", c.bytes_before}, {"after", c.bytes_after}, {"dropped", c.dropped}};
-    return ckpy_figures(rows, 3);
+    return ckpy_figures(d->state, rows, 3);
 }
 
 PyObject *ckpy_datastore_repair(PyObject *op, PyObject *ignored)

@@ -16,7 +16,15 @@ static int make(PyObject *module, PyObject **slot, const char *name, const char 
 
 int ckpy_errors_exec(PyObject *m, ckpy_state *st)
 {
-    if (make(m, &st->Error, "crdtkv.Error", "What all errors of crdtkv have in common.",
+    if (make(m, &st->Error, "crdtkv.Error",
+             "What all errors of crdtkv have in common.\n"
+             "\n"
+             ">>> import crdtkv as ck\n"
+             ">>> try:\n"
+             "...     ck.Doc().apply(b'no bundle')\n"
+             "... except ck.Error as error:\n"
+             "...     print(type(error).__name__, isinstance(error, ValueError))\n"
+             "DecodeError True\n",
              PyExc_Exception, NULL, NULL) < 0)
         return -1;
     const struct {
@@ -25,23 +33,92 @@ int ckpy_errors_exec(PyObject *m, ckpy_state *st)
         PyObject *second; /* borrowed */
     } tree[] = {
         {&st->DecodeError, "crdtkv.DecodeError",
-         "Bytes that do not parse. `offset` (where known): the byte at which reading stopped.",
+         "Bytes that do not parse. `offset` (where known): the byte at which reading stopped.\n"
+         "\n"
+         ">>> import crdtkv as ck\n"
+         ">>> ck.Doc().apply(b'no bundle')\n"
+         "Traceback (most recent call last):\n"
+         "crdtkv.DecodeError: ...\n",
          PyExc_ValueError},
-        {&st->SignatureError, "crdtkv.SignatureError", "A signature that does not hold.", NULL},
-        {&st->UnauthorizedError, "crdtkv.UnauthorizedError",
-         "An author who may not do what was tried.", NULL},
-        {&st->StaleHandleError, "crdtkv.StaleHandleError",
-         "The container that a handle stands for was deleted, overwritten or undone; a transaction "
-         "is over.",
+        {&st->SignatureError, "crdtkv.SignatureError",
+         "A signature that does not hold.\n"
+         "\n"
+         ">>> import crdtkv as ck\n"
+         ">>> ck.verify_equivocation(b'no proof')\n"
+         "Traceback (most recent call last):\n"
+         "crdtkv.DecodeError: ...\n"
+         ">>> issubclass(ck.SignatureError, ck.Error)\n"
+         "True\n",
          NULL},
-        {&st->ForkError, "crdtkv.ForkError", "A lane that forks where it must not.", NULL},
-        {&st->LimitError, "crdtkv.LimitError", "Well formed, but beyond a limit.", NULL},
+        {&st->UnauthorizedError, "crdtkv.UnauthorizedError",
+         "An author who may not do what was tried.\n"
+         "\n"
+         ">>> import crdtkv as ck\n"
+         ">>> issubclass(ck.UnauthorizedError, ck.Error)\n"
+         "True\n",
+         NULL},
+        {&st->StaleHandleError, "crdtkv.StaleHandleError",
+         "The container that a handle stands for was deleted, overwritten or undone; a "
+         "transaction\n"
+         "is over.\n"
+         "\n"
+         ">>> import crdtkv as ck\n"
+         ">>> doc = ck.Doc()\n"
+         ">>> doc['list'] = []\n"
+         ">>> handle = doc['list']\n"
+         ">>> del doc['list']\n"
+         ">>> handle.append(1)\n"
+         "Traceback (most recent call last):\n"
+         "crdtkv.StaleHandleError: this list was deleted, overwritten or undone\n",
+         NULL},
+        {&st->ForkError, "crdtkv.ForkError",
+         "A lane that forks where it must not. A fork in a bundle is no error: see "
+         "Doc.equivocations().\n"
+         "\n"
+         ">>> import crdtkv as ck\n"
+         ">>> issubclass(ck.ForkError, ck.Error)\n"
+         "True\n",
+         NULL},
+        {&st->LimitError, "crdtkv.LimitError",
+         "Well formed, but beyond a limit.\n"
+         "\n"
+         ">>> import crdtkv as ck\n"
+         ">>> ck.Datastore()['k' * 5000] = 1\n"
+         "Traceback (most recent call last):\n"
+         "crdtkv.LimitError: a key takes at most 4 KiB, it is longer\n",
+         NULL},
         {&st->StoreError, "crdtkv.StoreError",
          "The file below said no. `errno` and `filename` where known; `pid`: the process that has "
-         "the file open for writing, None if that is not the reason or not known.",
+         "the\n"
+         "file open for writing, None if that is not the reason or not known.\n"
+         "\n"
+         ">>> import crdtkv as ck\n"
+         ">>> ck.Database('/no/such/folder/app.db', read_only=True)\n"
+         "Traceback (most recent call last):\n"
+         "crdtkv.database.MissingFileError: ...\n",
          PyExc_OSError},
-        {&st->ClockDriftError, "crdtkv.ClockDriftError", "A time too far in the future.", NULL},
-        {&st->SyncError, "crdtkv.SyncError", "A message that does not fit the conversation.", NULL},
+        {&st->ClockDriftError, "crdtkv.ClockDriftError",
+         "A time too far in the future.\n"
+         "\n"
+         ">>> import crdtkv as ck\n"
+         ">>> ahead, here = ck.Store(clock=lambda: 10**12), ck.Store(clock=lambda: 0)\n"
+         ">>> ahead['x'] = 1\n"
+         ">>> here.integrate_diff(ahead.build_diff(here.request_diff()))\n"
+         "Traceback (most recent call last):\n"
+         "crdtkv.ClockDriftError: a dot too far in the future\n",
+         NULL},
+        {&st->SyncError, "crdtkv.SyncError",
+         "A message that does not fit the conversation. The session that raised it is over.\n"
+         "\n"
+         ">>> import crdtkv as ck\n"
+         ">>> doc = ck.Doc()\n"
+         ">>> here, there = doc.session(), doc.session()\n"
+         ">>> hello = here.send()\n"
+         ">>> report = there.receive(hello)\n"
+         ">>> there.receive(hello)                       # once more\n"
+         "Traceback (most recent call last):\n"
+         "crdtkv.SyncError: ...\n",
+         NULL},
     };
     PyObject *store_dict = Py_BuildValue("{s:O}", "pid", Py_None);
     if (!store_dict) return -1;

@@ -4,7 +4,7 @@
  *     from open to end  ckpy_file_borrow .. ckpy_file_give_back      documents, stores and datastores that live in it
  *
  * The core's mutex never waits for the GIL, so whoever may wait for the file (begin, commit, any statement) drops the GIL first.
- * close() waits for the calls that are under way, and refuses while anything is borrowed: its owner unbinds what it opened before.
+ * close() waits for the calls that are under way, one of which may wait for a transaction of a third thread: that one may still end it. It refuses while anything is borrowed: its owner unbinds what it opened before.
  */
 #ifndef CKPY_FILE_H
 #define CKPY_FILE_H
@@ -23,6 +23,7 @@ typedef struct ckpy_prepared {
 typedef struct ckpy_file {
     PyObject_HEAD ckpy_state *state;         /* borrowed: our type keeps the module */
     ckv_file *core;                          /* owned; NULL once closed. Written under `mutex` */
+    ckv_file *closing;                       /* what was `core`, while close() waits. Likewise */
     PyObject *path;                          /* owned str or bytes, or None */
     unsigned generation;                     /* ckpy_generation when it was opened */
     pthread_mutex_t mutex;                   /* held for moments, never with the wish for the GIL */

@@ -51,11 +51,11 @@ static PyObject *check(PyObject *module, PyObject *value)
 static PyObject *adopt(PyObject *module, PyObject *args)
 {
     ckpy_state *st = PyModule_GetState(module);
-    PyObject *refusal, *identity, *mapping, *missing;
+    PyObject *refusal, *identity, *mapping, *missing, *stats, *blame, *by_author;
     PyTypeObject *map, *list, *set, *counter;
-    if (!PyArg_ParseTuple(args, "OOOOO!O!O!O!:_adopt", &refusal, &identity, &mapping, &missing,
+    if (!PyArg_ParseTuple(args, "OOOOO!O!O!O!OOO:_adopt", &refusal, &identity, &mapping, &missing,
                           &PyType_Type, &map, &PyType_Type, &list, &PyType_Type, &set, &PyType_Type,
-                          &counter))
+                          &counter, &stats, &blame, &by_author))
         return NULL;
     if (!PyType_IsSubtype(map, st->Map) || !PyType_IsSubtype(list, st->List) ||
         !PyType_IsSubtype(set, st->Set) || !PyType_IsSubtype(counter, st->Counter)) {
@@ -66,6 +66,9 @@ static PyObject *adopt(PyObject *module, PyObject *args)
     Py_XSETREF(st->FullIdentity, Py_NewRef(identity));
     Py_XSETREF(st->Mapping, Py_NewRef(mapping));
     Py_XSETREF(st->MISSING, Py_NewRef(missing));
+    Py_XSETREF(st->Stats, Py_NewRef(stats));
+    Py_XSETREF(st->Blame, Py_NewRef(blame));
+    Py_XSETREF(st->ByAuthor, Py_NewRef(by_author));
     Py_XSETREF(st->FullMap, (PyTypeObject *)Py_NewRef((PyObject *)map));
     Py_XSETREF(st->FullList, (PyTypeObject *)Py_NewRef((PyObject *)list));
     Py_XSETREF(st->FullSet, (PyTypeObject *)Py_NewRef((PyObject *)set));
@@ -98,7 +101,8 @@ static PyMethodDef methods[] = {
     {"_check", check, METH_O,
      "_check($module, value, /)\n--\n\nRaises what storing the value would raise."},
     {"_adopt", adopt, METH_VARARGS,
-     "_adopt($module, refusal, identity, mapping, missing, map, list, set, counter, /)\n--\n\n"
+     "_adopt($module, refusal, identity, mapping, missing, map, list, set, counter, stats, blame, "
+     "by_author, /)\n--\n\n"
      "Takes the Python classes that C makes objects of, or asks for."},
     {NULL, NULL, 0, NULL},
 };
@@ -204,6 +208,9 @@ static int traverse(PyObject *m, visitproc visit, void *arg)
     Py_VISIT(st->FullIdentity);
     Py_VISIT(st->Mapping);
     Py_VISIT(st->MISSING);
+    Py_VISIT(st->Stats);
+    Py_VISIT(st->Blame);
+    Py_VISIT(st->ByAuthor);
     Py_VISIT(st->FullMap);
     Py_VISIT(st->FullList);
     Py_VISIT(st->FullSet);
@@ -253,6 +260,9 @@ static int clear(PyObject *m)
     Py_CLEAR(st->FullIdentity);
     Py_CLEAR(st->Mapping);
     Py_CLEAR(st->MISSING);
+    Py_CLEAR(st->Stats);
+    Py_CLEAR(st->Blame);
+    Py_CLEAR(st->ByAuthor);
     Py_CLEAR(st->FullMap);
     Py_CLEAR(st->FullList);
     Py_CLEAR(st->FullSet);

@@ -4,6 +4,7 @@
  * It is over when it has no core: after abort(), or after its `with`. commit() leaves it empty. It may outlive the file under its datastore.
  */
 #include "py/datastore.h"
+#include "py/show.h"
 
 typedef struct ckpy_batch {
     PyObject_HEAD ckpy_datastore *d; /* owned */
@@ -140,6 +141,16 @@ static int added(ckpy_batch *self, ckv_status s)
     return -1;
 }
 
+/* As begin, before an operation. What could not be written when the batch was full, because a DAG was purged, say, is written first: it does not grow without end. */
+static int begin_adding(ckpy_batch *self)
+{
+    uint32_t dag, change;
+    if (begin(self) < 0) return -1;
+    if (ckv_batch_bytes(self->core) < self->max_bytes) return 0;
+    ckpy_lock_put(&self->lock);
+    return write_out(self, &dag, &change) < 0 ? -1 : begin(self);
+}
+
 /* The number of a DAG. Only one with a name has to ask the datastore. */
 static int find_dag(ckpy_datastore *d, ckpy_dag_name name, uint32_t *number)
 {
@@ -166,7 +177,7 @@ static PyObject *Batch_put(PyObject *op, PyObject *const *args, Py_ssize_t nargs
         return NULL;
     ckpy_scratch_init(&scratch);
     if (ckpy_nested_write(d->state, &scratch.buf, a.value) == 0 && find_dag(d, a.dag, &dag) == 0 &&
-        begin(self) == 0)
+        begin_adding(self) == 0)
         result = added(self, ckv_batch_put(self->core, dag, k, scratch.buf.ptr, scratch.buf.len));
     ckpy_scratch_fini(&scratch);
     return result < 0 ? NULL : Py_NewRef(Py_None);
@@ -181,7 +192,7 @@ static PyObject *Batch_delete(PyObject *op, PyObject *const *args, Py_ssize_t na
     uint32_t dag;
     if (ckpy_put_arg("delete", args, nargs, kwnames, 1, &a) < 0 ||
         ckpy_key_arg(self->d->state, a.key, &k) < 0 || find_dag(self->d, a.dag, &dag) < 0 ||
-        begin(self) < 0)
+        begin_adding(self) < 0)
         return NULL;
     return added(self, ckv_batch_delete(self->core, dag, k)) < 0 ? NULL : Py_NewRef(Py_None);
 }
@@ -207,7 +218,7 @@ static PyObject *count(PyObject *op, PyObject *const *args, Py_ssize_t nargs, Py
     if (bad || !name)
         return PyErr_Format(PyExc_TypeError, "%s() takes name and n, each once", what);
     if (ckpy_key_arg(self->d->state, name, &k) < 0 ||
-        (n && ckpy_amount_arg(n, minus, &amount) < 0) || begin(self) < 0)
+        (n && ckpy_amount_arg(n, minus, &amount) < 0) || begin_adding(self) < 0)
         return NULL;
     ckv_status s = ckv_batch_count(self->core, k, amount.n);
     if (s == CKV_OK && amount.more) s = ckv_batch_count(self->core, k, amount.more);
@@ -309,7 +320,10 @@ static PyObject *Batch_repr(PyObject *op)
 #define SETUP   "\n\n>>> import crdtkv as ck\n>>> kv = ck.Datastore()\n>>> b = kv.batch()\n"
 #define FAST(f) (PyCFunction)(void (*)(void)) f
 
+CKPY_SHOWN(Batch, "batch")
+
 static PyMethodDef Batch_methods[] = {
+    CKPY_SHOWN_METHOD(Batch),
     {"put", FAST(Batch_put), METH_FASTCALL | METH_KEYWORDS,
      "put($self, /, key, value, dag='default')\n--\n\n"
      "Set a key. The last operation on a key wins." SETUP

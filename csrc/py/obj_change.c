@@ -2,6 +2,7 @@
 #include "py/convert.h"
 #include "py/datastore.h"
 #include "py/errors.h"
+#include "py/show.h"
 
 #define CHANGE(op) ((ckpy_change *)(op))
 
@@ -140,6 +141,17 @@ static PyObject *Change_get_dag(PyObject *op, void *closure)
     return name;
 }
 
+static PyObject *Change_has_twin(PyObject *op, void *closure)
+{
+    (void)closure;
+    ckpy_lock *lock;
+    ckv_doc *doc = enter(CHANGE(op), &lock);
+    if (!doc) return NULL;
+    const bool has = ckv_doc_has_twin(doc, CHANGE(op)->number);
+    ckpy_lock_put(lock);
+    return PyBool_FromLong(has);
+}
+
 static PyObject *Change_repr(PyObject *op)
 {
     facts f;
@@ -189,7 +201,16 @@ static PyGetSetDef Change_getset[] = {
     {"void", Change_get_void, NULL, "None, or why it has no effect.", NULL},
     {"dag", Change_get_dag, NULL,
      "The name of the DAG that it is in, of a datastore; None: it is of a document.", NULL},
+    {"_has_twin", Change_has_twin, NULL,
+     "Is there another change of its lane with the same prev? Its author told two stories.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
+};
+
+CKPY_SHOWN(Change, "change")
+
+static PyMethodDef Change_methods[] = {
+    CKPY_SHOWN_METHOD(Change),
+    {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot Change_slots[] = {
@@ -205,6 +226,7 @@ static PyType_Slot Change_slots[] = {
     {Py_tp_repr, Change_repr},
     {Py_tp_hash, Change_hash},
     {Py_tp_richcompare, Change_richcompare},
+    {Py_tp_methods, Change_methods},
     {Py_tp_getset, Change_getset},
     {0, NULL},
 };

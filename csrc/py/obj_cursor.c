@@ -2,6 +2,7 @@
 #include "py/convert.h"
 #include "py/cursor.h"
 #include "py/errors.h"
+#include "py/show.h"
 
 typedef struct ckpy_cursor {
     PyObject_HEAD ckpy_doc *doc; /* owned */
@@ -197,7 +198,10 @@ static void Cursor_dealloc(PyObject *op)
     Py_DECREF(tp);
 }
 
+CKPY_SHOWN(Cursor, "cursor")
+
 static PyMethodDef Cursor_methods[] = {
+    CKPY_SHOWN_METHOD(Cursor),
     {"encode", Cursor_encode, METH_NOARGS,
      "encode($self, /)\n--\n\n"
      "The cursor as bytes, good on every replica that has the change. Closes the open change.\n\n"

@@ -2,6 +2,7 @@
  * obj_batch.c, counters in obj_datastore_counter.c, messages in datastore_exchange.c, manners in crdtkv/datastore.py.
  */
 #include "py/datastore.h"
+#include "py/show.h"
 
 #include <structmember.h>
 
@@ -173,6 +174,14 @@ int ckpy_datastore_write_slow(ckpy_datastore *d)
     return -1;
 }
 
+int ckpy_datastore_catch_up(ckpy_datastore *d)
+{
+    PyThreadState *ts = ckpy_lock_away(&d->lock);
+    const ckv_status s = ckv_datastore_absorb(d->core);
+    ckpy_datastore_back(d, ts);
+    return s == CKV_OK ? 0 : ckpy_datastore_end(d, s, NULL);
+}
+
 void ckpy_datastore_link(ckpy_datastore *d, ckpy_dependent *link)
 {
     link->next = d->dependents;
@@ -199,7 +208,7 @@ static void raise_status(ckpy_datastore *d, ckv_status s, const char *why, PyObj
             ckpy_raise(d->state, s, "it is not here");
         return;
     case CKV_ESTALE:
-        PyErr_SetString(d->state->Error, "this DAG was purged; admit() lets it in again");
+        PyErr_SetString(d->state->StaleHandleError, *why ? why : "the DAG was purged");
         return;
     case CKV_ERANGE:
         PyErr_SetString(PyExc_OverflowError, "the total of one author must fit 96 bits");
@@ -207,9 +216,11 @@ static void raise_status(ckpy_datastore *d, ckv_status s, const char *why, PyObj
     case CKV_ELIMIT:
         ckpy_raise(d->state, s, "beyond what a datastore or a change may hold");
         return;
+    case CKV_ECORRUPT: /* of what came from elsewhere the exchange says so itself */
+        PyErr_SetString(d->state->StoreError, *why ? why : "the datastore is damaged");
+        return;
     case CKV_OK:
     case CKV_ENOMEM:
-    case CKV_ECORRUPT:
     case CKV_ESIGN:
     case CKV_EVOID:
     case CKV_ELATER:
@@ -315,7 +326,7 @@ int ckpy_dag_arg(PyObject *op, ckpy_dag_name *out)
 ckv_status ckpy_dag_number(ckpy_datastore *d, ckpy_dag_name name, uint32_t *number)
 {
     *number = 0;
-    if (!name.ptr) return ckv_datastore_dag(d->core, 0).purged ? CKV_ESTALE : CKV_OK;
+    if (!name.ptr) return ckv_datastore_find_dag(d->core, "default", 7, false, number);
     return ckv_datastore_find_dag(d->core, name.ptr, (size_t)name.n_bytes, true, number);
 }
 
@@ -463,6 +474,7 @@ static PyObject *Datastore_repr(PyObject *op)
 #define FAST(f) (PyCFunction)(void (*)(void)) f
 
 static PyMethodDef Datastore_methods[] = {
+    CKPY_LOOK_METHODS(datastore),
     /* as a mapping */
     {"get", FAST(ckpy_datastore_get), METH_FASTCALL,
      "get($self, key, default=None, /)\n--\n\n"
@@ -582,6 +594,9 @@ static PyMethodDef Datastore_methods[] = {
      "_conflicts($self, key, /)\n--\n\n(change id, index, value) of each, the shown one first."},
     {"_history", ckpy_datastore_history, METH_O,
      "_history($self, key, /)\n--\n\n(is_put, value, author, change id, time), newest first."},
+    {"_glance", ckpy_datastore_glance, METH_NOARGS,
+     "_glance($self, /)\n--\n\nThe figures of stats() but for `keys`, which it counts: soon, "
+     "whatever the size."},
     {"stats", ckpy_datastore_stats, METH_NOARGS,
      "stats($self, /)\n--\n\n"
      "Counts and sizes, as a dict of ints. Counts the keys one by one.\n\n"
@@ -641,6 +656,12 @@ static PyMethodDef Datastore_methods[] = {
      "check($self, /)\n--\n\n"
      "Hash every body, verify every signature, compare the index with the changes: a line for each "
      "finding. Without the GIL." KV ">>> kv['a'] = 1\n>>> kv.check()\n[]"},
+    {"_purged", ckpy_datastore_purged, METH_NOARGS,
+     "_purged($self, /)\n--\n\nThe names of DAGs that are purged, and not admitted since."},
+    {"_refuse", ckpy_datastore_refuse, METH_O,
+     "_refuse($self, dag, /)\n--\n\nPurge a DAG, also one of which nothing has come."},
+    {"_waiting_bundle", ckpy_datastore_waiting_bundle, METH_NOARGS,
+     "_waiting_bundle($self, /)\n--\n\nAll that waits, for a replica that takes its place."},
     {"_lost", ckpy_datastore_lost, METH_NOARGS,
      "_lost($self, /)\n--\n\nLines: what was lost, if it was opened to salvage."},
     {"_flush", ckpy_datastore_flush, METH_NOARGS,
@@ -660,7 +681,28 @@ static PyMethodDef Datastore_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+static PyObject *Datastore_get_version(PyObject *op, void *closure)
+{
+    (void)closure;
+    ckpy_datastore *self = DATASTORE(op);
+    if (ckpy_datastore_begin(self) < 0) return NULL;
+    const uint32_t n_dags = ckv_datastore_n_dags(self->core);
+    uint64_t n = n_dags;
+    for (uint32_t i = 0; i < n_dags; i++) {
+        const ckv_dag_info dag = ckv_datastore_dag(self->core, i);
+        n += dag.life;
+        if (dag.doc) n += ckv_doc_n_changes(dag.doc) + ckv_doc_later_version(dag.doc);
+    }
+    const bool is_open = ckv_datastore_is_open(self->core);
+    ckpy_lock_put(&self->lock);
+    return PyLong_FromUnsignedLongLong(2 * n + is_open);
+}
+
 static PyGetSetDef Datastore_getset[] = {
+    {"_version", Datastore_get_version, NULL,
+     "A number that is another one when there is something to tell others; odd while a change is "
+     "open.",
+     NULL},
     {"id", Datastore_get_id, NULL, "The 32-byte id of the datastore, the same on all replicas.",
      NULL},
     {"heads", ckpy_datastore_get_heads, NULL,

@@ -1,6 +1,7 @@
 /* obj_datastore_counter.c -- DatastoreCounter: a datastore and the name of a counter in it. Where it is read it is an int (number.h). */
 #include "py/datastore.h"
 #include "py/number.h"
+#include "py/show.h"
 
 #include <structmember.h>
 
@@ -60,7 +61,7 @@ PyObject *ckpy_datastore_counter_total(PyObject *op)
     ckpy_datastore_counter *c = COUNTER(op);
     ckpy_datastore *d = c->d;
     ckv_i128 total = 0;
-    if (ckpy_datastore_begin(d) < 0) return NULL;
+    if (ckpy_datastore_read_begin(d) < 0) return NULL;
     const ckv_status s = ckv_datastore_total(d->core, name_of(c), &total);
     if (s != CKV_OK) {
         (void)ckpy_datastore_end_slow(d, s, NULL);
@@ -82,7 +83,7 @@ static PyObject *Counter_by_author(PyObject *op, PyObject *ignored)
     ckpy_datastore_counter *c = COUNTER(op);
     ckpy_datastore *d = c->d;
     ckv_buf parts = ckv_buf_init(ckv_alloc_libc);
-    if (ckpy_datastore_begin(d) < 0) return NULL;
+    if (ckpy_datastore_read_begin(d) < 0) return NULL;
     const ckv_status s = ckv_datastore_by_author(d->core, name_of(c), &parts);
     PyObject *result = ckpy_datastore_end(d, s, NULL) == 0 ? PyDict_New() : NULL;
     const ckv_part_total *p = (const ckv_part_total *)(const void *)parts.ptr;
@@ -94,7 +95,13 @@ static PyObject *Counter_by_author(PyObject *op, PyObject *ignored)
         Py_XDECREF(total);
     }
     ckv_buf_fini(&parts);
-    return result;
+    if (!d->state->ByAuthor) return result;
+    PyObject *you = result ? PyObject_GetAttrString(d->identity, "public_key") : NULL;
+    PyObject *dressed =
+        you ? PyObject_CallFunctionObjArgs(d->state->ByAuthor, result, you, NULL) : NULL;
+    Py_XDECREF(result);
+    Py_XDECREF(you);
+    return dressed;
 }
 
 /* ---- counting */
@@ -191,7 +198,10 @@ static PyObject *Counter_repr(PyObject *op)
 #define SETUP                                                                                      \
     "\n\n>>> import crdtkv as ck\n>>> kv = ck.Datastore()\n>>> n = kv.counter('n')\n>>> n += 5\n"
 
+CKPY_SHOWN(Counter, "datastore_counter")
+
 static PyMethodDef Counter_methods[] = {
+    CKPY_SHOWN_METHOD(Counter),
     {"increment", (PyCFunction)(void (*)(void))Counter_increment, METH_FASTCALL | METH_KEYWORDS,
      "increment($self, /, n=1)\n--\n\n"
      "Count n more. OverflowError: one amount fits 64 bits; totals are exact." SETUP

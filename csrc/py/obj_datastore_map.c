@@ -60,7 +60,7 @@ static PyObject *look_up(ckpy_datastore *d, PyObject *key)
 {
     ckv_store_key k;
     ckpy_held held = {0};
-    if (ckpy_key_arg(d->state, key, &k) < 0 || ckpy_datastore_begin(d) < 0) return NULL;
+    if (ckpy_key_arg(d->state, key, &k) < 0 || ckpy_datastore_read_begin(d) < 0) return NULL;
     const ckv_status s = hold_value(d, k, &held);
     if (s != CKV_OK && s != CKV_ENOENT) {
         (void)ckpy_datastore_end_slow(d, s, key);
@@ -98,7 +98,7 @@ int ckpy_datastore_contains(PyObject *op, PyObject *key)
     ckpy_datastore *d = DATASTORE(op);
     ckv_store_key k;
     ckv_value_bytes value;
-    if (ckpy_key_arg(d->state, key, &k) < 0 || ckpy_datastore_begin(d) < 0) return -1;
+    if (ckpy_key_arg(d->state, key, &k) < 0 || ckpy_datastore_read_begin(d) < 0) return -1;
     const int found = find(d, k, &value);
     if (found >= 0) ckpy_lock_put(&d->lock);
     return found;
@@ -110,7 +110,7 @@ PyObject *ckpy_datastore_size(PyObject *op, PyObject *key)
     ckv_store_key k;
     ckv_value_bytes value;
     size_t n_bytes = 0;
-    if (ckpy_key_arg(d->state, key, &k) < 0 || ckpy_datastore_begin(d) < 0) return NULL;
+    if (ckpy_key_arg(d->state, key, &k) < 0 || ckpy_datastore_read_begin(d) < 0) return NULL;
     const int found = find(d, k, &value);
     if (found > 0) {
         n_bytes = value.n_bytes;
@@ -130,7 +130,7 @@ Py_ssize_t ckpy_datastore_length(PyObject *op)
 {
     ckpy_datastore *d = DATASTORE(op);
     uint64_t n = 0;
-    if (ckpy_datastore_begin(d) < 0) return -1;
+    if (ckpy_datastore_read_begin(d) < 0) return -1;
     PyThreadState *ts = ckpy_lock_away(&d->lock);
     const ckv_status s = ckv_datastore_len(d->core, &n);
     ckpy_datastore_back(d, ts);
@@ -155,7 +155,7 @@ int ckpy_datastore_bool(PyObject *op)
     ckv_query *q;
     ckv_store_key key;
     ckv_value_bytes value;
-    if (ckpy_datastore_begin(d) < 0) return -1;
+    if (ckpy_datastore_read_begin(d) < 0) return -1;
     const ckv_status s = look_at_end(d, false, &q, &key, &value);
     if (s == CKV_OK) ckv_query_free(q);
     if (s != CKV_OK && s != CKV_ENOENT) return ckpy_datastore_end_slow(d, s, NULL);
@@ -388,11 +388,12 @@ static PyObject *write_many(ckpy_datastore *d, const ckv_buf *items)
 {
     int64_t ms;
     ckv_batch *b;
+    uint32_t dag;
     if (ckpy_datastore_now(d, &ms) < 0 || ckpy_datastore_write_begin(d) < 0) return NULL;
     PyThreadState *ts = ckpy_lock_away(&d->lock);
     ckv_status s = ckv_batch_new(&b, d->core);
     if (s == CKV_OK) {
-        if (ckv_datastore_dag(d->core, 0).purged) s = CKV_ESTALE;
+        s = ckpy_dag_number(d, (ckpy_dag_name){0}, &dag);
         if (s == CKV_OK) s = items ? put_all(b, items, ms) : delete_all(d, b, ms);
         ckv_batch_free(b);
     }

@@ -11,6 +11,7 @@
 #include "py/file.h"
 #include "py/forge.h"
 #include "py/kept.h"
+#include "py/show.h"
 
 #include <structmember.h>
 
@@ -300,6 +301,19 @@ static PyObject *ids_of(ckpy_doc *self, ckv_status (*ask)(ckv_doc *, ckv_buf *))
     PyObject *result = s == CKV_OK ? ckpy_id_buf_tuple(&ids) : ckpy_raise(self->state, s, "no ids");
     ckv_buf_fini(&ids);
     return result;
+}
+
+static PyObject *Doc_get_version(PyObject *op, void *closure)
+{
+    (void)closure;
+    ckpy_doc *self = DOC(op);
+    if (ckpy_look_begin(self) < 0) return NULL;
+    const bool in_block = self->owner != 0;
+    const uint64_t n = ckv_doc_n_changes(self->core) + ckv_doc_later_version(self->core);
+    const bool is_open = ckv_doc_is_open(self->core);
+    ckpy_lock_put(&self->lock);
+    if (in_block) Py_RETURN_NONE;
+    return PyLong_FromUnsignedLongLong(2 * n + is_open);
 }
 
 static PyObject *Doc_get_waiting(PyObject *op, void *closure)
@@ -650,6 +664,7 @@ static PyObject *Doc_stats(PyObject *op, PyObject *ignored)
     const ckpy_figure rows[] = {
         {"changes", t.changes},
         {"ops", t.ops},
+        {"open_ops", t.open_ops},
         {"items", t.items},
         {"items_limit", t.items_limit},
         {"spans", t.spans},
@@ -675,7 +690,7 @@ static PyObject *Doc_stats(PyObject *op, PyObject *ignored)
         {"signatures", t.signatures},
         {"memory", t.memory},
     };
-    return ckpy_figures(rows, sizeof rows / sizeof *rows);
+    return ckpy_figures(self->state, rows, sizeof rows / sizeof *rows);
 }
 
 static PyObject *Doc_repr(PyObject *op)
@@ -814,6 +829,8 @@ PyDoc_STRVAR(to_py_doc, "to_py($self, /)\n--\n\n"
                         "{'items': [{'n': 1}], 't': 'hello'}");
 
 static PyMethodDef Doc_methods[] = {
+    CKPY_LOOK_METHODS(doc),
+    {"_some", ckpy_doc_some, METH_O, CKPY_SOME_DOC},
     {"commit", (PyCFunction)(void (*)(void))Doc_commit, METH_FASTCALL | METH_KEYWORDS, commit_doc},
     {"change", (PyCFunction)(void (*)(void))Doc_change, METH_VARARGS | METH_KEYWORDS, change_doc},
     {"_changes", (PyCFunction)(void (*)(void))Doc_changes, METH_VARARGS | METH_KEYWORDS,
@@ -890,6 +907,10 @@ static PyMethodDef Doc_methods[] = {
 
 static PyGetSetDef Doc_getset[] = {
     {"_is_bound", ckpy_doc_is_bound, NULL, "Does it live in a file?", NULL},
+    {"_version", Doc_get_version, NULL,
+     "A number that is another one when there is something to tell others; odd while a change is "
+     "open, None inside a block.",
+     NULL},
     {"id", Doc_get_id, NULL, "The 32-byte id of the document, the same on all replicas.", NULL},
     {"heads", Doc_get_heads, NULL,
      "The version: a sorted tuple of the ids of the changes that none builds on. Closes the open "

@@ -177,8 +177,8 @@ static PyObject *File_close(PyObject *op, PyObject *ignored)
     if (f->n_borrowed) {
         n_borrowed = f->n_borrowed;
     } else {
-        core = f->core;
-        f->core = NULL; /* nobody comes in from here on */
+        core = f->closing = f->core;
+        f->core = NULL; /* nobody comes in from here on, but to end a transaction */
     }
     pthread_mutex_unlock(&f->mutex);
     if (n_borrowed) {
@@ -189,6 +189,7 @@ static PyObject *File_close(PyObject *op, PyObject *ignored)
     Py_BEGIN_ALLOW_THREADS ckv_file_rollback(core); /* of this thread, for which others may wait */
     pthread_mutex_lock(&f->mutex);
     while (f->n_calls) pthread_cond_wait(&f->idle, &f->mutex);
+    f->closing = NULL;
     pthread_mutex_unlock(&f->mutex);
     Py_END_ALLOW_THREADS forget_statements(f);
     Py_BEGIN_ALLOW_THREADS ckv_file_close(core);
@@ -363,21 +364,36 @@ static PyObject *File_begin(PyObject *op, PyObject *ignored)
     return act(op, ckv_file_begin, "a transaction could not be begun");
 }
 
-static PyObject *File_commit(PyObject *op, PyObject *ignored)
-{
-    (void)ignored;
-    return act(op, ckv_file_commit, "the transaction could not be written");
-}
-
 static ckv_status rollback(ckv_file *core)
 {
     ckv_file_rollback(core);
     return CKV_OK;
 }
 
+/* While close() waits: a transaction of this thread is forgotten, for others may wait for their turn, and close() for them. */
+static void end_while_closing(ckpy_file *f)
+{
+    if (is_forked(f)) return;
+    pthread_mutex_lock(&f->mutex);
+    ckv_file *core = f->closing;
+    if (core) f->n_calls++;
+    pthread_mutex_unlock(&f->mutex);
+    if (!core) return;
+    Py_BEGIN_ALLOW_THREADS ckv_file_rollback(core);
+    Py_END_ALLOW_THREADS ckpy_file_leave(f);
+}
+
+static PyObject *File_commit(PyObject *op, PyObject *ignored)
+{
+    (void)ignored;
+    end_while_closing(FILE_(op));
+    return act(op, ckv_file_commit, "the transaction could not be written");
+}
+
 static PyObject *File_rollback(PyObject *op, PyObject *ignored)
 {
     (void)ignored;
+    end_while_closing(FILE_(op));
     return act(op, rollback, "");
 }
 

@@ -3,6 +3,7 @@
 #include "py/errors.h"
 #include "py/handle.h"
 #include "py/plain.h"
+#include "py/show.h"
 
 #include <structmember.h>
 
@@ -571,6 +572,7 @@ static PyObject *Handle_observe(PyObject *op, PyObject *callback)
 /* ---- spec */
 
 static PyMethodDef Handle_methods[] = {
+    {"_some", ckpy_handle_some, METH_O, CKPY_SOME_DOC},
     {"observe", Handle_observe, METH_O,
      "observe($self, callback, /)\n--\n\n"
      "Call back with an Event after each change that does something in here or below.\n\n"

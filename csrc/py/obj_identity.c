@@ -166,6 +166,24 @@ static PyObject *Identity_copy(PyObject *op, PyObject *ignored)
     return Py_NewRef(op);
 }
 
+static PyObject *Identity_verifies(PyObject *ignored, PyObject *args)
+{
+    (void)ignored;
+    PyObject *signature;
+    Py_buffer key, message;
+    if (!PyArg_ParseTuple(args, "y*y*S:_verifies", &key, &message, &signature)) return NULL;
+    bool holds = false;
+    ckv_id32 author;
+    if (key.len == 32 && PyBytes_GET_SIZE(signature) == CKV_SIGNATURE_BYTES) {
+        memcpy(author.b, key.buf, 32);
+        holds = ckv_verify_bytes((const uint8_t *)PyBytes_AS_STRING(signature), &author,
+                                 message.buf, (size_t)message.len);
+    }
+    PyBuffer_Release(&key);
+    PyBuffer_Release(&message);
+    return PyBool_FromLong(holds);
+}
+
 PyDoc_STRVAR(generate_doc, "generate($type, /)\n--\n\n"
                            "A new random identity.\n\n"
                            ">>> import crdtkv as ck\n"
@@ -187,7 +205,11 @@ static PyMethodDef Identity_methods[] = {
     {"_unseal", (PyCFunction)(void (*)(void))Identity_unseal, METH_FASTCALL | METH_CLASS,
      "_unseal($type, data, password, /)\n--\n\nThe identity in the content of a key file."},
     {"_sign", ckpy_forge_sign, METH_O,
-     "_sign($self, message, /)\n--\n\nThe signature of any bytes. For tests."},
+     "_sign($self, message, /)\n--\n\nThe signature of any bytes. Whoever calls puts a prefix "
+     "before them that no change has."},
+    {"_verifies", Identity_verifies, METH_VARARGS | METH_STATIC,
+     "_verifies(key, message, signature, /)\n--\n\nWhether somebody with this key signed these "
+     "bytes."},
     {"__reduce__", Identity_reduce, METH_NOARGS,
      "__reduce__($self, /)\n--\n\nRefuses: a pickle would hold the secret."},
     {"__copy__", Identity_copy, METH_NOARGS, "__copy__($self, /)\n--\n\nItself: it never changes."},

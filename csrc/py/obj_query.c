@@ -236,7 +236,7 @@ static int next_row(ckpy_query *self, row *out)
     ckv_store_key key;
     ckv_value_bytes value;
     *out = (row){0};
-    if (ckpy_datastore_begin(self->d) < 0) return -1;
+    if (ckpy_datastore_read_begin(self->d) < 0) return -1;
     if (!self->over && self->limit == 0) finish(self);
     ckv_status s = self->over ? CKV_ENOENT : step(self, &key, &value);
     if (s == CKV_OK) {

@@ -4,6 +4,7 @@
  * `applied` may hold every id of a history that was loaded, or every key of a store, so its tuple is made when somebody looks. */
 #include "py/convert.h"
 #include "py/errors.h"
+#include "py/show.h"
 #include "py/store.h"
 
 #include <structmember.h>
@@ -190,7 +191,10 @@ static PyObject *Report_applied(PyObject *op, void *closure)
     return out;
 }
 
+CKPY_SHOWN(Report, "report")
+
 static PyMethodDef Report_methods[] = {
+    CKPY_SHOWN_METHOD(Report),
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
      "__class_getitem__($type, item, /)\n--\n\nFor annotations: Report[type of what is applied]."},
     {NULL, NULL, 0, NULL},

@@ -1,5 +1,6 @@
 /* obj_session.c -- Session: one end of an exchange with another replica, of a document or of a datastore. Bytes in, bytes out; the replica's lock guards it. */
 #include "py/datastore.h"
+#include "py/show.h"
 
 #include <stddef.h>
 #include <structmember.h>
@@ -76,6 +77,12 @@ static bool is_done(const ckpy_session *s)
 {
     if (s->of_doc) return ckv_session_done(s->of_doc);
     return s->of && ckv_datastore_session_done(s->of);
+}
+
+static bool is_settled(const ckpy_session *s)
+{
+    if (s->of_doc) return ckv_session_settled(s->of_doc);
+    return s->of && ckv_datastore_session_settled(s->of);
 }
 
 static ckv_session_stats figures(const ckpy_session *s)
@@ -244,6 +251,26 @@ static PyObject *Session_get_done(PyObject *op, void *closure)
     return PyBool_FromLong(done);
 }
 
+static PyObject *Session_get_settled(PyObject *op, void *closure)
+{
+    (void)closure;
+    ckpy_session *self = SESSION(op);
+    if (look(self) < 0) return NULL;
+    const bool settled = is_settled(self);
+    ckpy_lock_put(lock_of(self));
+    return PyBool_FromLong(settled);
+}
+
+static PyObject *Session_get_over(PyObject *op, void *closure)
+{
+    (void)closure;
+    ckpy_session *self = SESSION(op);
+    if (look(self) < 0) return NULL;
+    const bool over = is_over(self);
+    ckpy_lock_put(lock_of(self));
+    return PyBool_FromLong(over);
+}
+
 static PyObject *Session_stats(PyObject *op, PyObject *ignored)
 {
     (void)ignored;
@@ -257,7 +284,7 @@ static PyObject *Session_stats(PyObject *op, PyObject *ignored)
                                 {"bytes_received", t.bytes_in},
                                 {"refused", t.refused},
                                 {"hashes", t.hashes}};
-    return ckpy_figures(rows, sizeof rows / sizeof *rows);
+    return ckpy_figures(state_of(self), rows, sizeof rows / sizeof *rows);
 }
 
 static PyObject *Session_repr(PyObject *op)
@@ -293,7 +320,10 @@ PyDoc_STRVAR(stats_doc, "stats($self, /)\n--\n\n"
                         "Messages and bytes both ways, changes that did not hold, hashes sent in "
                         "search of forks: a dict of ints.");
 
+CKPY_SHOWN(Session, "session")
+
 static PyMethodDef Session_methods[] = {
+    CKPY_SHOWN_METHOD(Session),
     {"send", Session_send, METH_NOARGS, send_doc},
     {"receive", Session_receive, METH_O, receive_doc},
     {"stats", Session_stats, METH_NOARGS, stats_doc},
@@ -303,6 +333,12 @@ static PyMethodDef Session_methods[] = {
 static PyGetSetDef Session_getset[] = {
     {"done", Session_get_done, NULL,
      "Whether both ends hold the same set of changes, as far as this end has heard.", NULL},
+    {"_over", Session_get_over, NULL, "Whether it ended with an error: nothing more is said.",
+     NULL},
+    {"_settled", Session_get_settled, NULL,
+     "Whether this end has all that the other one had when they met, and has told all that is "
+     "here.",
+     NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

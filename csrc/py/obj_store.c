@@ -309,7 +309,7 @@ static PyObject *Store_stats(PyObject *op, PyObject *ignored)
         {"cell_bytes", t.cell_bytes},
         {"memory", t.tree_bytes + t.index_bytes + t.cell_bytes + t.waiting_bytes},
     };
-    return ckpy_figures(rows, sizeof rows / sizeof *rows);
+    return ckpy_figures(self->state, rows, sizeof rows / sizeof *rows);
 }
 
 static PyObject *Store_repr(PyObject *op)

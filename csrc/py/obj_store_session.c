@@ -1,6 +1,7 @@
 /* obj_store_session.c -- StoreSession: one end of an exchange between two stores. Bytes in, bytes out; the store's lock guards it. */
 #include "py/convert.h"
 #include "py/errors.h"
+#include "py/show.h"
 #include "py/store.h"
 
 #include <structmember.h>
@@ -127,10 +128,11 @@ static PyObject *StoreSession_stats(PyObject *op, PyObject *ignored)
     ckpy_lock_get(&self->store->lock);
     const ckv_store_session_stats t = ckv_store_session_figures(self->core);
     ckpy_lock_put(&self->store->lock);
-    return Py_BuildValue("{sKsKsKsK}", "messages_sent", (unsigned long long)t.messages_out,
-                         "messages_received", (unsigned long long)t.messages_in, "bytes_sent",
-                         (unsigned long long)t.bytes_out, "bytes_received",
-                         (unsigned long long)t.bytes_in);
+    const ckpy_figure rows[] = {{"messages_sent", t.messages_out},
+                                {"messages_received", t.messages_in},
+                                {"bytes_sent", t.bytes_out},
+                                {"bytes_received", t.bytes_in}};
+    return ckpy_figures(self->store->state, rows, sizeof rows / sizeof *rows);
 }
 
 static PyObject *StoreSession_repr(PyObject *op)
@@ -163,7 +165,10 @@ PyDoc_STRVAR(receive_doc,
              "ClockDriftError: of a time too far ahead. After any of these the\nsession is over, "
              "and the store keeps what came before. RuntimeError while a transaction is open.");
 
+CKPY_SHOWN(StoreSession, "session")
+
 static PyMethodDef StoreSession_methods[] = {
+    CKPY_SHOWN_METHOD(StoreSession),
     {"send", StoreSession_send, METH_NOARGS, send_doc},
     {"receive", StoreSession_receive, METH_O, receive_doc},
     {"stats", StoreSession_stats, METH_NOARGS,

@@ -11,6 +11,7 @@
 #include "py/edits.h"
 #include "py/errors.h"
 #include "py/plain.h"
+#include "py/show.h"
 #include "py/text_read.h"
 
 #define TEXT(op) ((ckpy_text *)(op))
@@ -723,6 +724,20 @@ static PyObject *Text_inplace_concat(PyObject *op, PyObject *other)
 
 /* ---- blame */
 
+/* Runs (taken) with the beginning of the text that they are of, for displays. */
+static PyObject *with_words(ckpy_text *t, ckpy_doc *d, PyObject *runs)
+{
+    if (!d->state->Blame) return runs;
+    PyObject *words = PySequence_GetSlice((PyObject *)t, 0, CKPY_SHOWN_CHARS);
+    PyObject *you = words ? PyObject_GetAttrString(d->identity, "public_key") : NULL;
+    PyObject *result =
+        you ? PyObject_CallFunctionObjArgs(d->state->Blame, runs, words, you, NULL) : NULL;
+    Py_DECREF(runs);
+    Py_XDECREF(words);
+    Py_XDECREF(you);
+    return result;
+}
+
 static PyObject *Text_blame(PyObject *op, PyObject *ignored)
 {
     (void)ignored;
@@ -762,7 +777,7 @@ static PyObject *Text_blame(PyObject *op, PyObject *ignored)
     }
     PyMem_RawFree(ids);
     ckv_buf_fini(&runs);
-    return result;
+    return result ? with_words(self, d, result) : NULL;
 }
 
 /* ---- marks */
@@ -998,7 +1013,14 @@ PyDoc_STRVAR(spans_doc, "spans($self, /)\n--\n\n"
                         "The text in stretches of equal marks: [(str, dict)]. Copies all." SETUP
                         ">>> t.spans()\n[('hello', {})]");
 
+CKPY_SHOWN(Text, "container")
+
 static PyMethodDef Text_methods[] = {
+    CKPY_SHOWN_METHOD(Text),
+    {"_look", ckpy_text_look, METH_O,
+     "_look($self, n, /)\n--\n\n"
+     "Who wrote the first n characters: as blame(), but closes nothing; None, None: an open "
+     "change. [] if detached."},
     {"insert", (PyCFunction)(void (*)(void))Text_insert, METH_FASTCALL, insert_doc},
     {"delete", (PyCFunction)(void (*)(void))Text_delete, METH_FASTCALL | METH_KEYWORDS, delete_doc},
     {"splice", (PyCFunction)(void (*)(void))Text_splice, METH_FASTCALL, splice_doc},

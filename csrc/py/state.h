@@ -30,7 +30,7 @@ typedef struct ckpy_state {
     PyObject *Error, *DecodeError, *SignatureError, *UnauthorizedError, *StaleHandleError,
         *ForkError, *LimitError, *StoreError, *ClockDriftError, *SyncError;
     /* Python classes and objects; crdtkv hands them in. NULL before */
-    PyObject *Refusal, *FullIdentity, *Mapping, *MISSING;
+    PyObject *Refusal, *FullIdentity, *Mapping, *MISSING, *Stats, *Blame, *ByAuthor;
     PyTypeObject *FullMap, *FullList, *FullSet, *FullCounter;
 } ckpy_state;
 

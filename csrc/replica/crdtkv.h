@@ -12,11 +12,12 @@
  *     datastore/exchange.h    a datastore: keys, values, counters, and what datastores tell each other
  *     log/nested.h    the values of a store or datastore
  *     disk/file.h     the one file that all of it may live in; doc/keep.h, kv/keep.h: documents and stores in it
- *     crypto/keyring.h  identities and their files
+ *     crypto/keyring.h sign.h    identities and their files; signatures over bytes that are no change
  */
 #ifndef CKV_REPLICA_CRDTKV_H
 #define CKV_REPLICA_CRDTKV_H
 
+#include "crypto/sign.h"
 #include "datastore/exchange.h"
 #include "disk/file.h"
 #include "doc/counter.h"
@@ -27,6 +28,7 @@
 #include "doc/list.h"
 #include "doc/map.h"
 #include "doc/patch.h"
+#include "doc/peer.h"
 #include "doc/plain.h"
 #include "doc/set.h"
 #include "doc/text.h"

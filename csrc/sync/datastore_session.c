@@ -324,7 +324,8 @@ ckv_status ckv_datastore_session_send(ckv_datastore_session *s, ckv_buf *out)
     return CKV_OK;
 }
 
-bool ckv_datastore_session_done(ckv_datastore_session *s)
+/* Is the session of each DAG where it says it is? */
+static bool all_are(ckv_datastore_session *s, bool (*there)(ckv_session *))
 {
     if (s->over || s->messages_out == 0 || s->messages_in == 0 || ckv_datastore_is_open(s->d))
         return false;
@@ -335,9 +336,16 @@ bool ckv_datastore_session_done(ckv_datastore_session *s)
     if (call_speakers(s) != CKV_OK) return false; /* no memory: it may say so again */
     for (size_t i = 0; i < s->all.len; i++) {
         const speaker *p = &s->all.ptr[i];
-        if (p->is_refused || (p->session && !ckv_session_done(p->session))) return false;
+        if (p->is_refused || (p->session && !there(p->session))) return false;
     }
     return true;
+}
+
+bool ckv_datastore_session_done(ckv_datastore_session *s) { return all_are(s, ckv_session_done); }
+
+bool ckv_datastore_session_settled(ckv_datastore_session *s)
+{
+    return all_are(s, ckv_session_settled);
 }
 
 /* ---- in */

@@ -35,6 +35,8 @@ CKV_NODISCARD ckv_status ckv_datastore_session_take(ckv_datastore_session *s, co
                                                     ckv_err *err);
 /* Both ends hold the same, as far as this end has heard; but for DAGs that one of them purged. */
 bool ckv_datastore_session_done(ckv_datastore_session *s);
+/* As ckv_session_settled, for all DAGs. */
+bool ckv_datastore_session_settled(ckv_datastore_session *s);
 bool ckv_datastore_session_is_over(const ckv_datastore_session *s); /* after an error */
 ckv_session_stats ckv_datastore_session_figures(const ckv_datastore_session *s);
 bool ckv_datastore_session_check(const ckv_datastore_session *s, const char **why);

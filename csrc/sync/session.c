@@ -282,10 +282,14 @@ static bool is_settled(ckv_session *s)
     return s->stream && s->heard_later && s->n_promised == 0 && s->pieces_left == 0 && !has_news(s);
 }
 
+bool ckv_session_settled(ckv_session *s)
+{
+    return !s->over && is_settled(s) && !ckv_doc_is_open(s->doc);
+}
+
 bool ckv_session_done(ckv_session *s)
 {
-    return !s->over && is_settled(s) && !s->their_more && s->taken >= s->told &&
-           !ckv_doc_is_open(s->doc);
+    return ckv_session_settled(s) && !s->their_more && s->taken >= s->told;
 }
 
 static void put_later(ckv_session *s, ckv_buf *parts)

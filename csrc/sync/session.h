@@ -38,6 +38,8 @@ CKV_NODISCARD ckv_status ckv_session_send(ckv_session *s, ckv_buf *out);
 CKV_NODISCARD ckv_status ckv_session_take(ckv_session *s, const uint8_t *data, size_t n_bytes,
                                           ckv_report *report, ckv_err *err);
 bool ckv_session_done(ckv_session *s);
+/* Has it all that the other end had when they met, and has it told all that is here? (Unlike done it does not mind whether that was heard.) */
+bool ckv_session_settled(ckv_session *s);
 bool ckv_session_is_over(const ckv_session *s); /* after an error */
 
 /* ---- for those who carry several sessions in one message: sync/datastore_session */

@@ -4,7 +4,7 @@
  *     fv_plan(k, FV_IOERR, false);                 the k-th call of a device (from 0) fails, once
  *     fv_plan(-1, 0, false);                       nothing fails any more
  *
- * Devices' calls are writes, syncs, truncations, deletions, openings and what shared memory takes. Nothing is really synced: no test here pulls the plug.
+ * Devices' calls are writes, syncs, truncations, deletions, openings and what shared memory takes; with fv.reads, reads too. Nothing is really synced: no test here pulls the plug.
  *
  *     fv_record(true); ... fv_mark(n); ...         what is written to the file and its WAL, with marks of the test's own between
  *     fv_crash(at, rand, path)                     writes to `path` (and its WAL) what a power failure before event `at` may leave
@@ -40,7 +40,7 @@ typedef struct fv_event {
 static struct {
     sqlite3_vfs vfs, *under;
     int64_t until_fail; /* < 0: never */
-    bool stays;
+    bool stays, reads;
     fv_kind kind;
     uint64_t n_calls, n_failed;
     int last_errno;
@@ -202,6 +202,7 @@ static int fv_close(sqlite3_file *f) { return fv_under(f)->pMethods->xClose(fv_u
 
 static int fv_xread(sqlite3_file *f, void *out, int n, sqlite3_int64 at)
 {
+    if (fv.reads && fv_fails(false)) return SQLITE_IOERR_READ;
     return fv_under(f)->pMethods->xRead(fv_under(f), out, n, at);
 }
 

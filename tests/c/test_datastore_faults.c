@@ -1,8 +1,10 @@
 /* A datastore whose device fails, at every call once: what was acknowledged is there after opening again, what was refused is not, and nothing lies in between. */
 #define _GNU_SOURCE
 #include "ledger.h"
+#include "tape.h"
 
 #include "crypto/digest.h"
+#include "datastore/exchange.h"
 #include "faulty_vfs.h"
 
 #define ABSENT INT64_MIN
@@ -49,12 +51,12 @@ static bool same(ckv_datastore *d, const expected *e)
     for (int i = 0; i < N_KEYS; i++) {
         const char key[2] = {(char)('a' + i), 0};
         const ckv_status s = ckv_datastore_get(d, ledger_key(key), &value);
-        if (is_clean(s) && fv.until_fail >= 0) return true;
+        if (is_clean(s) && (fv.until_fail >= 0 || fv.n_failed)) return true;
         T_CHECK(s == CKV_OK || s == CKV_ENOENT);
         if ((s == CKV_OK ? ledger_int_of(value) : ABSENT) != e->keys[i]) return false;
     }
     const ckv_status s = ckv_datastore_total(d, ledger_key("n"), &total);
-    if (is_clean(s) && fv.until_fail >= 0) return true;
+    if (is_clean(s) && (fv.until_fail >= 0 || fv.n_failed)) return true;
     T_EQ(s, CKV_OK);
     return total == e->count;
 }
@@ -189,11 +191,157 @@ static void every_call_fails_once(void)
     }
 }
 
+static void every_read_fails_once(void)
+{
+    t_seed(10);
+    fv.reads = true;
+    for (int stays = 0; stays < 2; stays++) {
+        int64_t k = 0;
+        for (; live(k, FV_IOERR, stays, 26); k += k < 60 ? 1 : 1 + (int64_t)(t_rand() % 17)) {
+        }
+        T_CHECK(k > 60);
+    }
+    fv.reads = false;
+}
+
+static ckv_status purge_other(ckv_datastore *d)
+{
+    uint32_t other;
+    uint64_t n;
+    CKV_TRY(ckv_datastore_find_dag(d, "other", 5, false, &other));
+    return ckv_datastore_purge(d, other, &n);
+}
+
+/* A DAG that was purged stays so; else all of it is there. Either way the indexes say what the record says, though they are made anew after the COMMIT. */
+static void a_purge_is_done_or_not(void)
+{
+    for (int reads = 0; reads < 2; reads++) {
+        bool failed = true;
+        int n_kept = 0;
+        for (int64_t k = 0; failed; k++) {
+            ckv_file *f;
+            ckv_datastore *d;
+            ckv_compaction c;
+            uint32_t other;
+            sweep();
+            fv_plan(-1, FV_IOERR, false);
+            T_EQ(open_both(&f, &d), CKV_OK);
+            T_EQ(ckv_datastore_find_dag(d, "other", 5, true, &other), CKV_OK);
+            for (int i = 0; i < 4; i++) { /* each names what stands in the other DAG */
+                T_EQ(ledger_put(d, i % 2 ? 0 : other, "k", i), CKV_OK);
+                T_EQ(ledger_commit(d), CKV_OK);
+            }
+            T_EQ(ledger_put(d, other, "l", 9), CKV_OK);
+            T_EQ(ledger_commit(d), CKV_OK);
+            T_EQ(ckv_datastore_compact(d, false, 1, &c), CKV_OK);
+            fv.reads = reads;
+            fv_plan(k, FV_IOERR, false);
+            const ckv_status s = purge_other(d);
+            failed = fv.n_failed > 0;
+            T_CHECK(s == CKV_OK || (failed && is_clean(s)));
+            fv_plan(-1, FV_IOERR, false);
+            T_EQ(ckv_datastore_dag(d, other).purged, s == CKV_OK);
+            T_EQ(ledger_get(d, "k"), 3);
+            T_EQ(ledger_get(d, "l"), s == CKV_OK ? INT64_MIN : 9);
+            ledger_check(d);
+            ckv_datastore_free(d);
+            ckv_file_close(f);
+            T_EQ(open_both(&f, &d), CKV_OK);
+            const bool purged = ckv_datastore_dag(d, other).purged;
+            T_CHECK(purged || s != CKV_OK); /* a COMMIT that failed may have reached the disk */
+            T_EQ(ledger_get(d, "k"), 3);
+            T_EQ(ledger_get(d, "l"), purged ? INT64_MIN : 9);
+            ledger_check(d);
+            n_kept += !purged;
+            ckv_datastore_free(d);
+            ckv_file_close(f);
+        }
+        T_CHECK(n_kept > 0);
+    }
+    fv.reads = false;
+    sweep();
+}
+
+/* Why the changes of a liar are void: one says it in its header, the other one on pages of its own. */
+enum { N_VOID = 2, LONG = 100000 };
+
+static void tell_lies(ckv_datastore *d)
+{
+    const ckv_dag_info dag = ckv_datastore_dag(d, 0);
+    ckv_id32 id;
+    ckv_buf bundle = ckv_buf_init(ckv_alloc_libc);
+    ckv_report report;
+    ckv_err err;
+    tape x;
+    T_EQ(ckv_dag_id(d, dag.name, dag.name_bytes, &id), CKV_OK);
+    tape_open(&x, 9, &id);
+    for (int i = 0; i < N_VOID; i++) {
+        ckv_buf body = ckv_buf_init(ckv_alloc_libc);
+        ckv_buf_varint(&body, 0);
+        ckv_buf_zigzag(&body, 5);
+        ckv_buf_varint(&body, 1); /* a PUT without a key */
+        ckv_buf_varint(&body, i ? LONG : 1);
+        for (int k = 0; k < (i ? LONG : 1); k++) ckv_buf_u8(&body, 0xff);
+        tape_write(&x, &body, 1);
+        ckv_buf_fini(&body);
+    }
+    ckv_report_init(&report, ckv_alloc_libc);
+    T_EQ(ckv_doc_export(x.doc, NULL, 0, NULL, 0, &bundle), CKV_OK);
+    T_EQ(ckv_doc_apply(dag.doc, bundle.ptr, bundle.len, &report, &err), CKV_OK);
+    T_EQ(report.voided.len, N_VOID * 32);
+    ckv_report_fini(&report);
+    ckv_buf_fini(&bundle);
+    tape_close(&x);
+}
+
+/* Whoever opens the file knows the reasons, or is told that it could not be read. */
+static void reasons_are_read_or_missed(void)
+{
+    ckv_file *f;
+    ckv_datastore *d;
+    ckv_change_info info;
+    const char *reasons[N_VOID];
+    int n_opened = 0, n_missed = 0;
+    sweep();
+    fv_plan(-1, FV_IOERR, false);
+    T_EQ(open_both(&f, &d), CKV_OK);
+    tell_lies(d);
+    for (uint32_t i = 0; i < N_VOID; i++) {
+        ckv_doc_change(ckv_datastore_dag(d, 0).doc, i, &info);
+        T_CHECK((reasons[i] = info.void_reason) != NULL);
+    }
+    ckv_datastore_free(d);
+    ckv_file_close(f);
+    fv.reads = true;
+    for (int64_t k = 0; n_opened < 3; k++) { /* those that come to its end without a fault */
+        fv_plan(k, FV_IOERR, false);
+        const ckv_status s = open_both(&f, &d);
+        if (s != CKV_OK) {
+            T_CHECK(is_clean(s));
+            n_missed++;
+            continue;
+        }
+        n_opened += fv.n_failed == 0;
+        for (uint32_t i = 0; i < N_VOID; i++) {
+            ckv_doc_change(ckv_datastore_dag(d, 0).doc, i, &info);
+            T_CHECK(info.void_reason && strcmp(info.void_reason, reasons[i]) == 0);
+        }
+        ckv_datastore_free(d);
+        ckv_file_close(f);
+    }
+    T_CHECK(n_missed > 10);
+    fv.reads = false;
+    sweep();
+}
+
 int main(void)
 {
     T_CHECK(ckv_crypto_init());
     (void)snprintf(path, sizeof path, "%s/ckv-datastore-%d.db",
                    access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm", (int)getpid());
     T_RUN(every_call_fails_once);
+    T_RUN(every_read_fails_once);
+    T_RUN(reasons_are_read_or_missed);
+    T_RUN(a_purge_is_done_or_not);
     return t_done();
 }

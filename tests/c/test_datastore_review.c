@@ -171,8 +171,44 @@ static void names_in_an_open_change(void)
     ckv_datastore_free(d);
 }
 
+/* A lane that was opened for a change that could not be made is gone with it: the file keeps lanes by number, and knows none without a change. */
+static void a_lane_whose_first_change_was_taken_back(void)
+{
+    ckv_datastore *d = w_made(1), *other = w_made(2), *third = w_made(3);
+    ckv_batch *b;
+    uint64_t n;
+    uint32_t blue, dag, change;
+    const ckv_store_key key = {(const uint8_t *)"k", 1, false};
+    const ckv_value_bytes one = w_value(1, 1);
+    T_EQ(w_dag(d, "blue", &blue), CKV_OK);
+    T_EQ(ckv_batch_new(&b, d), CKV_OK);
+    T_EQ(ckv_batch_put(b, 0, key, one.ptr, one.n_bytes), CKV_OK);
+    T_EQ(ckv_batch_put(b, blue, w_key(1), one.ptr, one.n_bytes), CKV_OK);
+    T_EQ(ckv_datastore_purge(d, blue, &n), CKV_OK);
+    T_EQ(ckv_batch_write(b, w_ms++, NULL, 0, &dag, &change), CKV_ESTALE);
+    ckv_batch_free(b);
+    T_EQ(w_put(other, "default", "a", 1), CKV_OK);
+    T_EQ(w_commit(other), CKV_OK);
+    T_EQ(w_send(other, d, ckv_alloc_libc, NULL), CKV_OK);
+    for (int i = 0; i < 3; i++) { /* another lane comes, the one that was there goes on */
+        T_EQ(ckv_datastore_refresh(d), CKV_OK);
+        T_EQ(w_put(i == 1 ? other : third, "default", "b", 2), CKV_OK);
+        T_EQ(w_commit(i == 1 ? other : third), CKV_OK);
+        T_EQ(w_send(i == 1 ? other : third, d, ckv_alloc_libc, NULL), CKV_OK);
+    }
+    T_EQ(ckv_datastore_refresh(d), CKV_OK);
+    T_EQ(w_put(d, "default", "c", 3), CKV_OK);
+    T_EQ(w_commit(d), CKV_OK);
+    T_EQ(ckv_datastore_refresh(d), CKV_OK);
+    w_check(d);
+    ckv_datastore_free(d);
+    ckv_datastore_free(other);
+    ckv_datastore_free(third);
+}
+
 int main(void)
 {
+    T_RUN(a_lane_whose_first_change_was_taken_back);
     T_RUN(names_in_an_open_change);
     T_RUN(a_refresh_without_memory);
     T_RUN(many_in_one_change);

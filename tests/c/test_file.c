@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -348,7 +349,7 @@ static void what_is_not_ours_is_refused_and_untouched(void)
     foreign("PRAGMA application_id = 7; CREATE TABLE meta(key, value)");
     refused(CKV_EALIEN);
     make_closed();
-    foreign("PRAGMA user_version = 2");
+    foreign("PRAGMA user_version = 3");
     refused(CKV_ENEWER);
     make_closed();
     foreign("PRAGMA user_version = 0; DROP TABLE cover"); /* older, to be brought up to date */
@@ -709,6 +710,41 @@ static void a_file_forked_in_a_transaction_is_not_for_the_child(void)
     ckv_file_close(f);
 }
 
+static void *open_and_close(void *stop)
+{
+    while (!atomic_load((atomic_bool *)stop)) ckv_file_close(must_open(CKV_FILE_WRITE));
+    return NULL;
+}
+
+/* At whatever moment a process forks, while another thread opens or closes: no child goes on with the lock. */
+static void no_child_keeps_a_lock(void)
+{
+    enum { CHILDREN = 100 };
+    make_closed();
+    int life[2]; /* children live as long as its end is open here */
+    pid_t pids[CHILDREN];
+    pthread_t thread;
+    atomic_bool stop = false;
+    T_EQ(pipe(life), 0);
+    T_EQ(pthread_create(&thread, NULL, open_and_close, &stop), 0);
+    for (int i = 0; i < CHILDREN; i++) {
+        pids[i] = fork();
+        if (pids[i] != 0) continue;
+        char byte;
+        (void)close(life[1]);
+        _exit(read(life[0], &byte, 1) == 0 ? 0 : 1);
+    }
+    atomic_store(&stop, true);
+    T_EQ(pthread_join(thread, NULL), 0);
+    ckv_file_close(must_open(CKV_FILE_WRITE));
+    T_EQ(close(life[1]) | close(life[0]), 0);
+    for (int i = 0; i < CHILDREN; i++) {
+        int status;
+        T_EQ(waitpid(pids[i], &status, 0), pids[i]);
+        T_EQ(status, 0);
+    }
+}
+
 /* ---- transactions and statements */
 
 static void a_transaction_is_all_or_nothing_and_of_one_thread(void)
@@ -901,6 +937,7 @@ int main(void)
     T_RUN(a_directory_where_nothing_can_be_made_is_read);
     T_RUN(a_forked_process_gets_nothing_and_ends_nothing);
     T_RUN(a_file_forked_in_a_transaction_is_not_for_the_child);
+    T_RUN(no_child_keeps_a_lock);
     T_RUN(a_transaction_is_all_or_nothing_and_of_one_thread);
     T_RUN(statements_bind_and_answer);
     T_RUN(blobs_are_read_in_part);

@@ -26,6 +26,7 @@ static int a_multiple(unsigned char *q, const unsigned char *n, const unsigned c
 #define crypto_scalarmult_ed25519_noclamp  a_multiple
 #define ckv_sign_bytes                     bad_sign_bytes
 #define ckv_sign_change                    bad_sign_change
+#define ckv_verify_bytes                   bad_verify_bytes
 #define ckv_verify_change                  bad_verify_change
 #define ckv_key_vouch                      bad_key_vouch
 #define ckv_key_is_valid                   bad_key_is_valid

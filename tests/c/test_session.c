@@ -83,6 +83,7 @@ static void meet(ckv_doc *x, ckv_doc *y, size_t *rounds, size_t *n_bytes)
     T_EQ(open_end(&b, y), CKV_OK);
     T_EQ(talk(&a, &b, ckv_alloc_libc, rounds, n_bytes), CKV_OK);
     T_CHECK(ckv_session_done(a.session) && ckv_session_done(b.session));
+    T_CHECK(ckv_session_settled(a.session) && ckv_session_settled(b.session));
     same_root(x, y);
     valid(&a);
     valid(&b);

@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from golden.make_runs import edges, scattered  # noqa: E402
+from golden.make_sheaf import items  # noqa: E402
 
 import crdtkv  # noqa: E402
 from oracle.author import Author, Pen  # noqa: E402
@@ -31,6 +32,7 @@ from oracle.lies import BODIES, HEADERS, KINDS, LATER, stage, tell  # noqa: E402
 from oracle.model import APPLIED, VOID, Replica  # noqa: E402
 from oracle.nested import nested  # noqa: E402
 from oracle.runs import write_runs  # noqa: E402
+from oracle.sheaf import write_sheaf  # noqa: E402
 from oracle.store import Store  # noqa: E402
 from oracle.store_wire import write_diff, write_op, write_opset, write_request  # noqa: E402
 from oracle.wire import blob, varint  # noqa: E402
@@ -180,6 +182,15 @@ def blocks() -> None:
                 keep("block", bytes([is_bytes]) + blob(key) + block(items))
 
 
+def sheaves() -> None:
+    choose = random.Random(19)
+    for n in (1, 2, 7, 40):
+        for first in (0, 9, 100_000):
+            for squeeze in (False, True):
+                story = write_sheaf(items(choose, n, first), choose.randbytes(32), squeeze=squeeze)
+                keep("sheaf", varint(first) + story[8:])
+
+
 def small_parts() -> None:
     for value in VALUES:
         keep("value", value)
@@ -248,6 +259,7 @@ def main() -> None:
     small_parts()
     sets()
     blocks()
+    sheaves()
     scripts()
     sessions()
     for seed in range(16):

@@ -6,12 +6,12 @@ Nothing is indexed. Whoever asks for a key gets all operations on it looked at, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import xxhash
 
-from .bundle import APART, IN_HEADER, LEFT_OUT, Chain, Item, write_bundle
+from .bundle import APART, IN_HEADER, LEFT_OUT, Chain, Item, read_bundle, write_bundle
 from .graph import Change
 from .kv_body import COUNT, DELETE, PART, PUT, Body, Key, Name, Op, read_body
 from .model import APPLIED, VOID, Equivocation, Replica, Report
@@ -38,9 +38,14 @@ class Dag(Replica):
         super().__init__(doc_id)
         self.bodies: dict[bytes, Body] = {}  # of applied changes, as far as they are here
         self.dropped: set[bytes] = set()  # known to be dead: not taken again
+        self.claimed: set[bytes] = set()  # somebody calls them dead
+        self.aside: dict[bytes, bytes] = {}  # bodies for a later version, of changes that are here without
 
     def body_of(self, item: Item, header: Header) -> Any:
-        return ABSENT if item.body_form == LEFT_OUT else super().body_of(item, header)
+        if item.body_form != LEFT_OUT:
+            return super().body_of(item, header)
+        self.claimed.add(item.id)
+        return ABSENT
 
     def judge(self, change: Change, report: Report) -> None:
         change.past = self.past_of(change.ancestors)
@@ -49,10 +54,12 @@ class Dag(Replica):
         try:
             self.read(change)
         except Later as later:
-            change.reason = str(later)
-            self.later[change.id] = change
-            report.later.append(change.id)
-            return
+            if change.id not in self.claimed:
+                change.reason = str(later)
+                self.later[change.id] = change
+                report.later.append(change.id)
+                return
+            self.put_aside(change)
         (report.applied if change.verdict == APPLIED else report.void).append(change.id)
         self.changes[change.id] = change
 
@@ -65,12 +72,18 @@ class Dag(Replica):
         except Void as void:
             change.verdict, change.reason = VOID, str(void)
 
-    def attach(self, item: Item, report: Report) -> bool:
+    def put_aside(self, change: Change) -> None:
+        """A body that only a later version can read keeps no change out of the graph that somebody calls dead."""
+        self.aside[change.id] = change.body
+        change.body = ABSENT
+
+    def attach(self, item: Item, report: Report, is_covered: bool) -> bool:
         known = self.find(item.id)
-        if item.id in self.later and item.body_form == LEFT_OUT:
-            self.waiting[item.id] = self.later.pop(item.id)  # a claim lets it into the graph
-            self.waiting[item.id].body = ABSENT
-            return True
+        if is_covered and item.body_form == LEFT_OUT and item.id not in self.changes:
+            self.claimed.add(item.id)
+            if item.id in self.later:
+                self.waiting[item.id] = self.later.pop(item.id)
+            return False
         if not known or item.id in {*self.dropped, *self.later} or known.body is not ABSENT or item.body is None:
             return False
         if len(item.body) != known.header.body_len or body_hash_of(item.body) != known.header.body_ref:
@@ -80,10 +93,9 @@ class Dag(Replica):
             return False
         try:
             self.read(known)
-        except Later as later:
-            known.body = ABSENT
-            report.refused.append((item.id, str(later)))
-            return True
+        except Later:
+            self.put_aside(known)
+            return False
         (report.applied if known.verdict == APPLIED else report.void).append(item.id)
         return True
 
@@ -177,6 +189,9 @@ class Datastore:
         n = len(self.dags[name].changes)
         del self.dags[name]
         self.purged.add(name)
+        self.spent.clear()  # what was known of it is forgotten, and so is what was dropped on account of that
+        for dag in self.dags.values():
+            dag.dropped.clear()
         return n
 
     def admit(self, name: str) -> None:
@@ -311,7 +326,7 @@ class Datastore:
 
     def may_hide(self, name: tuple[bytes, int], namer: Ref, key: Key) -> bool:
         """Could an operation be shown without this name of it? Not if it is known to be superseded in its own DAG, for
-        which its body need not be here, or to be none that the name could mean. That is so for good."""
+        which its body need not be here, or to be none that the name could mean. That is so until a DAG is purged."""
         if (name, typed(key)) in self.spent:
             return False
         for dag, graph in self.dags.items():
@@ -323,11 +338,20 @@ class Datastore:
                 return not any(self.supersedes(other, Ref(dag, *name)) for other in self.on_key(key))
         return True
 
+    def is_last_namer(self, name: tuple[bytes, int], namer: Ref, key: Key) -> bool:
+        """Of those of one DAG that name the same, the last is enough."""
+        return not any(
+            other.dag == namer.dag and name in op.names and self.order(other) > self.order(namer)
+            for other, op in self.on_key(key).items()
+        )
+
     def is_needed(self, ref: Ref) -> bool:
         op = self.op(ref)
         if op.kind in (COUNT, PART):
             return ref in self.parts(op.key).values()
-        return ref in self.standing(op.key) or any(self.may_hide(name, ref, op.key) for name in op.names)
+        return ref in self.standing(op.key) or any(
+            self.is_last_namer(name, ref, op.key) and self.may_hide(name, ref, op.key) for name in op.names
+        )
 
     def may_drop(self, dag: str, id: bytes) -> bool:
         """A body that stands in the header stays; so does a void one, which says why it is void."""
@@ -408,4 +432,30 @@ def read_parts(data: bytes, datastore_id: bytes | None = None) -> list[tuple[str
     return parts
 
 
-__all__ = ["DELETE", "PUT", "Dag", "Datastore", "Ref", "dag_id_of", "read_parts", "typed", "varint", "write_parts"]
+def leave_out(data: bytes, datastore_id: bytes) -> bytes:
+    """A bundle without any body that stands apart from its header: whoever says so calls all of them dead."""
+    out = []
+    for name, part in read_parts(data, datastore_id):
+        chains = read_bundle(part, dag_id_of(datastore_id, name), type=2).chains
+        for chain in chains:
+            chain.items = [
+                replace(item, body_form=LEFT_OUT, body=None) if item.body_form == APART else item
+                for item in chain.items
+            ]
+        out.append((name, write_bundle(dag_id_of(datastore_id, name), chains)))
+    return write_parts(datastore_id, out)
+
+
+__all__ = [
+    "DELETE",
+    "PUT",
+    "Dag",
+    "Datastore",
+    "Ref",
+    "dag_id_of",
+    "leave_out",
+    "read_parts",
+    "typed",
+    "varint",
+    "write_parts",
+]

@@ -111,7 +111,7 @@ class Replica(Graph):
         for k, item in enumerate(chain.items):
             known = self.find(item.id)
             if known:
-                if k >= len(headers) or not self.attach(item, report):
+                if k >= len(headers) or not self.attach(item, report, k in covered):
                     report.known.append(item.id)
                 if item.signature and k < len(headers) and self.holds(item, headers[k], lane):
                     known.signature = item.signature
@@ -131,7 +131,7 @@ class Replica(Graph):
                 if signature is None:
                     self.covers[item.id] = self.cover(chain.items[k + 1 :], headers[k + 1 :], lane)
 
-    def attach(self, item: Item, report: Report) -> bool:
+    def attach(self, item: Item, report: Report, is_covered: bool) -> bool:
         """The body of a change that is here without it, if this brings one."""
         return False
 

@@ -57,6 +57,7 @@ class Rules:
     namers_stay: bool = True  # whatever names an operation that is not known to be dead
     unknown_may_live: bool = True  # a named operation that is not here
     dropped_stay: bool = True  # what was dropped is never asked for
+    purge_doubts: bool = True  # but once a DAG was purged
     checkpoints: bool = False  # authors say which bodies of a lane still matter
     left_out_is_undone: bool = True  # what a checkpoint leaves out does not supersede either
     last_checkpoint: bool = True  # only the greatest checkpoint of a lane counts
@@ -193,7 +194,14 @@ class Knowledge:
             return True
         if not self.rules.namers_stay or ref not in self.by_key.get((self.of(ref).dag, op.key), ()):
             return False
-        return any(not self.known_dead(op.key, name) for name in op.names)
+        return any(self.is_last_namer(ref, op.key, name) and not self.known_dead(op.key, name) for name in op.names)
+
+    def is_last_namer(self, ref: Ref, key: str, name: Ref) -> bool:
+        """Of those of one DAG that name the same, the last is enough."""
+        return not any(
+            name in self.ops[other].names and self.world.order(other) > self.world.order(ref)
+            for other in self.by_key[self.of(ref).dag, key]
+        )
 
     @cached_property
     def live(self) -> int:
@@ -256,6 +264,7 @@ class Schedule:
         self.n_lanes = 0
         self.ever = 0  # bodies that an honest replica once had
         self.liar_checkpoints = 0  # how often it writes some
+        self.careless = False  # DAGs are purged though nobody else has all of them
 
     def one_of(self) -> Replica:
         return self.choose.choice(self.replicas)
@@ -268,8 +277,8 @@ class Schedule:
             self.checkpoint: 3 if self.rules.checkpoints else 0,
             self.meet: 2,
             self.reopen: 1,
-            self.purge: 1 if self.dags > 1 else 0,
-            self.admit: 2 if self.dags > 1 else 0,
+            self.purge: 0 if self.dags == 1 else 5 if self.careless else 1,
+            self.admit: 0 if self.dags == 1 else 5 if self.careless else 2,
             self.lie: 12 if self.lies else 0,
         }
         for verb in self.choose.choices(list(verbs), list(verbs.values()), k=steps):
@@ -427,7 +436,7 @@ class Schedule:
             assert replica.know().shown() == before.shown(), f"{replica.name} shows something else after compaction"
 
     def purge(self) -> None:
-        """Unless somebody else would miss a body for ever."""
+        """Unless somebody else would miss a body for ever; the careless do not ask."""
         replica = self.one_of()
         dag = self.choose.randrange(self.dags)
         mine = self.of_dag(replica, dag)
@@ -435,13 +444,13 @@ class Schedule:
         for other in self.replicas:
             if other is not replica and dag not in other.purged:
                 others |= other.bodies
-        if dag in replica.purged or replica.know().live & mine & ~others:
+        if dag in replica.purged or (replica.know().live & mine & ~others and not self.careless):
             return
         self.say(f"{replica.name} purges dag {dag}")
         replica.purged.add(dag)
         replica.graph &= ~mine
         replica.bodies &= ~mine
-        replica.dropped &= ~mine
+        replica.dropped &= 0 if self.rules.purge_doubts else ~mine
         replica.lanes.pop(dag, None)
 
     def admit(self) -> None:
@@ -507,8 +516,11 @@ class Schedule:
             assert replica.graph == first.graph, "other changes"
             assert know.shown() == shown, f"{replica.name} shows {know.shown()}, {first.name} {shown}"
             assert know.live == live, "other bodies are live"
-        if not self.liar_checkpoints:
-            whole = Knowledge(self.world, self.ever & first.graph, first.graph)
+        whole = Knowledge(self.world, self.ever & first.graph, first.graph)
+        held = 0
+        for replica in self.replicas:
+            held |= replica.bodies
+        if not self.liar_checkpoints and not (self.careless and whole.live & ~held):
             assert whole.shown() == shown, f"{whole.shown()} with all bodies, {shown} here"
 
 
@@ -522,6 +534,7 @@ def play(seed: int, rules: Rules = RULES, steps: int = STEPS, say: Callable[[str
     """Every other schedule has two DAGs, every other a liar, and half of the liars write checkpoints."""
     schedule = Schedule(seed, rules, lies=seed % 2 == 1, dags=1 + seed // 2 % 2, say=say)
     schedule.liar_checkpoints = 2 if rules.checkpoints and seed // 4 % 2 else 0
+    schedule.careless = seed % 16 in (10, 11)
     schedule.play(steps)
     schedule.heal()
 

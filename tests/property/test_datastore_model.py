@@ -24,7 +24,8 @@ CHECKPOINTS = Rules(checkpoints=True, dropped_stay=False)
 BROKEN = {
     "deletes go like puts": (Rules(deletes_stay=False), 1),
     "what names others goes like the rest": (Rules(namers_stay=False), 83),
-    "what is not here is dead": (Rules(unknown_may_live=False), 355),
+    "what is not here is dead": (Rules(unknown_may_live=False), 2994),
+    "what was dropped is dead after a purge, too": (Rules(purge_doubts=False), 41067),
     "what a checkpoint leaves out goes on superseding": (replace(CHECKPOINTS, left_out_is_undone=False), 1013),
     "every checkpoint counts": (replace(CHECKPOINTS, last_checkpoint=False), 2511),
     "a checkpoint leaves out deletes": (replace(CHECKPOINTS, honest="deletes"), 3801),

@@ -34,10 +34,18 @@ def test_a_network_and_the_oracle_agree(simulate: Any, seed: int) -> None:
     assert happened["changes"] and happened["equivocations"]
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_a_network_of_datastores_and_the_oracle_agree(simulate: Any, seed: int) -> None:
+    happened = simulate.one_run(seed, 60, oracle=True, kind="datastore")
+    assert happened["changes"] and happened["equivocations"] and happened["compactions"]
+
+
 @pytest.mark.slow
-def test_many_networks_and_the_oracle_agree(simulate: Any) -> None:
+@pytest.mark.parametrize("kind", ["doc", "datastore"])
+def test_many_networks_and_the_oracle_agree(simulate: Any, kind: str) -> None:
     first = random.randrange(1 << 32)
-    assert simulate.main(["--seeds", str(SEEDS), "--first", str(first), "--jobs", "1"]) == 0, first
+    given = ["--kind", kind, "--seeds", str(SEEDS), "--first", str(first), "--jobs", "1"]
+    assert simulate.main(given) == 0, first
 
 
 def test_the_command_says_what_happened() -> None:
@@ -59,7 +67,7 @@ class Odd(ck.Doc):
 
 
 def test_what_fails_is_shortened_and_replays(simulate: Any, monkeypatch: Any, capsys: Any) -> None:
-    monkeypatch.setattr("crdtkv.testing.network.Doc", Odd)
+    monkeypatch.setattr("crdtkv.testing.kinds.Doc", Odd)
     assert simulate.main(["--seeds", "3", "--jobs", "1"]) == 1
     told = capsys.readouterr().out
     assert "are not 0 1 2" in told and "fails after" in told
@@ -76,3 +84,12 @@ def test_the_oracle_finds_what_is_wrong(simulate: Any, monkeypatch: Any) -> None
     monkeypatch.setattr(ck.Doc, "to_py", lambda self: {**shown(), "odd": 1})
     with pytest.raises(AssertionError, match="content"):
         simulate.by_the_oracle(doc, 1)
+
+
+def test_the_oracle_finds_what_is_wrong_with_a_datastore(simulate: Any, monkeypatch: Any) -> None:
+    net = testing.Network(1, kind="datastore").run(40).heal()
+    kv = net.replicas[0]
+    simulate.by_the_oracle(kv, 1)
+    monkeypatch.setattr(ck.Datastore, "conflicts", lambda self, key: {"op": 1})
+    with pytest.raises(AssertionError, match="content"):
+        simulate.by_the_oracle(kv, 1)

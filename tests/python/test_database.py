@@ -385,6 +385,63 @@ def test_add_makes_a_datastore_that_knows_the_same(path):
         assert db.check() == []
 
 
+def test_add_goes_on_refusing_what_was_purged(path):
+    kv = ck.Datastore()
+    kv["a"] = 1
+    for dag in ("spam", "feed", "back"):
+        kv.put("a", dag, dag=dag)
+    copy = kv.fork()
+    for dag in ("spam", "back", "feed"):
+        kv.purge(dag)
+    kv.admit("back")
+    with ck.Database(path) as db:
+        there = db.add("kv", kv)
+        assert there.root == kv.root and set(there.dags()) == {"default"}
+        report = there.apply(copy.export())
+        assert len(report.refused) == 2 and set(there.dags()) == {"default", "back"}
+        assert there["a"] == "back"
+    with ck.Database(path) as db:
+        there = db.datastore("kv")
+        assert len(there.apply(copy.export()).refused) == 2
+        there.admit("feed")
+        assert len(there.apply(copy.export()).refused) == 1 and set(there.dags()) == {"default", "back", "feed"}
+        assert db.check() == []
+
+
+def test_add_takes_a_datastore_whose_default_dag_was_purged(path):
+    kv = ck.Datastore()
+    kv["a"] = 1
+    kv.put("b", 2, dag="d")
+    copy = kv.fork()
+    kv.purge("default")
+    with ck.Database(path) as db:
+        there = db.add("kv", kv)
+        assert dict(there) == {"b": 2} and there.root == kv.root
+        assert there.apply(copy.export()).refused and "a" not in there
+        there.admit("default")
+        assert there.apply(copy.export()).applied and there["a"] == 1
+
+
+def test_add_takes_along_what_waits(path):
+    author = ck.Datastore()
+    author["a"] = 1
+    author.put("x", 1, dag="d")
+    first, before = author.export(), author.heads
+    author["a"] = 2
+    author.commit()
+    author["a"] = 3
+    author.put("x", 2, dag="d")
+    kv = ck.Datastore(id=author.id)
+    kv.apply(author.export(before))
+    assert len(kv.waiting) == 3 and len(kv) == 0
+    with ck.Database(path) as db:
+        there = db.add("kv", kv)
+        assert there.waiting == kv.waiting and there.missing == kv.missing
+        there.apply(first)
+        assert dict(there) == {"a": 3, "x": 2} and there.waiting == () and there == author
+        assert db.check() == []
+
+
 def test_add_keeps_all_of_a_history_with_several_authors(path):
     doc = ck.Doc()
     doc["t"] = ck.Text("hello")

@@ -210,3 +210,38 @@ def test_ten_thousand_keys_in_one(kv):
         for n in range(10_000):
             b.put(f"{n * 7919 % 10_000:05}", n)
     assert len(kv) == 10_000 and list(kv.query(limit=2, keys_only=True)) == ["00000", "00001"]
+
+
+def test_a_batch_that_touches_a_purged_dag_says_which_and_waits(kv):
+    kv.put("a", 0, dag="feed")
+    b = kv.batch(max_bytes=500)
+    b.put("a", 1, dag="feed")
+    b.put("other", 1)
+    kv.purge("feed")
+    with pytest.raises(ck.StaleHandleError, match=r"the DAG 'feed' was purged; admit\('feed'\) lets it in again"):
+        for n in range(100):
+            b.put(f"k{n}", "x" * 50)
+    n = len(b)
+    for _ in range(3):  # it does not grow without end
+        with pytest.raises(ck.StaleHandleError, match="'feed'"):
+            b.put("more", 1)
+        with pytest.raises(ck.StaleHandleError, match="'feed'"):
+            b.increment("more")
+    assert len(b) == n and "other" not in kv
+    kv.admit("feed")
+    b.put("more", 1)
+    b.commit()
+    assert kv["a"] == 1 and kv["other"] == 1 and kv["more"] == 1 and kv["k0"] == "x" * 50
+
+
+def test_a_purged_dag_is_named_in_words_that_are_whole(kv):
+    for name in ("ö" * 127, "x" * 79 + "ö" * 20, ""):
+        kv.put("a", 0, dag=name)
+        kv.purge(name)
+        with pytest.raises(ck.StaleHandleError, match=f"the DAG '{name[:30]}.*' was purged"):
+            kv.put("a", 1, dag=name)
+    kv.purge("default")
+    with pytest.raises(ck.StaleHandleError, match="the DAG 'default' was purged"):
+        kv["a"] = 1
+    with pytest.raises(ck.StaleHandleError, match="the DAG 'default' was purged"):
+        kv.update(a=1)

@@ -4,6 +4,7 @@ import random
 
 import crdtkv as ck
 from house.datastores import ID, LONG, assert_equal, content, datastore, identity, meet, put_all, state
+from oracle.datastore import leave_out
 
 
 def overwritten(kv, keys=20, times=10):
@@ -211,7 +212,7 @@ def test_a_claim_that_a_body_is_dead_is_no_proof():
     a, liar, victim = datastore(1), datastore(2), datastore(3)
     a["k"] = LONG
     a.commit()
-    forged = leave_out(a)
+    forged = leave_out(a.export(), a.id)
     victim.apply(forged)
     assert victim == {} and victim.root == a.root
     ck.sync(victim, a)
@@ -225,7 +226,7 @@ def test_a_claim_does_not_take_away_what_is_here():
     a, victim = datastore(1), datastore(3)
     a["k"] = LONG
     meet(a, victim)
-    victim.apply(leave_out(a))
+    victim.apply(leave_out(a.export(), a.id))
     assert victim == {"k": LONG} and victim.check() == []
 
 
@@ -235,7 +236,7 @@ def test_what_is_built_upon_a_claim_converges_too():
     a["l"] = LONG
     a.commit()
     meet(a, other)
-    victim.apply(leave_out(a))
+    victim.apply(leave_out(a.export(), a.id))
     victim["k"] = "over what it never saw"
     victim.commit()
     victim.compact()
@@ -243,22 +244,3 @@ def test_what_is_built_upon_a_claim_converges_too():
     meet(other, victim, a)
     assert_equal(other, victim, a)
     assert a == {"k": "over what it never saw", "l": "other"}
-
-
-def leave_out(kv):
-    """All of it, without any body that stands apart."""
-    from dataclasses import replace
-
-    from oracle.bundle import APART, LEFT_OUT, read_bundle, write_bundle
-    from oracle.datastore import dag_id_of, read_parts, write_parts
-
-    out = []
-    for name, part in read_parts(kv.export(), kv.id):
-        chains = read_bundle(part, dag_id_of(kv.id, name), type=2).chains
-        for chain in chains:
-            chain.items = [
-                replace(item, body_form=LEFT_OUT, body=None) if item.body_form == APART else item
-                for item in chain.items
-            ]
-        out.append((name, write_bundle(dag_id_of(kv.id, name), chains)))
-    return write_parts(kv.id, out)

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 import crdtkv as ck
-from house.datastores import LONG, assert_equal, content, datastore, meet
+from house.datastores import ID, LONG, assert_equal, content, datastore, identity, meet
 
 
 def test_each_has_heads_of_its_own(kv):
@@ -261,3 +261,53 @@ def test_reading_knows_no_dags(kv):
     kv["a"] = 2
     kv.put("c", 3, dag="y")
     assert list(kv.query()) == [("a", 2), ("b", 1), ("c", 3)]
+
+
+def test_a_name_that_was_dead_counts_again_when_its_dag_is_purged(kv):
+    """compact() forgets that a put names what was overwritten in its own DAG; purge() forgets that it was."""
+    kv.put("k", 1, dag="x")
+    kv["k"] = 2  # names the one in x
+    kv.put("k", 3, dag="x")
+    kv["k"] = 4
+    kv.commit()
+    kv.compact()
+    assert kv.check() == []
+    assert kv.purge("x") == 2
+    assert kv.check() == [] and dict(kv) == {"k": 4}
+
+
+@pytest.mark.parametrize("in_file", [False, True])
+def test_what_was_dropped_on_account_of_a_purged_dag_is_asked_for(tmp_path, in_file):
+    """The DAG comes back in part: what the dropped body named would show again, where it was dropped alone."""
+    with ck.Database(tmp_path / "a.db", identity(1)) as db:
+        a = db.datastore("kv", id=ID) if in_file else datastore(1)
+        b, c = datastore(2), datastore(3)
+        a.put("k", ["x6", LONG], dag="x")
+        a.commit()
+        meet(a, b, c)
+        a["k"] = ["names x6", LONG]
+        a.commit()
+        ck.sync(a, b)
+        b.purge("x")
+        a.put("k", ["x7", LONG], dag="x")
+        a["k"] = ["names x7", LONG]
+        a.commit()
+        assert a.compact()["dropped"] == 2
+        ck.sync(a, b)
+        assert a.purge("x") == 2 and a.stats()["left_out"] == 1
+        if in_file:
+            db.close()
+            with ck.Database(tmp_path / "a.db", identity(1)) as db:
+                come_back(db.datastore("kv"), b, c)
+        else:
+            come_back(a, b, c)
+
+
+def come_back(a, b, c):
+    for kv in (a, b):
+        kv.admit("x")
+    meet(a, b, c)
+    meet(a, b, c)
+    assert_equal(a, b, c)
+    assert [value[0] for value in a.conflicts("k").values()] == ["names x7"]
+    assert a.stats()["left_out"] == 0 and a.check() == []

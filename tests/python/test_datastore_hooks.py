@@ -272,3 +272,24 @@ def test_equivocations_are_told_once():
     kv.apply(y)
     kv.apply(y)
     assert len(found) == 1 and found[0].lane == kv.equivocations()[0].lane
+
+
+def test_long_values_are_told_a_few_at_a_time():
+    """A liar's few bytes may change what many long values show: they are copied by the mebibyte, not all at once."""
+    bytes_at_once = []
+
+    class Watching(ck.Datastore):
+        def _tell(self) -> None:
+            while news := self._take_news():
+                bytes_at_once.append(sum(len(side) for row in news for side in row[1:3] if side is not ck.MISSING))
+
+    kv = Watching()
+    other = kv.fork(ck.Identity.generate())
+    with kv.batch() as b:
+        for n in range(20):
+            b.put(f"k{n}", "x" * 500_000)
+    other.merge(kv)
+    other.clear()
+    with kv.observe(lambda event: None):
+        kv.merge(other)
+    assert not kv and sum(bytes_at_once) == 20 * 500_000 and max(bytes_at_once) < 5 << 20 and len(bytes_at_once) > 2

@@ -298,3 +298,35 @@ def test_close_while_others_are_inside(path):
     file = _core.File(path)
     assert file.check() == []
     file.close()
+
+
+def test_close_waits_for_one_who_waits_for_another(path):
+    """A call that waits for its turn is under way; whoever has the turn may still end it, though not write."""
+    file = _core.File(path)
+    begun, may_end, said = threading.Event(), threading.Event(), []
+
+    def first():
+        file.begin()
+        file.run(INSERT, 1, 1, b"x")
+        begun.set()
+        may_end.wait()
+        with pytest.raises(ck.StaleHandleError):
+            file.commit()
+        said.append("first")
+
+    def second():
+        file.begin()
+        said.append("second")
+
+    threads = [threading.Thread(target=first), threading.Thread(target=second), threading.Thread(target=file.close)]
+    for thread in threads:
+        thread.start()
+        begun.wait()
+        thread.join(0.05)  # until it waits
+    may_end.set()
+    for thread in threads:
+        thread.join(timeout=30)
+        assert not thread.is_alive()
+    file = _core.File(path)
+    assert sorted(said) == ["first", "second"] and file.run("SELECT count(*) FROM record") == [(0,)]
+    file.close()

@@ -303,9 +303,39 @@ def database_story():
                 wrong()
 
 
+def look_story():
+    """What displays ask for: nothing is read that is not shown, and nothing is kept."""
+    doc = ck.Doc()
+    doc["m"], doc["l"], doc["s"], doc["t"] = {"a": {}}, [1, [2]], {b"x"}, ck.Text("hello")
+    before = doc.commit()
+    doc["t"] += "!"
+    past = doc.at([before.id])
+    doc["t"] += "?"
+    for container in (doc, doc["m"], doc["l"], doc["s"], past["m"], past["l"]):
+        container._some(2)
+    for text in (doc["t"], past["t"], ck.Text("x")):
+        text._look(3)
+    doc._newest(5), doc._change(before.id), doc._change(bytes(32)), doc._letters(5), before._has_twin
+    kv = ck.Datastore()
+    kv["x"] = 1
+    kv.counter("n").increment()
+    kv._newest(5), kv._change(kv.commit().id), kv._letters(5), kv._glance(), kv.counter("n").by_author()
+    for wrong in (
+        lambda: doc._newest(-1),
+        lambda: doc._change(b"x"),
+        lambda: doc["t"]._some(1),
+        lambda: kv._letters("x"),
+    ):
+        with suppress(ValueError, TypeError):
+            wrong()
+    for shown in (doc, doc["t"], doc.stats(), before, kv):
+        shown._repr_html_()
+
+
 @pytest.mark.parametrize(
     "story",
     [
+        look_story,
         file_story,
         database_story,
         store_story,

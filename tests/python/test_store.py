@@ -578,7 +578,7 @@ def test_index_size_is_that_of_a_request():
 def test_stats_are_a_dict_of_numbers():
     s = filled("a", "b")
     figures = s.stats()
-    assert type(figures) is dict and figures and all(type(v) is int and v >= 0 for v in figures.values())
+    assert isinstance(figures, dict) and figures and all(type(v) is int and v >= 0 for v in figures.values())
     assert figures != ck.Store().stats()
 
 
