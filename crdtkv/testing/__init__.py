@@ -1,9 +1,10 @@
 """The testing kit: replicas on a bad network, authors who lie with real keys, and what to ask of those that met them.
 
-    Network, Faults                     replicas, liars, faults and time, decided by a seed
+    Network, Faults                     replicas of documents or datastores, liars, faults and time, decided by a seed
     ConvergenceMachine                  a Hypothesis state machine, to which a program adds its own rules
     values(), documents(), edits(doc)   Hypothesis strategies
     Forger, join, reseal                messages that no honest program writes
+    replica, datastore                  replicas whose every byte follows from numbers
     assert_converged                    do replicas agree, and if not, where and since when?
 
 Machine and strategies need Hypothesis: `pip install crdtkv[testing]`. docs/tutorial-testing.md is the manual.

@@ -1,4 +1,4 @@
-"""Desks: what a forger needs of a replica, whether that is a document or the default DAG of a datastore."""
+"""Desks: what a forger needs of a replica, whether that is a document or a DAG of a datastore."""
 
 from __future__ import annotations
 
@@ -12,7 +12,22 @@ from crdtkv.doc import Doc
 from crdtkv.errors import DecodeError
 from crdtkv.identity import Identity
 from crdtkv.report import Report
-from crdtkv.testing.wire import DEFAULT, Buffer, Opening, Part, Reader, blob, dags_of, head_of, take_apart, varint, wrap
+from crdtkv.testing.wire import (
+    DEFAULT,
+    Buffer,
+    Opening,
+    Part,
+    Reader,
+    blob,
+    dag_id_of,
+    dags_of,
+    head_of,
+    take_apart,
+    varint,
+    wrap,
+    write_bundle,
+    zigzag,
+)
 
 __all__ = ["Desk", "DocDesk", "Edit", "KvDesk", "desk_of"]
 
@@ -57,6 +72,10 @@ class DocDesk:
     def heads(self) -> tuple[bytes, ...]:
         return self.replica.heads
 
+    def set(self, replica: Doc, key: str, value: int) -> None:
+        """The plainest edit."""
+        replica[key] = value
+
     def place_of(self, change: bytes) -> tuple[bytes, int] | None:
         """Lane and seq of a change, if it is here."""
         return self.replica._place_of(change)
@@ -96,82 +115,85 @@ class DocDesk:
 
 
 class KvDesk:
-    """A private copy of a datastore. Changes are forged in its default DAG."""
+    """A private copy of a datastore. Changes are forged in one of its DAGs."""
 
-    __slots__ = ("_known", "_places", "head", "replica")
+    __slots__ = ("_known", "_places", "dag", "frame", "head", "id", "replica")
 
     type = 2
-    frame = 64
 
-    def __init__(self, replica: Datastore) -> None:
+    def __init__(self, replica: Datastore, dag: str) -> None:
         self.replica = replica
+        self.dag = dag
+        self.id = dag_id_of(replica.id, dag)
+        self.frame = 64 + len(dag.encode())
         self._known: tuple[bytes, ...] | None = None  # heads when _places were read
         self._places: dict[bytes, tuple[bytes, int]] = {}
-        self.head = head_of(dags_of(replica.export()).get(DEFAULT, self._nothing()))
+        self.head = head_of(dags_of(replica.export()).get(dag, self._nothing()))
 
     def _nothing(self) -> bytes:
-        return b"CKB\1" + self.replica.id + b"\0"
+        """A bundle of this DAG without changes."""
+        return write_bundle(b"CKB\1" + self.id + b"\0", [])
 
     @classmethod
-    def copy_of(cls, kv: Datastore, identity: Identity, heads: Iterable[bytes] | None = None) -> KvDesk:
-        """With the history of these heads of the default DAG (None: all), and all of the other DAGs."""
+    def copy_of(cls, kv: Datastore, dag: str, identity: Identity, heads: Iterable[bytes] | None = None) -> KvDesk:
+        """With the history of these heads of its DAG (None: all), and all of the other DAGs."""
         until = None
         if heads is not None:
-            others = [head for name, some in kv.dags().items() if name != DEFAULT for head in some]
+            others = [head for name, some in kv.dags().items() if name != dag for head in some]
             until = [*heads, *others]
         new = type(kv)(identity, id=kv.id, clock=kv._clock)
         new.apply(kv.export((), until))
-        return cls(new)
+        return cls(new, dag)
 
     def copy(self, identity: Identity, heads: Iterable[bytes]) -> KvDesk:
-        return self.copy_of(self.replica, identity, heads)
-
-    @property
-    def id(self) -> bytes:
-        return self.replica.id
+        return self.copy_of(self.replica, self.dag, identity, heads)
 
     @property
     def heads(self) -> tuple[bytes, ...]:
-        return self.replica.dags().get(DEFAULT, ())
+        return self.replica.dags().get(self.dag, ())
+
+    def set(self, replica: Datastore, key: str, value: int) -> None:
+        """The plainest edit."""
+        replica.put(key, value, dag=self.dag)
 
     def place_of(self, change: bytes) -> tuple[bytes, int] | None:
-        """Lane and seq of a change of the default DAG, if it is here."""
+        """Lane and seq of a change of this DAG, if it is here."""
         if self._known != self.replica.heads:
             self._known = self.replica.heads
             every = self.replica.changes()
-            self._places = {one.id: (one.lane, one.seq) for one in every if one.dag == DEFAULT}
+            self._places = {one.id: (one.lane, one.seq) for one in every if one.dag == self.dag}
         return self._places.get(change)
 
     def opening(self, lane: bytes) -> Opening | None:
         return next((part.opening for part in self._parts(None) if part.lane == lane), None)
 
     def _parts(self, until: Iterable[bytes] | None) -> list[Part]:
-        bundle = dags_of(self.replica.export((), until)).get(DEFAULT)
+        bundle = dags_of(self.replica.export((), until)).get(self.dag)
         return take_apart(bundle) if bundle else []
 
     def export(self, since: Iterable[bytes], until: Iterable[bytes]) -> bytes:
-        """A bundle of the default DAG alone."""
-        return dags_of(self.replica.export(since, until)).get(DEFAULT, self._nothing())
+        """A bundle of this DAG alone."""
+        return dags_of(self.replica.export(since, until)).get(self.dag, self._nothing())
 
     def apply(self, bundle: bytes) -> Report:
         return self.replica.apply(self.wrap(bundle))
 
     def body(self, edit: Edit, lane: bytes, prev: bytes | None, parents: Sequence[bytes]) -> tuple[int, bytes]:
-        """(n_ops, body) of what `edit` does in the default DAG, in whatever changes, with the totals of this lane."""
+        """(n_ops, body) of what `edit` does in this DAG, in whatever changes, with the totals of this lane."""
         kv = self.replica
         now = kv._clock() if kv._clock else time.time_ns() // 1_000_000
         scratch = type(kv)(kv.identity, id=kv.id, clock=lambda: now)
         scratch.apply(kv.export())
         before = scratch.heads
         edit(scratch)
-        bundle = dags_of(scratch.export(before)).get(DEFAULT)
+        bundle = dags_of(scratch.export(before)).get(self.dag)
         ops = [op for part in (take_apart(bundle) if bundle else []) for op in _ops_of(part.whole_body())]
         totals = self._totals(lane, prev) if any(kind == COUNT for kind, _ in ops) else {}
-        body = b"\0" + _zigzag(now)
+        body = b"\0" + zigzag(now)
         for kind, payload in ops:
             if kind == COUNT:
                 name, total = _counted(payload)
-                payload = name + _zigzag(totals.get(name, 0) + total)
+                payload = name + zigzag(totals.get(name, 0) + total)
             body += varint(kind) + blob(payload)
         return len(ops), body
 
@@ -180,8 +202,9 @@ class KvDesk:
         if prev is None or self.place_of(prev) is None:
             return {}
         totals: dict[bytes, int] = {}
+        void = {change.id for change in self.replica.changes((), [prev]) if change.void is not None}
         for part in self._parts([prev]):
-            if part.lane == lane:
+            if part.lane == lane and part.id not in void:
                 totals.update(_counted(payload) for kind, payload in _ops_of(part.whole_body()) if kind == COUNT)
         return totals
 
@@ -189,19 +212,21 @@ class KvDesk:
         return len(_ops_of(body))
 
     def wrap(self, bundle: bytes) -> bytes:
-        return wrap(self.replica.id, {DEFAULT: bundle})
+        return wrap(self.replica.id, {self.dag: bundle})
 
     def unwrap(self, bundle: Buffer) -> bytes:
-        return dags_of(bundle).get(DEFAULT, self._nothing())
+        return dags_of(bundle).get(self.dag, self._nothing())
 
 
 Desk: TypeAlias = DocDesk | KvDesk
 
 
-def desk_of(replica: Doc | Datastore, identity: Identity) -> Desk:
+def desk_of(replica: Doc | Datastore, identity: Identity, dag: str = DEFAULT) -> Desk:
     """A desk with a copy of this replica on it."""
     if isinstance(replica, Datastore):
-        return KvDesk.copy_of(replica, identity)
+        return KvDesk.copy_of(replica, dag, identity)
+    if dag != DEFAULT:
+        raise TypeError("a document has no DAGs to choose from")
     return DocDesk.copy_of(replica, identity)
 
 
@@ -228,13 +253,3 @@ def _counted(payload: bytes) -> tuple[bytes, int]:
     reader.take(reader.varint() >> 1)
     name, number = payload[: reader.at], reader.varint()
     return name, number >> 1 if number & 1 == 0 else -(number + 1 >> 1)
-
-
-def _zigzag(value: int) -> bytes:
-    """Minimal, of any size."""
-    number = value << 1 if value >= 0 else (-value << 1) - 1
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*out, number])

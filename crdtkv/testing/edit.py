@@ -208,10 +208,12 @@ def literal_pair(key: str, choose: Choice) -> str:
 
 
 def opaque(choose: Choice) -> str:
-    """A value of a datastore."""
+    """A value of a datastore; some are long enough to stand apart from their headers."""
     kind = choose.below(8)
-    if kind < 6:
+    if kind < 4:
         return literal(choose.scalar())
+    if kind < 6:
+        return f"['long' * 12, {literal(choose.scalar())}]"
     return literal([choose.scalar(), {"a": [choose.scalar()]}] if kind == 6 else {"a": choose.scalar(), "b": {}})
 
 

@@ -16,6 +16,7 @@ from crdtkv.identity import Identity
 from crdtkv.report import Report
 from crdtkv.testing.desk import Desk, Edit, desk_of
 from crdtkv.testing.wire import (
+    DEFAULT,
     INLINE,
     Buffer,
     Opening,
@@ -165,16 +166,16 @@ def _thin(parts: list[Part]) -> list[Part]:
 
 
 class Forger:
-    """An author who lies, with real keys, at the present state of a document, or of a datastore in its default DAG.
+    """An author who lies, with real keys, at the present state of a document, or of a datastore in one of its DAGs.
 
     `doc` is a private copy of the replica, `lane` the id of a fresh lane of `identity`, in which all that it makes
     stands. The first change there has seq 0 and the heads of the document as parents. Nothing that it makes changes the
     document, the copy, or the forger: results follow the present tip, so two of them are siblings, until advance()
     takes one in. Limits that a replica sets itself do not bind it.
 
-    An *edit* is a callable that gets a document, or a datastore; all that it does (there, in the default DAG) is one
-    change. None sets a key, key and value drawn by lot. With a `seed` (int, str or bytes) the lane and what is drawn
-    come from it: equal ones give equal bytes, if the replica and its clock are equal too.
+    An *edit* is a callable that gets a document, or a datastore; all that it does (there: in `dag`) is one change. None
+    sets a key, key and value drawn by lot. With a `seed` (int, str or bytes) the lane and what is drawn come from it:
+    equal ones give equal bytes, if the replica and its clock are equal too.
 
     >>> import crdtkv as ck
     >>> from crdtkv import testing
@@ -184,16 +185,28 @@ class Forger:
     >>> report = doc.apply(liar.forge(lambda d: d.update(n=2), n_ops=7))
     >>> len(report.void), doc["n"]                           # a change that lies about itself has no effect
     (1, 1)
+    >>> kv = ck.Datastore()
+    >>> liar = testing.Forger(kv, ck.Identity.generate(), dag="feed")
+    >>> yes, no = liar.fork(lambda kv: kv.put("vote", "yes", dag="feed"), lambda kv: kv.put("vote", "no", dag="feed"))
+    >>> bool(kv.apply(yes)), bool(kv.apply(no)), len(kv.equivocations()), len(kv.conflicts("vote"))
+    (True, True, 1, 2)
     """
 
     __slots__ = ("_desk", "_head", "_opening", "_random", "_seq", "_stage", "_stage_at", "_tip", "identity", "lane")
 
-    def __init__(self, doc: Doc | Datastore, identity: Identity, *, seed: int | str | bytes | None = None) -> None:
-        self._desk = desk_of(doc, identity)
+    def __init__(
+        self,
+        doc: Doc | Datastore,
+        identity: Identity,
+        *,
+        seed: int | str | bytes | None = None,
+        dag: str = DEFAULT,
+    ) -> None:
+        self._desk = desk_of(doc, identity, dag)
         self.identity = identity
         self._random = random.Random(os.urandom(32) if seed is None else seed)
         self._opening: Opening = (identity.public_key, self._random.randbytes(16))
-        self.lane = lane_id_of(doc.id, self._opening)
+        self.lane = lane_id_of(self._desk.id, self._opening)
         self._head = self._desk.head
         self._tip: bytes | None = None
         self._seq = 0  # of the next change
@@ -230,7 +243,8 @@ class Forger:
         return self._desk.copy(self.identity, [*tip, *foreign])
 
     def _random_edit(self, doc: Any) -> None:
-        doc[f"forged {self._random.getrandbits(32):08x}"] = self._random.getrandbits(32)
+        value = self._random.getrandbits(32)  # before the key: so equal seeds have always told it
+        self._desk.set(doc, f"forged {self._random.getrandbits(32):08x}", value)
 
     def advance(self, bundle: Buffer) -> Report:
         """Take in a bundle that this forger made: what it makes from now on follows its last change.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar
 
 from crdtkv import Doc, Identity
 from crdtkv.testing.edit import Choice, pick
+from crdtkv.testing.forger import Forger
 from crdtkv.testing.host import Host
-from crdtkv.testing.lies import LIES, Lie
+from crdtkv.testing.lies import LIES, Lie, a_body
 from crdtkv.testing.replica import Clock, seed_of
 
 __all__ = ["Liar"]
@@ -23,8 +25,10 @@ class Liar:
     what it writes, `choose` decides.
     """
 
+    lies: ClassVar[tuple[Lie, ...]] = LIES
     choose: Choice
     accomplice: Identity  # of whom nobody has heard
+    doc: Any  # its replica
 
     def __init__(
         self,
@@ -34,7 +38,7 @@ class Liar:
         seed: bytes,
         clock: Clock,
         choose: Choice,
-        edit: Callable[[Doc], object],
+        edit: Callable[[Any], object],
     ) -> None:
         self.name = name
         self.identity = identity
@@ -50,17 +54,14 @@ class Liar:
     def act(self, hosts: Sequence[Host], lie: Lie | None = None) -> list[str]:
         """Do one thing to some of the hosts; what it was, and what became of it."""
         self.doc.apply(pick(self.choose, hosts).bundle(self.doc.heads))
-        return (lie or pick(self.choose, LIES))(self, hosts)
+        return (lie or pick(self.choose, self.lies))(self, hosts)
 
     def equivocate(self, hosts: Sequence[Host]) -> list[str]:
         """Go on in two or three ways from one change, each with all that it builds on, each to somebody else."""
-        self.write_change(self.doc)
-        lane = self.doc.changes()[-1].lane
-        then, data = self.doc.heads, self.doc.export()
+        again, then, data = self._a_lane()
         lines, whole = [], []
         for story in range(2 + self.one_in(4)):
-            copy = self._copy(data)
-            copy._go_on_with_lane(lane)
+            copy = again()
             for _ in range(DEEP if self.one_in(40) else 1 + self.choose.below(3)):
                 self.write_change(copy, f"story {story}")
             self.keep(copy.export(then))
@@ -71,6 +72,19 @@ class Liar:
         self._stories = self._stories or whole
         self.doc = copy if self.one_in(2) else self._copy(data)
         return lines
+
+    def _a_lane(self) -> tuple[Callable[[], Any], tuple[bytes, ...], bytes]:
+        """What makes replicas that all go on with one lane, the heads that they begin with, and all of that."""
+        self.write_change(self.doc)
+        lane = self.doc.changes()[-1].lane
+        data = self.doc.export()
+
+        def again() -> Any:
+            copy = self._copy(data)
+            copy._go_on_with_lane(lane)
+            return copy
+
+        return again, self.doc.heads, data
 
     def repeat(self, hosts: Sequence[Host]) -> list[str]:
         """Tell the stories of the first equivocation again: a host that had heard one may have lost it since."""
@@ -83,7 +97,15 @@ class Liar:
         self._drawn += 1
         return seed_of(self._seed, self._drawn)
 
-    def _copy(self, data: bytes) -> Doc:
+    def forger(self) -> Forger:
+        """A lane of its own upon all that it has heard."""
+        return Forger(self.doc, self.identity, seed=self.next_seed())
+
+    def a_body(self) -> bytes:
+        """Operations that say nothing, or what they must not."""
+        return a_body(self.choose)
+
+    def _copy(self, data: bytes) -> Any:
         """A replica of this; what it writes is a lane of its own."""
         copy = Doc(self.identity, id=self._doc_id, clock=self._clock)
         copy._seed(self.next_seed())
@@ -100,13 +122,14 @@ class Liar:
     def one_in(self, n: int) -> bool:
         return self.choose.below(n) == n - 1
 
-    def write_change(self, doc: Doc, message: str | None = None) -> bytes:
+    def write_change(self, doc: Any, message: str | None = None) -> bytes:
         """A change of at least one operation, whatever the document is like; its id."""
         self.edit(doc)
         doc["liar"] = self.choose.below(1000)
         change = doc.commit(message)
         assert change is not None
-        return change.id
+        id: bytes = change.id
+        return id
 
     def keep(self, bundle: bytes) -> None:
         """For later."""

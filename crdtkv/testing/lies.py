@@ -15,7 +15,7 @@ from crdtkv.testing.wire import join, varint
 if TYPE_CHECKING:
     from crdtkv.testing.liar import Liar
 
-__all__ = ["LIES"]
+__all__ = ["LIES", "a_body"]
 
 Lie = Callable[["Liar", Sequence[Host]], list[str]]
 PATIENCE = 40  # messages in a session
@@ -62,7 +62,7 @@ def garble(liar: Liar, hosts: Sequence[Host]) -> list[str]:
     """No bundle at all, one that was cut or bent, or one that claims to be huge."""
     bundle = liar.bent(liar.remember(hosts))
     if liar.one_in(8):
-        bundle = Forger(liar.doc, liar.identity, seed=liar.next_seed()).bomb(1 << 28)
+        bundle = liar.forger().bomb(1 << 28)
     return [liar.tell(pick(liar.choose, hosts), "garbage", bundle)]
 
 
@@ -95,7 +95,7 @@ def converse(liar: Liar, hosts: Sequence[Host]) -> list[str]:
 
 def forge(liar: Liar, hosts: Sequence[Host]) -> list[str]:
     """A change whose header or signature is not what it should be, perhaps among good ones."""
-    forger = Forger(liar.doc, liar.identity, seed=liar.next_seed())
+    forger = liar.forger()
     name = pick(liar.choose, tuple(HEADERS))
     bundle = forger.forge(liar.edit, **HEADERS[name](liar, forger))
     if liar.one_in(3):
@@ -109,8 +109,8 @@ def forge(liar: Liar, hosts: Sequence[Host]) -> list[str]:
 
 def misuse(liar: Liar, hosts: Sequence[Host]) -> list[str]:
     """Operations that say nothing, or name what they must not."""
-    forger = Forger(liar.doc, liar.identity, seed=liar.next_seed())
-    bundle = forger.forge(body=a_body(liar.choose))
+    forger = liar.forger()
+    bundle = forger.forge(body=liar.a_body())
     if liar.one_in(2):
         forger.advance(bundle)
         bundle = join(bundle, forger.forge(liar.edit))
@@ -119,7 +119,7 @@ def misuse(liar: Liar, hosts: Sequence[Host]) -> list[str]:
 
 def backdate(liar: Liar, hosts: Sequence[Host]) -> list[str]:
     """An edit of the present that claims to know only the past: what it names may not be there."""
-    forger = Forger(liar.doc, liar.identity, seed=liar.next_seed())
+    forger = liar.forger()
     ids = [change.id for change in liar.doc.changes()]
     parents = sorted({pick(liar.choose, ids) for _ in range(liar.choose.below(3))}) if ids else []
     return liar.tell_some(hosts, "an edit from the past", forger.forge(liar.edit, parents=parents))
@@ -127,7 +127,7 @@ def backdate(liar: Liar, hosts: Sequence[Host]) -> list[str]:
 
 def mumble(liar: Liar, hosts: Sequence[Host]) -> list[str]:
     """A chain of which nothing is signed, or only the end."""
-    forger = Forger(liar.doc, liar.identity, seed=liar.next_seed())
+    forger = liar.forger()
     sign = pick(liar.choose, SIGNED)
     bundles = forger.chain([liar.edit] * (2 + liar.choose.below(4)), sign=sign)
     how = liar.choose.below(3)
@@ -185,7 +185,7 @@ def behind_another(liar: Liar, forger: Forger) -> dict[str, Any]:
 
 HEADERS: dict[str, Callable[[Liar, Forger], dict[str, Any]]] = {
     "version": lambda liar, forger: {"ver": 2},
-    "type": lambda liar, forger: {"type": 2},
+    "type": lambda liar, forger: {"type": 3 - forger._desk.type},
     "number too large": lambda liar, forger: {"seq": 2**32 - 1},
     "number without a change before": lambda liar, forger: {"seq": 1 + liar.choose.below(9), "prev": None},
     "parents unknown": lambda liar, forger: {"parents": [an_id(liar.choose)]},

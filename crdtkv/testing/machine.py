@@ -9,9 +9,13 @@ from typing import Any, ClassVar, TypeVar
 from crdtkv import Datastore, Doc, Identity
 from crdtkv.testing.check import check
 from crdtkv.testing.converged import shown
-from crdtkv.testing.edit import Chance, Edit, an_edit, literal, pick
-from crdtkv.testing.forger import Forger
+from crdtkv.testing.edit import Chance, Edit, an_edit, literal
+from crdtkv.testing.files import Files
 from crdtkv.testing.host import Host
+from crdtkv.testing.kv_check import absent_in, check_datastores, exchange_bodies
+from crdtkv.testing.kv_host import KvHost
+from crdtkv.testing.kv_liar import KvLiar
+from crdtkv.testing.kv_lies import KV_LIES
 from crdtkv.testing.liar import Liar
 from crdtkv.testing.lies import LIES
 from crdtkv.testing.replica import replica, seed_of
@@ -28,7 +32,7 @@ __all__ = ["ConvergenceMachine"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 CLONES = 2
-NAMED = {lie.__name__: lie for lie in LIES}
+NAMED = {lie.__name__: lie for lie in (*LIES, *KV_LIES)}
 
 
 def of_machine(strategy: Any) -> st.SearchStrategy[Any]:
@@ -37,6 +41,7 @@ def of_machine(strategy: Any) -> st.SearchStrategy[Any]:
 
 
 someone = of_machine(lambda machine: st.integers(0, len(machine.everyone) - 1))
+lies = of_machine(lambda machine: st.sampled_from(sorted(lie.__name__ for lie in machine._liar.lies)))
 
 
 RULES = {  # what does it: which fault
@@ -105,17 +110,26 @@ class ConvergenceMachine(RuleBasedStateMachine):
         self._open: set[int] = set()
         self._hosts: list[Host] = []
         self._clones: list[Host] = []
+        self._files = Files()
         for i in range(self.size):
-            self._hosts.append(Host(f"replica {i}", self.make(i), seed_of("machine", i)))
+            self._hosts.append(self._host(f"replica {i}", self.make(i), seed_of("machine", i)))
         first = self.replicas[0]
         if any(doc.id != first.id for doc in self.replicas):
             raise ValueError("make() must give replicas of one document: the same id=, or forks of self.replicas[0]")
         identity = Identity.from_seed(seed_of("liar"))
         chance = Chance(random.Random(0))
-        self._liar = Liar("the liar", identity, first.id, seed_of("lies"), self.clock, chance, self._lie_about)
+        kind = KvLiar if isinstance(first, Datastore) else Liar
+        self._liar = kind("the liar", identity, first.id, seed_of("lies"), self.clock, chance, self._lie_about)
+
+    def _host(self, name: str, doc: Doc | Datastore, seed: bytes) -> Host:
+        return KvHost(name, doc, seed, self._files) if isinstance(doc, Datastore) else Host(name, doc, seed)
 
     def make(self, i: int) -> Doc | Datastore:
-        """Replica i at the start: of one document, or one datastore, such as testing.datastore(0, i, self.clock)."""
+        """Replica i at the start: of one document, or one datastore, such as testing.datastore(0, i, self.clock).
+
+        A datastore may live in the file of a Database that is open as long as the machine runs; after a crash it goes
+        on in a copy of that file.
+        """
         return replica(0, i, self.clock)
 
     def edits(self, doc: Any) -> st.SearchStrategy[Any]:
@@ -242,22 +256,14 @@ class ConvergenceMachine(RuleBasedStateMachine):
             self._clones.append(self.everyone[i].clone(f"clone {len(self._clones)}"))
 
     @unless_off("lie")
-    @rule(lie=st.sampled_from(sorted(NAMED)), seed=st.integers(0, 999))
+    @rule(lie=lies, seed=st.integers(0, 999))
     def lie(self, lie: str, seed: int) -> None:
         """Somebody with a key of its own denies, contradicts itself or invents; the seed decides what and to whom."""
         self._open.clear()
-        self._liar.choose = choose = Chance(random.Random(seed))
-        source = pick(choose, self.everyone)
-        if isinstance(source.doc, Doc):
-            self._liar.act(self.everyone, NAMED[lie])
-            return
-        forger = Forger(source.doc, self._liar.identity, seed=seed)  # of a datastore it tells two stories or three
-        for bundle in forger.fork(*(an_edit(source.doc, choose) for _ in range(2 + choose.below(2)))):
-            host = pick(choose, self.everyone)
-            host.receive(source.bundle(host.doc.heads))  # what they build on
-            host.receive(bundle)
+        self._liar.choose = Chance(random.Random(seed))
+        self._liar.act(self.everyone, NAMED[lie])
 
-    def _lie_about(self, doc: Doc) -> Edit:
+    def _lie_about(self, doc: Any) -> Edit:
         edit = an_edit(doc, self._liar.choose)
         edit(doc)
         return edit
@@ -266,14 +272,18 @@ class ConvergenceMachine(RuleBasedStateMachine):
 
     @invariant()
     def all_is_well(self) -> None:
-        """Equal roots are equal documents, and nobody is accused without reason."""
-        by_root: dict[bytes, tuple[tuple[bytes, ...], str]] = {}
+        """Equal roots are equal documents, and nobody is accused without reason.
+
+        Of datastores: equal roots and the same bodies, as long as somebody lacks one that others have.
+        """
+        by_root: dict[tuple[bytes, frozenset[bytes]], tuple[tuple[bytes, ...], str]] = {}
         for i, host in enumerate(self.everyone):
             if i in self._open:  # reading its root would close its change
                 continue
             doc = host.doc
             state = (doc.heads, literal(shown(doc)))
-            assert by_root.setdefault(doc.root, state) == state, f"{host.name} differs from an equal one"
+            same = by_root.setdefault((doc.root, absent_in(doc)), state) == state
+            assert same, f"{host.name} differs from an equal one"
             accused = {e.author for e in doc.equivocations()}
             assert accused <= {self._liar.identity.public_key}, f"at {host.name} an honest author is accused"
 
@@ -284,8 +294,16 @@ class ConvergenceMachine(RuleBasedStateMachine):
         for _ in range(2):
             for a, b in zip(self.everyone, self.everyone[1:] + self.everyone[:1]):
                 b.receive(a.bundle(b.doc.heads))
+        is_kv = isinstance(self.replicas[0], Datastore)
+        if is_kv:
+            exchange_bodies(self.everyone)
         check(self.everyone, {self._liar.identity.public_key}, random.Random(0))
+        if is_kv:
+            check_datastores(self.everyone)
 
     def teardown(self) -> None:
         """The end of a run: all must agree."""
-        self.converge()
+        try:
+            self.converge()
+        finally:
+            self._files.close()

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+import weakref
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import Any, Self
 
-from crdtkv import Doc, Identity, Session
-from crdtkv.testing.check import check
-from crdtkv.testing.edit import Chance, an_edit, pick
+from crdtkv import Session
+from crdtkv.testing.edit import Chance, pick
 from crdtkv.testing.faults import Faults
 from crdtkv.testing.host import Host, Version
-from crdtkv.testing.liar import Liar
+from crdtkv.testing.kinds import KINDS, Kind, UserEdit, edit_as_written
 from crdtkv.testing.replica import seed_of
 
 __all__ = ["Network"]
-
-UserEdit = Callable[[Doc, random.Random], object]
 
 CLONES = 2  # that live at a time
 LIE = 0.12  # of all steps, if there are liars
@@ -62,6 +60,10 @@ class Network:
     decides that, too. `edit`: what the replicas write, a callable (document, random.Random) or several; without, all
     that documents can do. In steps: one edit, one message or one fault each.
 
+    With kind="datastore" they share a datastore: some of them in files, which live as long as the network. They also
+    compact, and in some networks, unless there is an `edit`, purge DAGs, which heal() has them admit again; liars also
+    call bodies dead that live.
+
     `replicas` are the honest documents, `liars` the public keys of the others, `trace` says what happened and `counts`
     how often. Equal arguments give equal traces and roots, on any machine.
 
@@ -74,6 +76,10 @@ class Network:
     from crdtkv import testing
     <BLANKLINE>
     testing.Network(seed=7, replicas=3, byzantine=2, faults=testing.Faults(drop=0.5)).run(100).heal().assert_converged()
+    >>> net = testing.Network(7, replicas=3, kind="datastore").run(100).heal()
+    >>> net.assert_converged()
+    >>> net.counts["compactions"] > 0
+    True
     """
 
     def __init__(
@@ -83,7 +89,11 @@ class Network:
         byzantine: int = 2,
         faults: Faults | None = None,
         edit: UserEdit | Sequence[UserEdit] | None = None,
+        *,
+        kind: Kind = "doc",
     ) -> None:
+        if kind not in KINDS:
+            raise ValueError(f'kind is "doc" or "datastore", not {kind!r}')
         if replicas < 1 or byzantine < 0:
             raise ValueError("a network has at least one replica, and not less than no liars")
         self.seed = seed
@@ -93,13 +103,14 @@ class Network:
         self._counts = dict.fromkeys(COUNTS, 0)
         self._choose = Chance(self._rng)
         self._edits = edit if edit is None or isinstance(edit, Sequence) else (edit,)
-        self._arguments = (replicas, byzantine, faults)
+        self._arguments = (replicas, byzantine, faults, kind)
         self._calls: list[tuple[str, int]] = []
-        self._now = self._steps = 0
-        self._doc_id = seed_of("document", seed)
-        self._hosts = [self._host(i) for i in range(replicas)]
+        self._steps = 0
+        self._kind = KINDS[kind](seed, self._choose, self._edits)
+        weakref.finalize(self, self._kind.close)
+        self._hosts = [self._kind.host(i) for i in range(replicas)]
         self._clones: list[Host] = []
-        self._liars = [self._liar(i) for i in range(byzantine)]
+        self._liars = [self._kind.liar(i) for i in range(byzantine)]
         self._first_lie = 1 + self._choose.below(FIRST_LIE)  # its step
         self._wire: list[Message] = []
         self._lines: dict[frozenset[str], Line] = {}  # by the names of both ends
@@ -109,26 +120,13 @@ class Network:
 
     # ---- who takes part
 
-    def _host(self, i: int) -> Host:
-        identity = Identity.from_seed(seed_of("replica", self.seed, i))
-        doc = Doc(identity, id=self._doc_id, clock=self._clock)
-        return Host(f"replica {i}", doc, seed_of("lanes", self.seed, i))
-
-    def _liar(self, i: int) -> Liar:
-        identity = Identity.from_seed(seed_of("liar", self.seed, i))
-        seed = seed_of("lies", self.seed, i)
-        return Liar(f"liar {i}", identity, self._doc_id, seed, self._clock, self._choose, self._write)
-
-    def _clock(self) -> int:
-        return self._now
-
     @property
     def _all(self) -> list[Host]:
         return self._hosts + self._clones
 
     @property
-    def replicas(self) -> list[Doc]:
-        """The documents of the honest replicas."""
+    def replicas(self) -> list[Any]:
+        """The documents, or datastores, of the honest replicas."""
         return [host.doc for host in self._hosts]
 
     @property
@@ -139,7 +137,8 @@ class Network:
     @property
     def counts(self) -> dict[str, int]:
         """How often what has happened."""
-        return {**self._counts, "equivocations": sum(liar.equivocations for liar in self._liars)}
+        equivocations = sum(liar.equivocations for liar in self._liars)
+        return {**self._counts, "equivocations": equivocations, **self._kind.counts}
 
     # ---- what a user does
 
@@ -166,7 +165,9 @@ class Network:
                 self._hand_over(self._wire.pop(0))
             for liar in self._liars:
                 self._say(*liar.repeat(self._all))
+            self._say(*self._kind.gather(self._all))
             self._exchange()
+            self._kind.settle(self._all)
         return self
 
     def assert_converged(self) -> None:
@@ -178,12 +179,12 @@ class Network:
         """
         rng = random.Random(int.from_bytes(seed_of("replay", self.seed, self._steps)))
         with self._replayable():
-            check(self._all, set(self.liars), rng)
+            self._kind.check(self._all, set(self.liars), rng, restored=self._counts["restores"] > 0)
 
     @property
     def script(self) -> str:
         """Python that does this very run again."""
-        replicas, byzantine, faults = self._arguments
+        replicas, byzantine, faults, kind = self._arguments
         arguments = [f"seed={self.seed}", f"replicas={replicas}", f"byzantine={byzantine}"]
         imports = "from crdtkv import testing\n"
         if faults is not None:
@@ -191,6 +192,8 @@ class Network:
         if self._edits is not None:
             arguments.append(f"edit=[{', '.join(map(edit_as_written, self._edits))}]")
             imports = "".join(sorted({imports, *map(import_of, self._edits)}))
+        if kind != "doc":
+            arguments.append(f"kind={kind!r}")
         calls = "".join(f".{call}({steps if call == 'run' else ''})" for call, steps in self._calls)
         return f"{imports}\ntesting.Network({', '.join(arguments)}){calls}.assert_converged()"
 
@@ -215,7 +218,7 @@ class Network:
 
     def _step(self) -> None:
         self._steps += 1
-        self._now += self._choose.below(3000)
+        self._kind.time.now += self._choose.below(3000)
         if self._liars and self._steps == self._first_lie:
             self._say(*pick(self._choose, self._liars).equivocate(self._all))
             return
@@ -235,33 +238,12 @@ class Network:
             for _ in range(1 + self._choose.below(3)):
                 self._deliver()
 
-    def _write(self, doc: Doc) -> str:
-        """Let something be written; what it was."""
-        if self._edits is None:
-            line = an_edit(doc, self._choose)
-            line(doc)
-            return line.code
-        edit = pick(self._choose, self._edits)
-        edit(doc, random.Random(self._choose.below(1 << 50)))
-        return edit_as_written(edit)
-
     def _edit(self) -> None:
         host = pick(self._choose, self._all)
-        what = self._choose.below(20)
-        if what < 2 and (host.undo.can_undo or host.undo.can_redo):
-            back = host.undo.can_undo and not (host.undo.can_redo and self._choose.below(2))
-            edits = ["undo" if back else "redo"]
-            getattr(host.undo, edits[0])()
-            host.close()
-        elif what < 5:
-            host.close()
-            with host.doc.change("together"):
-                edits = [self._write(host.doc) for _ in range(1 + self._choose.below(4))]
-            host.close()
-        else:
-            edits = [self._write(host.doc)]
-            if self._choose.below(4):
-                host.close()
+        if upkeep := self._kind.upkeep(host):
+            self._say(*upkeep)
+            return
+        edits = self._kind.edit(host)
         if not self._choose.below(3):
             host.flush()
         elif not self._choose.below(6):
@@ -438,11 +420,6 @@ def heads_of(data: bytes) -> Version:
 def faults_as_written(faults: Faults) -> str:
     given = (f"{f.name}={value!r}" for f in fields(faults) if (value := getattr(faults, f.name)) != f.default)
     return f"testing.Faults({', '.join(given)})"
-
-
-def edit_as_written(edit: UserEdit) -> str:
-    """How a module that imports it calls it."""
-    return getattr(edit, "__name__", None) or type(edit).__name__
 
 
 def import_of(edit: UserEdit) -> str:

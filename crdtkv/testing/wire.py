@@ -48,6 +48,16 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
+def zigzag(value: int) -> bytes:
+    """A number that may be negative: minimal, of any size."""
+    number = value << 1 if value >= 0 else (-value << 1) - 1
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*out, number])
+
+
 def blob(data: bytes) -> bytes:
     """Length, then the bytes."""
     return varint(len(data)) + data
@@ -100,7 +110,10 @@ class Reader:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One change as it travels. `form`: its body is 0 in the header, 1 apart, 2 not here. `opening`: None: not told."""
+    """One change as it travels. `form`: its body is 0 in the header, 1 apart, 2 not here, 3 left out.
+
+    `opening`: None: not told.
+    """
 
     lane: bytes
     opening: Opening | None
@@ -154,6 +167,11 @@ def wrap(datastore_id: bytes, dags: Mapping[str, bytes]) -> bytes:
     """A bundle of a datastore: bundles of its DAGs by name."""
     parts = sorted((name.encode(), bundle) for name, bundle in dags.items())
     return reseal(b"CKD\1" + datastore_id + b"".join(blob(name) + blob(bundle) for name, bundle in parts) + bytes(8))
+
+
+def dag_id_of(datastore_id: bytes, dag: str) -> bytes:
+    """The id that the changes of a DAG are signed under."""
+    return datastore_id if dag == DEFAULT else digest(b"crdtkv-dag-v1", datastore_id + dag.encode())
 
 
 def dags_of(bundle: Buffer) -> dict[str, bytes]:

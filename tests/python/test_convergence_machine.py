@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from typing import ClassVar
 
 import hypothesis.strategies as st
@@ -114,6 +115,69 @@ def test_replicas_are_of_one_document():
 
     with pytest.raises(ValueError, match="one document"):
         Strangers()
+
+
+# ---- of datastores
+
+
+class Shop(testing.ConvergenceMachine):
+    """Half of the replicas in memory, half in the files of somebody's databases."""
+
+    size = 4
+
+    def make(self, i):
+        if i % 2:
+            self._folder = getattr(self, "_folder", None) or tempfile.TemporaryDirectory()
+            identity = ck.Identity.from_seed(bytes([i]) * 32)
+            db = ck.Database(f"{self._folder.name}/{i}.db", identity, durability="normal")
+            self._dbs = [*getattr(self, "_dbs", []), db]
+            return db.datastore("shop", id=self.replicas[0].id, clock=self.clock)
+        return testing.datastore(0, i, self.clock)
+
+    @rule(i=st.integers(0, 3), rewrite=st.booleans())
+    def compact(self, i, rewrite):
+        self.replicas[i].compact(rewrite=rewrite)
+
+    def teardown(self):
+        try:
+            super().teardown()
+        finally:
+            for db in self._dbs:
+                db.close()
+            self._folder.cleanup()
+
+
+TestShop = Shop.TestCase
+TestShop.settings = settings(max_examples=10, stateful_step_count=40, deadline=None)
+
+
+def test_all_of_it_happens_to_datastores():
+    class Watching(Shop):
+        seen: ClassVar[set[str]] = set()
+
+        @invariant()
+        def watch(self):
+            for host in self.everyone:
+                stats = host.doc.stats()
+                names = ("void", "waiting", "left_out", "equivocations")
+                self.seen.update(name for name in names if stats[name])
+                self.seen.update({f"again, {'in a file' if host.in_file else 'in memory'}"} if host._starts > 1 else ())
+            self.seen.update({"clone"} if self._clones else ())
+
+    run(Watching, settings(FIXED, max_examples=20))
+    wanted = {"waiting", "left_out", "equivocations", "again, in a file", "again, in memory", "clone"}
+    assert Watching.seen >= wanted
+
+
+def test_every_lie_is_told_to_a_datastore():
+    machine = Shop()
+    try:
+        for lie in machine._liar.lies:
+            for seed in range(3):
+                machine.lie(lie=lie.__name__, seed=seed)
+                machine.all_is_well()
+    finally:
+        machine.teardown()
 
 
 # ---- what is wrong is found
