@@ -3,7 +3,7 @@
 ## demo        two honest replicas and a liar on your screen; TRACE=file replays an editing trace
 ## test        everything: Python suite, C tests, house rules. ARGS="-k text -x" goes to pytest
 ## slow        the tests that `test` leaves out
-## sim         networks of replicas, liars and faults: SEEDS=n FROM=seed JOBS=n; says what happened, replays what failed
+## sim         networks of replicas, liars and faults: SEEDS=n FROM=seed JOBS=n KIND=datastore; says what happened, replays what failed
 ## stores      random schedules of stores, model and core in lockstep: SEEDS=n FROM=seed JOBS=n; a script for what failed
 ## crashes     N=1000 writers killed at any moment (kill -9), from seed CKV_SEED: nothing acknowledged is lost
 ## datastores  random schedules of datastores, core and readable twin in lockstep; the same arguments
@@ -15,12 +15,17 @@
 ## mutations   the guards of docs/security.md taken out one by one: each must be missed by a test. ARGS="40 61" for some rows
 ## cov ccov    how many branches of csrc/ all tests take, or tests/c alone, and whether that is enough. SHOW="doc/" lists missed ones
 ## fuzz        libFuzzer, every target for S=60 seconds, and a table; T=name of tests/fuzz/fuzz_<name>.c for one alone
+## notebook    the tutorials of docs/notebooks in JupyterLab, in a browser; ARGS go to it
 ## bench       against the peers, from Python; ARGS go to benchmarks/run.py
 ## bench-store Store beside what else Python has for keys and values, its exchanges, its core. ARGS="--quick"
 ## bench-datastore  Datastore and Database in files, beside sqlite3, lmdb and (where Go is) go-ds-crdt. ARGS="--quick"
+## bench-net   one edit on its way to 100 replicas over WebSocket; ARGS=--page
+## bench-nats  1,000 replicas in 8 processes on a stream of NATS, cut off and healed. ARGS="--replicas 100"
 ## cbench      benchmarks/c; B=name for one of them
 ## sessions    bytes, rounds and time of sessions
 ## bft         what hashes and signatures cost in a bulk load
+## docs        the documentation as a site in build/site; any warning fails
+## wheels      dist/: a source distribution, and a wheel for each of PYTHONS (.venv's own) that needs no compiler; ARGS=--check tries them
 ## floors      who may include whom
 ## format      clang-format and ruff write the layout
 ## lint        mypy --strict, ruff, layout
@@ -41,8 +46,8 @@ help:
 	@sh tools/prepare.sh
 	@touch $@
 .venv/base: .venv/ready pyproject.toml
-	@$(PIP) --no-build-isolation -e . && touch $@
-.venv/test .venv/bench .venv/dev: .venv/%: .venv/ready pyproject.toml
+	@$(PIP) --no-build-isolation -e '.[cli]' && touch $@
+.venv/test .venv/notebook .venv/bench .venv/dev .venv/wheels .venv/docs: .venv/%: .venv/ready pyproject.toml
 	@$(PIP) --no-build-isolation -e '.[$*]' && touch $@
 
 # An interpreter that is gone makes the environment useless: start again.
@@ -50,11 +55,20 @@ $(shell $(PY) -c '' 2>/dev/null || rm -f .venv/ready)
 
 demo: .venv/base
 	@$(EXTENSION)
-	@$(PY) -m crdtkv demo $(TRACE)
+	@$(PY) -m crdtkv demo
+	@$(PY) -m crdtkv replay $(TRACE)
 
-test slow: .venv/test
+# What tests start; without it they skip what needs it, and say so.
+.venv/servers: tools/prepare.sh .venv/ready
+	@sh tools/prepare.sh "?nats-server=nats-server" && touch $@
+
+test slow: .venv/test .venv/servers
 	@$(EXTENSION)
 	@$(PY) -m pytest $(if $(filter slow,$@),-m slow) $(ARGS)
+
+notebook: .venv/notebook
+	@$(EXTENSION)
+	@$(PY) -m jupyterlab --notebook-dir=docs/notebooks $(ARGS)
 
 mutations: .venv/test
 	@$(PY) tests/house/mutations.py $(ARGS)
@@ -63,7 +77,7 @@ SEEDS ?= 1000
 FROM ?= 0
 sim: .venv/test
 	@$(EXTENSION)
-	@$(PY) tests/property/simulate.py --seeds $(SEEDS) --first $(FROM) --jobs $(JOBS) $(ARGS)
+	@$(PY) tests/property/simulate.py --seeds $(SEEDS) --first $(FROM) --jobs $(JOBS) $(if $(KIND),--kind $(KIND)) $(ARGS)
 
 stores: .venv/test
 	@$(EXTENSION)
@@ -114,10 +128,25 @@ bench-store: .venv/bench
 	@$(SUB) FLAVOUR=bench build/c/bench/bench_store
 	@$(PY) benchmarks/store.py $(ARGS)
 
+bench-nats: .venv/test .venv/servers
+	@$(EXTENSION)
+	@$(PY) benchmarks/jetstream.py $(ARGS)
+
 bench-datastore: .venv/bench
 	@$(EXTENSION)
 	@$(SUB) FLAVOUR=bench build/c/bench/bench_datastore
 	@$(PY) benchmarks/datastore.py $(ARGS)
+
+bench-net: .venv/bench
+	@$(EXTENSION)
+	@$(PY) benchmarks/net.py --restart $(ARGS)
+
+docs: .venv/docs
+	@$(EXTENSION)
+	@$(PY) -m sphinx -q -W --keep-going -b html docs build/site && echo build/site/index.html
+
+wheels: .venv/wheels
+	@$(PY) tools/wheels.py $(ARGS) $(PYTHONS)
 
 floors: .venv/ready
 	@$(PY) tests/house/floors.py
@@ -174,7 +203,7 @@ bft: .venv/ready
 	@$(PY) benchmarks/flat.py
 	@$(PY) benchmarks/bft.py $(ARGS)
 
-.PHONY: help demo test slow mutations stores datastores crashes dev asan-py cov bench bench-store bench-datastore sessions bft floors format lint clean ctest asan tsan fuzz mutate cbench build run benches sim ccov fuzzers
+.PHONY: help notebook demo test slow mutations stores datastores crashes dev asan-py cov bench bench-store bench-datastore bench-net bench-nats sessions bft floors format lint clean ctest asan tsan fuzz mutate cbench build run benches sim ccov fuzzers
 
 FLAVOUR ?= test
 O := build/c/$(FLAVOUR)

@@ -5,7 +5,8 @@
 #
 # As root on Debian or Ubuntu what is missing is installed; else the command to type is printed, and the exit code is 1.
 #
-#     tools/prepare.sh [PROGRAM=PACKAGES ...]    e.g. clang=clang, when a target needs a program more
+#     tools/prepare.sh [PROGRAM=PACKAGES ...]    e.g. clang=clang, when a target needs a program more;
+#                                                ?PROGRAM=PACKAGES, when it can do without
 #
 # PYTHON=python3.12 chooses the Python, CC=clang the compiler.
 set -u
@@ -14,6 +15,8 @@ mkdir -p build || exit 1
 
 say() { printf 'crdtkv: %s\n' "$*" >&2; }
 has() { command -v "$1" >/dev/null 2>&1; }
+
+has_somewhere() { has "$1" || [ -x "/usr/sbin/$1" ]; } # servers are not in everybody's PATH
 
 # ---- does it work?
 
@@ -51,7 +54,7 @@ missing() { # missing WHAT PACKAGE...
 }
 
 look() { # look PROGRAM=PACKAGES...
-    what='' packages=''
+    what='' packages='' optional=''
     c_works || missing "a C compiler" gcc libc6-dev
     if find_python; then
         if [ -n "$stem" ]; then
@@ -73,7 +76,11 @@ look() { # look PROGRAM=PACKAGES...
         missing "Python" python3 python3-venv python3-dev
     fi
     for pair in "$@"; do
-        has "${pair%%=*}" || missing "${pair%%=*}" "${pair#*=}"
+        program=${pair%%=*}
+        case $program in
+        \?*) has_somewhere "${program#?}" || optional="$optional${optional:+ }${pair#*=}" ;;
+        *) has "$program" || missing "$program" "${pair#*=}" ;;
+        esac
     done
     # SQLite is needed. The others spare minutes: without them native_deps.py fetches pinned sources and builds them.
     libraries=''
@@ -110,6 +117,9 @@ install() { # install PACKAGE...
             fi
             exit 1
         fi
+    fi
+    if [ -n "$optional" ]; then
+        install $optional || say "going on without what these would bring: sudo apt-get install -y $optional"
     fi
     if [ -n "$libraries" ] && has apt-get; then
         install $libraries || say "building from pinned sources what this would spare (SQLite cannot be): sudo apt-get install -y $libraries"
