@@ -1,0 +1,90 @@
+"""Replica: one object on a line, with what others said of it lately."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+
+from crdtkv.net.directory import Entry, Shared
+from crdtkv.net.jetstream.frame import Notice
+from crdtkv.net.jetstream.outbox import Outbox
+
+__all__ = ["Replica"]
+
+MOST_SUSPECTS = 16
+QUIET = 0.25  # seconds between talks that bring nothing, at first
+QUIETEST = 60.0
+
+
+class Replica:
+    """One object: its outbox, its subjects, and which peers announced something else than is here."""
+
+    __slots__ = (
+        "answering",
+        "asking",
+        "entry",
+        "flushing",
+        "heard",
+        "outbox",
+        "quiet",
+        "quiet_until",
+        "said",
+        "seq",
+        "suspects",
+        "to",
+        "unlogged",
+    )
+
+    def __init__(self, stream: str, entry: Entry, shared: Shared) -> None:
+        self.entry, self.outbox = entry, Outbox(shared)
+        self.to = f"{stream}.{entry.kind}.{entry.id.hex()}"
+        self.seq = 0  # of its last message in the log that was read
+        self.flushing = asyncio.Lock()
+        self.heard = asyncio.Event()  # somebody said something of it, or nobody is there to
+        self.suspects: OrderedDict[bytes, Notice] = OrderedDict()  # by peer
+        self.unlogged: OrderedDict[bytes, bytes] = OrderedDict()  # peer -> root that was not all in the log
+        self.said: deque[float] = deque(maxlen=64)  # when others announced the very thing that is here
+        self.quiet, self.quiet_until = QUIET, 0.0
+        self.answering: asyncio.Task[None] | None = None
+        self.asking: asyncio.Task[None] | None = None
+
+    @property
+    def shared(self) -> Shared:
+        """The object."""
+        return self.outbox.shared
+
+    @property
+    def place(self) -> bytes:
+        """Kind and id, as notes of talks name it."""
+        return f"{self.entry.kind}.".encode() + self.entry.id
+
+    @property
+    def n_changes(self) -> int:
+        """How many changes are here, void ones too."""
+        return self.shared.stats()["changes"]
+
+    def said_since(self, when: float) -> int:
+        """How many others announced the very thing that is here, since then."""
+        return sum(at >= when for at in self.said)
+
+    def suspect(self, notice: Notice) -> None:
+        """Somebody holds something else."""
+        self.suspects[notice.peer] = notice
+        self.suspects.move_to_end(notice.peer)
+        if len(self.suspects) > MOST_SUSPECTS:
+            self.suspects.popitem(last=False)
+
+    def remember(self, notice: Notice) -> None:
+        """Somebody holds what he has not published yet."""
+        self.unlogged[notice.peer] = notice.root
+        self.unlogged.move_to_end(notice.peer)
+        if len(self.unlogged) > MOST_SUSPECTS:
+            self.unlogged.popitem(last=False)
+
+    def met(self, gained: int | None, now: float) -> None:
+        """A talk is over. Those that bring nothing become rare, so that nobody can keep this end busy by announcing."""
+        if gained:
+            self.quiet, self.quiet_until = QUIET, 0.0
+        else:
+            self.quiet_until = now + self.quiet
+            self.quiet = min(QUIETEST, 2 * self.quiet)

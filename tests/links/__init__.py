@@ -1,0 +1,1 @@
+"""What tests of links need: bad lines, raw clients, patience."""

@@ -1,0 +1,665 @@
+"""Links over real sockets: live, both ways, through restarts; with tokens, keys and TLS."""
+
+import asyncio
+import itertools
+import logging
+import os
+import random
+import socket
+import ssl
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("websockets")
+
+import websockets
+from links.patience import soon, until
+from links.proxy import Proxy
+
+import crdtkv as ck
+from crdtkv import net
+from crdtkv.net.websocket_client import LONGEST, waits
+
+
+def replicas(n, kind=ck.Doc):
+    first = kind()
+    return [first, *(kind(id=first.id) for _ in range(n - 1))]
+
+
+@pytest.mark.parametrize("kind", [ck.Doc, ck.Datastore])
+def test_two_replicas_stay_in_step(kind):
+    async def story():
+        a, b = replicas(2, kind)
+        a["x"] = 1
+        async with net.serve(a, port=0) as server, net.connect(b, server.url) as link:
+            await soon(link.synced())
+            assert b["x"] == 1
+            assert link.peers == (a.identity.public_key,) and server.peers == (b.identity.public_key,)
+            b["y"] = 2  # nobody says anything: it travels by itself
+            await until(lambda: "y" in a)
+            a["z"] = 3
+            await until(lambda: "z" in b)
+            stats = link.stats()
+            assert stats["connected"] and stats["connects"] == 1 and stats["names"] == 1 and stats["conflicts"] == {}
+            assert server.stats()["links"] == 1
+        assert link.peers == () and not link.connected
+        a["w"] = 4
+        assert "w" not in b  # on its own again
+        return server
+
+    server = asyncio.run(story())
+    assert server.stats()["links"] == 0 and server.url.endswith(str(server.port)) and server.port > 0
+
+
+def test_synced_is_about_what_was_edited_a_moment_ago():
+    async def story():
+        with ck.Database(":memory:") as here, ck.Database(":memory:") as there:
+            async with net.serve(here, port=0) as server, net.connect(there, server.url) as link:
+                for i in range(20):
+                    here.doc("a")[f"k{i}"] = i
+                    there.doc("b" if i else "c")[f"k{i}"] = i
+                    here.datastore(f"new {i}")["x"] = i
+                    await soon(link.synced())
+                    assert there.doc("a")[f"k{i}"] == here.doc("b" if i else "c")[f"k{i}"] == i
+                    assert there.datastore(f"new {i}")["x"] == i
+
+    asyncio.run(story())
+
+
+def test_one_edits_and_all_others_see_it():
+    async def story():
+        first, *others = replicas(6)
+        async with net.serve(first, port=0) as server:
+            links = [net.connect(doc, server.url) for doc in others]
+            for link in links:
+                await link.__aenter__()
+            for link in links:
+                await soon(link.synced())
+            others[0]["text"] = ck.Text("hello")
+            await until(lambda: all("text" in doc for doc in (first, *others)))
+            for i, doc in enumerate(others):
+                doc["text"].insert(0, str(i))
+            for _ in range(2):
+                for link in links:
+                    await soon(link.synced())
+            assert len({str(doc["text"]) for doc in (first, *others)}) == 1 and len(first["text"]) == 10
+            for link in links:
+                await link.__aexit__(None, None, None)
+
+    asyncio.run(story())
+
+
+def test_it_enters_at_once_though_nobody_listens_and_waits():
+    async def story():
+        a, b = replicas(2)
+        port = free_port()
+        async with net.connect(b, f"ws://127.0.0.1:{port}") as link:
+            waiting = asyncio.ensure_future(link.synced())
+            await until(lambda: link.stats()["attempts"] >= 2)
+            assert not waiting.done() and not link.connected and link.peers == ()
+            assert "refused" in link.stats()["trouble"] or "Connect" in link.stats()["trouble"]
+            b["offline"] = True
+            async with net.serve(a, port=port):
+                await soon(waiting)
+                assert a["offline"]
+
+    asyncio.run(story())
+
+
+def test_a_server_that_comes_back_is_found_again():
+    async def story():
+        a, b = replicas(2)
+        port = free_port()
+        async with net.connect(b, f"ws://127.0.0.1:{port}") as link:
+            for i in range(3):
+                async with net.serve(a, port=port):
+                    await soon(link.synced())
+                    b[f"while connected {i}"] = i
+                    await soon(link.synced())
+                a[f"server alone {i}"] = b[f"client alone {i}"] = i
+            async with net.serve(a, port=port):
+                await soon(link.synced())
+            assert a == b and len(a) == 9 and link.stats()["connects"] == 4
+
+    asyncio.run(story())
+
+
+def test_synced_is_cancelled_like_anything_else():
+    async def story():
+        async with net.connect(ck.Doc(), f"ws://127.0.0.1:{free_port()}") as link:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(link.synced(), 0.05)
+        with pytest.raises(ck.SyncError):
+            await link.synced()
+
+    asyncio.run(story())
+
+
+def test_synced_returns_though_nobody_ever_stops_editing():
+    async def story():
+        a, b = replicas(2)
+
+        async def edit(doc, name):
+            for n in itertools.count():
+                doc[f"{name}{n % 50}"] = n
+                await asyncio.sleep(0.001)
+
+        async with net.serve(a, port=0) as server, net.connect(b, server.url) as link:
+            editors = [asyncio.ensure_future(edit(a, "a")), asyncio.ensure_future(edit(b, "b"))]
+            for _ in range(20):
+                await asyncio.sleep(0.01)
+                had = a.get("a0", -1), b.get("b0", -1)
+                await soon(link.synced())
+                assert b.get("a0", -1) >= had[0] and a.get("b0", -1) >= had[1]
+            for editor in editors:
+                editor.cancel()
+
+    asyncio.run(story())
+
+
+def test_synced_as_often_as_one_likes():
+    async def story():
+        a, b = replicas(2)
+        async with net.serve(a, port=0) as server, net.connect(b, server.url) as link:
+            await asyncio.gather(*(soon(link.synced()) for _ in range(300)))
+            for i in range(300):
+                b["i"] = i
+                await soon(link.synced())
+                assert a["i"] == i
+            assert link.stats()["connects"] == 1
+
+    asyncio.run(story())
+
+
+def test_from_hand_to_hand():
+    """One who is connected serves others."""
+
+    async def story():
+        a, b, c = replicas(3)
+        async with (
+            net.serve(a, port=0) as first,
+            net.connect(b, first.url),
+            net.serve(b, port=0) as second,
+            net.connect(c, second.url),
+        ):
+            a["x"], c["y"] = 1, 2
+            await until(lambda: a == b == c == {"x": 1, "y": 2})
+
+    asyncio.run(story())
+
+
+def test_nothing_is_left_behind():
+    async def story():
+        a, b = replicas(2)
+        for i in range(10):
+            async with net.serve(a, port=0) as server, net.connect(b, server.url) as link:
+                if i % 2:
+                    await soon(link.synced())
+            async with net.connect(b, server.url):
+                pass
+        await asyncio.sleep(0.05)
+        return asyncio.all_tasks() - {asyncio.current_task()}
+
+    assert asyncio.run(story()) == set()
+
+
+def test_what_was_edited_last_goes_out_before_the_end():
+    async def story():
+        a, b = replicas(2)
+        async with net.serve(a, port=0) as server:
+            async with net.connect(b, server.url) as link:
+                await soon(link.synced())
+                b["last"] = "words"
+            assert a["last"] == "words"
+
+    asyncio.run(story())
+
+
+def test_databases_with_conflicts_and_an_accept_hook(tmp_path):
+    async def story():
+        with ck.Database(tmp_path / "a.db") as here, ck.Database(tmp_path / "b.db") as there:
+            here.doc("notes")["side"] = "here"
+            there.doc("notes")["side"] = "there"
+            here.datastore("kv")["k"] = 1
+            here.store("settings")["volume"] = 7
+            here.doc("secret")["x"] = 1
+            async with (
+                net.serve(here, port=0) as server,
+                net.connect(there, server.url, accept=lambda name, kind, id: name != "secret") as link,
+            ):
+                await soon(link.synced())
+                assert link.stats()["conflicts"] == {"notes": (there.doc("notes").id, here.doc("notes").id)}
+                assert link.stats()["refused"] == 1
+                assert there.names() == {"kv": "datastore", "notes": "doc"} and there.datastore("kv")["k"] == 1
+                assert there.doc("notes")["side"] == "there"
+                there.doc("plans")["new"] = True
+                await until(lambda: "plans" in here.names() and here.doc("plans").get("new"))
+            assert here.check() == there.check() == []
+
+    asyncio.run(story())
+
+
+def test_presence():
+    async def story():
+        doc, a, b = replicas(3)
+        async with net.serve(doc, port=0) as server, net.connect(a, server.url) as ada:
+            ada.presence.set({"name": "ada"})  # before anybody can hear it
+            await soon(ada.synced())
+            async with net.connect(b, server.url) as ben:
+                await until(lambda: ben.presence.peers == {a.identity.public_key: {"name": "ada"}})
+                ben.presence.set({"name": "ben"})
+                server.presence.set("the server")
+                await until(lambda: len(ada.presence.peers) == len(server.presence.peers) == 2)
+                for i in range(50):
+                    ada.presence.set({"name": "ada", "cursor": i})
+                await until(lambda: ben.presence.peers[a.identity.public_key].get("cursor") == 49)
+                with pytest.raises(TypeError):
+                    ada.presence.set(b"bytes")
+                with pytest.raises(ck.LimitError):
+                    ada.presence.set("x" * 5000)
+            await until(lambda: list(ada.presence.peers.values()) == ["the server"])  # who leaves says so
+        assert doc.changes() == [] and a.changes() == []  # nothing was stored
+
+    asyncio.run(story())
+
+
+def test_presence_is_there_when_synced_returns():
+    async def story():
+        doc, a, b = replicas(3)
+        async with (
+            net.serve(doc, port=0) as server,
+            net.connect(a, server.url) as ada,
+            net.connect(b, server.url) as ben,
+        ):
+            for i in range(20):
+                ada.presence.set(i)
+                server.presence.set(-i)
+                await soon(ada.synced())
+                await soon(ben.synced())
+                assert ben.presence.peers == {a.identity.public_key: i, doc.identity.public_key: -i}
+
+    asyncio.run(story())
+
+
+def test_presence_between_databases():
+    async def story():
+        with ck.Database(":memory:") as x, ck.Database(":memory:") as y, ck.Database(":memory:") as z:
+            async with (
+                net.serve(x, port=0) as server,
+                net.connect(y, server.url) as ada,
+                net.connect(z, server.url) as ben,
+            ):
+                ada.presence.set(1)
+                await until(lambda: ben.presence.peers == server.presence.peers == {y.identity.public_key: 1})
+
+    asyncio.run(story())
+
+
+def test_who_may_come():
+    async def story():
+        a, b, c = replicas(3)
+        async with net.serve(a, port=0, allow=[b.identity.public_key], token="secret") as server:
+            async with net.connect(b, server.url, token="secret", allow=[a.identity.public_key]) as link:
+                await soon(link.synced())
+            for doc, how in (
+                (c, {"token": "secret"}),
+                (b, {"token": "wrong"}),
+                (b, {}),
+                (b, {"token": "secret", "allow": []}),
+            ):
+                async with net.connect(doc, server.url, **how) as link:
+                    with pytest.raises(ck.UnauthorizedError):
+                        await soon(link.synced())
+                    assert isinstance(link.error, ck.UnauthorizedError) and link.peers == ()
+                    attempts = link.stats()["attempts"]
+                    await asyncio.sleep(0.2)
+                    assert link.stats()["attempts"] == attempts  # it does not try again what cannot work
+        assert server.stats()["ended"]["not_allowed"] >= 3
+
+    asyncio.run(story())
+
+
+def test_two_different_documents_are_no_link():
+    async def story():
+        a, b = ck.Doc(), ck.Doc()
+        a["x"], b["y"] = 1, 2
+        async with net.serve(a, port=0) as server, net.connect(b, server.url) as link:
+            with pytest.raises(ck.SyncError, match="here it is the doc"):
+                await soon(link.synced())
+        assert a.to_py() == {"x": 1} and b.to_py() == {"y": 2}
+
+    asyncio.run(story())
+
+
+def test_over_tls(tmp_path):
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
+    where = ["-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate]
+    made = subprocess.run([*command.split(), *where], capture_output=True)
+    if made.returncode:
+        pytest.skip("no openssl")
+    here = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    here.load_cert_chain(certificate, key)
+    there = ssl.create_default_context(cafile=str(certificate))
+
+    async def story():
+        a, b = replicas(2)
+        a["x"] = 1
+        async with net.serve(a, "localhost", 0, tls=here) as server:
+            assert server.url == f"wss://localhost:{server.port}"
+            async with net.connect(b, server.url, tls=there) as link:
+                await soon(link.synced())
+            assert b["x"] == 1
+            async with net.connect(b, server.url, tls=ssl.create_default_context()) as link:
+                await until(lambda: link.stats()["attempts"] >= 2)  # nobody it trusts
+                assert not link.connected
+
+    asyncio.run(story())
+
+
+def test_edits_of_another_thread_and_a_long_block(tmp_path):
+    async def story():
+        a, b = replicas(2)
+        async with net.serve(a, port=0) as server, net.connect(b, server.url) as link:
+            await soon(link.synced())
+
+            def work():
+                for i in range(200):
+                    with a.change():
+                        a[f"k{i % 10}"] = i
+
+            await asyncio.to_thread(work)
+            await until(lambda: b.get("k9") == 199)
+            with a.change():
+                a["half"] = True
+                b["meanwhile"] = 1
+                await asyncio.sleep(0.05)  # not a good idea, and does no harm
+                a["whole"] = True
+            await until(lambda: b.get("whole") and a.get("meanwhile"))
+
+    asyncio.run(story())
+
+
+def test_callbacks_that_fail_end_no_link(caplog):
+    async def story():
+        a, b = replicas(2)
+        async with net.serve(a, port=0) as server, net.connect(b, server.url) as link:
+            await soon(link.synced())
+            b.observe(lambda event: 1 / 0)
+            a["x"] = 1
+            await until(lambda: "x" in b)
+            b["y"] = 1
+            await until(lambda: "y" in a)
+            assert link.stats()["connects"] == 1
+
+    with caplog.at_level(logging.ERROR, "crdtkv.net"):
+        asyncio.run(story())
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_database_that_is_closed_ends_its_links():
+    async def story():
+        db, other = ck.Database(":memory:"), ck.Database(":memory:")
+        db.doc("notes")["x"] = 1
+        async with net.serve(db, port=0) as server, net.connect(other, server.url) as link:
+            await soon(link.synced())
+            other.close()
+            await until(lambda: link.error is not None)
+            with pytest.raises(ck.StaleHandleError):
+                await link.synced()
+            await until(lambda: server.stats()["links"] == 0)
+        db.close()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("kind", ["doc", "datastore"])
+def test_an_object_whose_database_is_closed_ends_its_links(kind):
+    async def story():
+        db = ck.Database(":memory:")
+        kept = getattr(db, kind)("notes")
+        kept["x"] = 1
+        others = [type(kept)(id=kept.id) for _ in range(2)]
+        async with (
+            net.serve(kept, port=0) as server,
+            net.serve(others[0], port=0) as second,
+            net.connect(others[1], server.url) as link,
+            net.connect(kept, second.url) as own,
+        ):
+            await soon(link.synced())
+            await soon(own.synced())
+            db.close()
+            await until(lambda: own.error is not None)
+            with pytest.raises(ck.StaleHandleError):
+                await own.synced()
+            await until(lambda: server.stats()["ended"].get("going_away"))
+            assert link.error is None  # it waits for a server that can
+        with pytest.raises(ck.StaleHandleError):
+            net.serve(kept)
+        with pytest.raises(ck.StaleHandleError):
+            net.connect(kept, server.url)
+
+    asyncio.run(story())
+
+
+def test_all_it_says_of_itself():
+    doc = ck.Doc()
+    server, link = net.serve(doc, "::1", 1234), net.connect(doc, "ws://localhost:1")
+    assert (server.port, server.url) == (1234, "ws://[::1]:1234")
+    assert net.serve(doc, "0.0.0.0", 99).url == "ws://127.0.0.1:99"
+    assert repr(link) == "<Link ws://localhost:1: not connected>" and "0 links" in repr(server)
+    for thing in (server, link, link.presence):
+        assert type(thing).__name__ in thing._repr_html_()
+    secret = net.connect(doc, "wss://ada:secret@localhost/there?key=secret")
+    assert repr(secret) == "<Link wss://localhost:443: not connected>" and "secret" in secret.url
+
+
+def test_synced_goes_on_with_the_next_connection_when_one_breaks_a_rule():
+    """Between the end of a conversation and that of its connection nobody may begin to wait for the old one."""
+
+    async def story(nth):
+        a, b = replicas(2)
+        a["x"] = b["y"] = 1
+
+        async def twice(near, far, counter):
+            async for message in near:
+                counter.append(message)
+                for _ in range(2 if len(counter) == nth else 1):
+                    await far.send(message)
+
+        async def carry(near):
+            async with websockets.connect(server.url) as far:
+                ways = [asyncio.ensure_future(twice(*way, messages)) for way in ((near, far), (far, near))]
+                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+                for way in ways:
+                    way.cancel()
+                await asyncio.gather(*ways, return_exceptions=True)
+
+        messages, port = [], free_port()
+        async with (
+            net.serve(a, port=0) as server,
+            websockets.serve(carry, "127.0.0.1", port),
+            net.connect(b, f"ws://127.0.0.1:{port}") as link,
+        ):
+            await soon(link.synced())
+            assert a == b == {"x": 1, "y": 1}
+            return link.stats()["connects"]
+
+    assert max(asyncio.run(story(nth)) for nth in range(3, 9)) == 2
+
+
+def test_a_dag_that_was_purged_comes_back_when_it_is_admitted():
+    async def story():
+        a, b = replicas(2, ck.Datastore)
+        a["x"] = 1
+        a.put("y", 1, dag="side")
+        async with net.serve(a, port=0) as server, net.connect(b, server.url) as link:
+            await soon(link.synced())
+            b.purge("side")
+            await soon(link.synced())
+            assert dict(b) == {"x": 1}
+            b.admit("side")
+            b["z"] = 1
+            await until(lambda: a.root == b.root)
+            await soon(link.synced())
+            assert dict(a) == dict(b) == {"x": 1, "y": 1, "z": 1}
+
+    asyncio.run(story())
+
+
+def test_what_people_write_wrongly():
+    doc = ck.Doc()
+    with pytest.raises(TypeError, match="url"):
+        net.connect(doc, 5)
+    for url in ("http://x", "ws://", "localhost:80", ""):
+        with pytest.raises(ValueError, match="ws://"):
+            net.connect(doc, url)
+    with pytest.raises(ValueError, match="wss"):
+        net.connect(doc, "ws://x", tls=ssl.create_default_context())
+    with pytest.raises(TypeError):
+        net.serve(doc, tls=True)
+    with pytest.raises(TypeError):
+        net.serve(ck.Store())
+
+    async def twice():
+        async with net.serve(doc, port=0) as server:
+            with pytest.raises(RuntimeError):
+                await server.__aenter__()
+            with pytest.raises(OSError):
+                async with net.serve(doc, port=server.port):
+                    pass
+            async with net.connect(ck.Doc(id=doc.id), server.url) as link:
+                with pytest.raises(RuntimeError):
+                    await link.__aenter__()
+
+    asyncio.run(twice())
+
+
+def test_attempts_are_farther_and_farther_apart_and_never_together():
+    pauses = [list(zip(waits(random.Random(seed)), range(40))) for seed in range(50)]
+    assert all(run[0][0] == 0 for run in pauses)
+    means = [sum(run[i][0] for run in pauses) / 50 for i in range(40)]
+    assert means[1] < 0.1 < means[6] < means[9] and max(map(max, pauses))[0] <= LONGEST
+    assert len({run[20][0] for run in pauses}) == 50
+
+
+def test_lines_that_are_cut_and_slow():
+    async def story():
+        a, b = replicas(2)
+        async with net.serve(a, port=0) as server, Proxy(server.port) as line, net.connect(b, line.url) as link:
+            line.delay, line.chunk = 0.001, 200
+            for i in range(8):
+                await until(lambda: link.connected)
+                b[f"b{i}"] = "x" * 2000
+                a[f"a{i}"] = "y" * 2000
+                await asyncio.sleep(0.01 * i)
+                line.cut()
+            await soon(link.synced())
+            assert a == b and len(a) == 16 and link.stats()["connects"] > 1
+
+    asyncio.run(story())
+
+
+def test_lines_that_damage_what_they_carry(caplog):
+    async def story():
+        with ck.Database(":memory:") as here, ck.Database(":memory:") as there:
+            for i in range(10):
+                here.doc(f"n{i}")["text"] = "x" * 3000
+            async with net.serve(here, port=0) as server, Proxy(server.port) as line:
+                line.flips = 20_000
+                async with net.connect(there, line.url) as link:
+                    for _ in range(4):
+                        await asyncio.sleep(0.2)
+                        there.datastore("kv")[os.urandom(4)] = os.urandom(3000)
+                    line.flips = 0
+                    await soon(link.synced())
+                    assert line.n_flipped > 0
+            assert here.names() == there.names() and len(here.names()) == 11
+            assert all(here.doc(f"n{i}") == there.doc(f"n{i}") for i in range(10))
+            assert dict(here.datastore("kv")) == dict(there.datastore("kv"))
+
+    asyncio.run(story())
+
+
+SERVER = """
+import asyncio, sys, crdtkv as ck
+from crdtkv import net
+async def main(path, port):
+    with ck.Database(path, durability="normal") as db:
+        async with net.serve(db, port=port) as server:
+            print(server.port, flush=True)
+            await asyncio.Event().wait()
+asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+"""
+
+
+def test_a_server_process_that_is_killed_loses_nothing(tmp_path):
+    running = []
+
+    def start(port):
+        process = subprocess.Popen(
+            [sys.executable, "-c", SERVER, tmp_path / "s.db", str(port)], stdout=subprocess.PIPE, text=True
+        )
+        running.append(process)
+        return int(process.stdout.readline())
+
+    def kill():
+        running[-1].kill()
+        running.pop().communicate()
+
+    async def story():
+        port = start(0)
+        url = f"ws://127.0.0.1:{port}"
+        with ck.Database(":memory:") as a, ck.Database(":memory:") as b:
+            kv = a.datastore("kv")
+            async with net.connect(a, url) as one, net.connect(b, url) as two:
+                await soon(one.synced())
+                n = 0
+                for _ in range(2):
+                    for _ in range(50):
+                        kv[f"k{n}"] = n
+                        n += 1
+                        await asyncio.sleep(0.001)
+                    kill()
+                    kv[f"k{n}"] = n
+                    n += 1
+                    start(port)
+                await soon(one.synced())
+                await soon(two.synced())
+                assert dict(b.datastore("kv")) == {f"k{i}": i for i in range(n)}
+            kill()
+            with ck.Database(tmp_path / "s.db") as server:
+                assert server.check() == [] and len(server.datastore("kv")) == n
+
+    try:
+        asyncio.run(story())
+    finally:
+        if running:
+            kill()
+
+
+def test_the_package_does_not_import_what_only_links_need():
+    code = (
+        "import sys, crdtkv, crdtkv.net; assert not {'websockets', 'asyncio', 'nats'} & set(sys.modules), sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_is_missing_is_named():
+    code = (
+        "import sys; sys.modules['websockets'] = None\n"
+        "from crdtkv import net\n"
+        "try: net.serve\n"
+        "except ImportError as error: print(error)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert "pip install 'crdtkv[ws]'" in said and said.count("\n") == 1
+    assert not hasattr(net, "nothing") and set(net.__all__) <= set(dir(net))
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
