@@ -1,24 +1,27 @@
-"""python -m crdtkv demo [TRACE]"""
+"""python -m crdtkv: the command line, if what it needs is installed."""
 
 from __future__ import annotations
 
-import argparse
 import sys
+from collections.abc import Sequence
 
-from crdtkv import demo
+__all__ = ["main"]
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Read the command line, do what it says; the exit code."""
-    parser = argparse.ArgumentParser(prog="crdtkv", description="Local-first documents that survive liars.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("demo", help="two honest replicas, a liar, and an editing trace with figures")
-    command.add_argument(
-        "trace", nargs="?", metavar="TRACE", help="an editing trace (.json.gz) to replay, or a folder of them"
-    )
-    command.add_argument("--seed", type=int, default=1, help="of what is random in the demo (default: 1)")
-    args = parser.parse_args(argv)
-    return demo.main(args.trace, seed=args.seed)
+    try:
+        import click
+        import rich  # noqa: F401
+    except ModuleNotFoundError as error:
+        print(f"crdtkv: the command line needs {error.name}: pip install 'crdtkv[cli]'", file=sys.stderr)
+        return 3
+    try:
+        from crdtkv.cli.main import main as run
+
+        return run(argv)
+    except (KeyboardInterrupt, click.Abort):  # before there was anybody to catch it
+        return 130
 
 
 if __name__ == "__main__":

@@ -1,0 +1,279 @@
+"""crdtkv get, put, del, query, count: on datastores, stores and the root of documents."""
+
+import base64
+import json
+
+import pytest
+
+import crdtkv as ck
+from house.shell import done, run, said_no
+
+KINDS = ["datastore", "store", "doc"]
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "app.db"
+    done("init", path)
+    return path
+
+
+# ---- one key
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("typed", "value"),
+    [
+        ("hello", "hello"),
+        ("7", 7),
+        ("-7", -7),
+        ("-.5e1", "-.5e1"),  # no JSON
+        ("-0.5", -0.5),
+        ("1.0", 1.0),
+        ("true", True),
+        ("null", None),
+        ('"7"', "7"),
+        ("", ""),
+        ("[1, [2], {}]", [1, [2], {}]),
+        ('{"a": {"b": "ü"}}', {"a": {"b": "ü"}}),
+        ("NaN", "NaN"),
+        ("Infinity", "Infinity"),
+        ("{broken", "{broken"),
+        ("a b\tc", "a b\tc"),
+    ],
+)
+def test_a_value_is_json_if_it_parses_else_text(file, kind, typed, value):
+    assert done("put", file, "x", "k", typed, "--kind", kind).out == ""
+    found = done("get", file, "x", "k", "--json").json
+    assert found == value and type(found) is type(value)
+    with ck.Database(file, read_only=True) as db:
+        there = getattr(db, kind)("x")["k"]
+        there = there.to_py() if hasattr(there, "to_py") else there
+        assert there == value and type(there) is type(value)
+
+
+def test_json_may_stand_before_after_and_between(file):
+    done("put", file, "x", "k", "[1]")
+    for args in (
+        ["--json", "get", file, "x", "k"],
+        ["get", "--json", file, "x", "k"],
+        ["get", file, "x", "k", "--json"],
+    ):
+        assert done(*args).json == [1]
+
+
+def test_put_says_what_it_did(file):
+    said = done("put", file, "x", "k", "1", "--json", "-m", "first").json
+    with ck.Database(file, read_only=True) as db:
+        (change,) = db.datastore("x").changes()
+        assert said == {"name": "x", "kind": "datastore", "change": change.id.hex()}
+        assert change.message == "first"
+    assert done("put", file, "s", "k", "1", "--json", "--kind", "store").json["change"] is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bytes(file, kind):
+    data = bytes(range(256))
+    done("put", file, "x", "k", "--bytes", "--stdin", "--kind", kind, stdin=data)
+    assert done("get", file, "x", "k", "--json").json == {"bytes": base64.b64encode(data).decode()}
+    assert done("get", file, "x", "k", "--raw").stdout == data
+    done("put", file, "x", "word", "[1]", "--bytes")
+    with ck.Database(file, read_only=True) as db:
+        assert getattr(db, kind)("x")["word"] == b"[1]"
+
+
+def test_stdin(file):
+    done("put", file, "x", "k", "--stdin", stdin=b'{"a": 1}\n')
+    assert done("get", file, "x", "k", "--json").json == {"a": 1}
+    done("put", file, "x", "k", "--stdin", stdin="zwei\nZeilen: ü\n".encode())
+    assert done("get", file, "x", "k").out == "zwei\nZeilen: ü\n"
+    assert done("get", file, "x", "k", "--json").json == "zwei\nZeilen: ü\n"
+    said_no(2, "put", file, "x", "k", "v", "--stdin")
+    said_no(2, "put", file, "x", "k")
+    assert "--bytes" in said_no(2, "put", file, "x", "k", "--stdin", stdin=b"\xff")
+
+
+def test_keys_that_look_like_options_or_numbers(file):
+    done("put", file, "x", "-5", "-6")
+    done("put", file, "x", "--", "--json", "--stdin")
+    assert done("get", file, "x", "-5").out == "-6\n"
+    assert done("get", file, "x", "--", "--json").out == "--stdin\n"
+    assert done("query", file, "x", "--after", "-4", "--json", "--reverse").json == [["--json", "--stdin"]]
+    assert done("del", file, "x", "-5", "--json").json["kind"] == "datastore"
+    said_no(2, "get", file, "x", "k", "--frob")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_not_there_is_no(file, kind):
+    done("put", file, "x", "k", "1", "--kind", kind)
+    assert "no such key" in said_no(1, "get", file, "x", "other")
+    assert "no such key" in said_no(1, "del", file, "x", "other")
+    for args in (["get", "y", "k"], ["del", "y", "k"], ["count", "y"], ["query", "y"], ["show", "y"]):
+        assert "no such name" in said_no(1, args[0], file, *args[1:])
+    assert run("get", file, "x", "other", "--json").json is None
+    done("del", file, "x", "k")
+    said_no(1, "get", file, "x", "k")
+    assert done("ls", file, "--json").json == {"x": kind}
+
+
+def test_a_null_is_there(file):
+    done("put", file, "x", "k", "null")
+    assert done("get", file, "x", "k", "--json").json is None
+    assert done("get", file, "x", "k").out == "null\n"
+
+
+@pytest.mark.parametrize("kind", ["datastore", "store"])
+def test_keys_that_are_bytes_are_given_in_hex(file, kind):
+    done("put", file, "x", "00ff", "1", "--hex", "--kind", kind)
+    done("put", file, "x", "00ff", "2")
+    assert done("get", file, "x", "00ff", "--hex", "--json").json == 1
+    assert done("get", file, "x", "0x00FF", "--hex", "--json").json == 1
+    assert done("get", file, "x", "00ff", "--json").json == 2
+    assert done("query", file, "x", "--json").json == [[{"bytes": "AP8="}, 1], ["00ff", 2]]
+    assert done("query", file, "x", "--keys-only", "--prefix", "00", "--hex", "--json").json == [{"bytes": "AP8="}]
+    done("del", file, "x", "00ff", "--hex")
+    assert done("query", file, "x", "--json").json == [["00ff", 2]]
+    assert "hex" in said_no(2, "get", file, "x", "xyz", "--hex")
+
+
+def test_a_name_has_one_kind(file):
+    done("put", file, "x", "k", "1", "--kind", "store")
+    assert "'x' is a store, not a doc" in said_no(2, "put", file, "x", "k", "1", "--kind", "doc")
+    done("put", file, "x", "k", "2")
+    assert done("ls", file, "--json").json == {"x": "store"}
+
+
+def test_values_and_keys_beyond_bounds_are_usage(file):
+    for typed in (str(2**63), "9" * 5000, '"\\ud800"', "[" * 200 + "]" * 200, "[" * 50_000 + "]" * 50_000):
+        said_no(2, "put", file, "x", "k", typed)
+    said_no(2, "put", file, "x", "k" * 5000, "1")
+    said_no(2, "put", file, "n" * 300, "k", "1")
+    said_no(2, "put", file, "x", "\udcff", "1")
+    assert "text" in said_no(2, "put", file, "d", "00", "1", "--hex", "--kind", "doc")
+    assert "d" not in done("ls", file, "--json").json
+
+
+def test_a_text_is_changed_not_replaced(file):
+    done("put", file, "d", "body", "We meet at noon.", "--text")
+    done("put", file, "d", "body", "We all meet at noon.", "--text", "-m", "all")
+    assert done("ls", file, "d", "--json").json == {"body": "text"}
+    pieces = [piece["text"] for piece in done("blame", file, "d", "body", "--json").json]
+    assert pieces == ["We ", "all ", "meet at noon."]
+    assert done("put", file, "d", "body", "We all meet at noon.", "--text", "--json").json["change"] is None
+
+
+# ---- many keys
+
+CONTENT = {f"{a}/{b}": n for n, (a, b) in enumerate((a, b) for a in ("a", "b", "ü") for b in ("x", "y", "z", ""))}
+
+
+@pytest.fixture(params=KINDS)
+def filled(request, file):
+    with ck.Database(file) as db:
+        getattr(db, request.param)("x").update(CONTENT)
+    return file
+
+
+def expected(prefix="", after=None, limit=None, offset=0, reverse=False):
+    keys = sorted((k for k in CONTENT if k.startswith(prefix)), key=str.encode, reverse=reverse)
+    if after is not None:
+        keys = [k for k in keys if (k.encode() < after.encode() if reverse else k.encode() > after.encode())]
+    return keys[offset:][: len(keys) if limit is None else limit]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"prefix": "a/"},
+        {"prefix": "ü"},
+        {"prefix": "nothing"},
+        {"after": "a/y"},
+        {"after": "a/y", "reverse": True},
+        {"after": "b/nowhere"},
+        {"limit": 3},
+        {"limit": 0},
+        {"offset": 2, "limit": 3},
+        {"offset": 100},
+        {"prefix": "b", "after": "b/x", "offset": 1, "limit": 1, "reverse": True},
+        {"prefix": "b", "after": "a", "reverse": True},
+    ],
+)
+def test_query(filled, asked):
+    options = [
+        word for name, value in asked.items() for word in ([f"--{name}"] if value is True else [f"--{name}", value])
+    ]
+    keys = expected(**asked)
+    assert done("query", filled, "x", *options, "--keys-only", "--json").json == keys
+    assert done("query", filled, "x", *options, "--json").json == [[key, CONTENT[key]] for key in keys]
+    assert done("query", filled, "x", *options, "--keys-only").out == "".join(f"{key}\n" for key in keys)
+    assert done("query", filled, "x", *options).out == "".join(f"{key}\t{CONTENT[key]}\n" for key in keys)
+
+
+def test_after_matches_by_bytes_keys_of_both_types(file):
+    with ck.Database(file) as db:
+        for kind in ("datastore", "store"):
+            getattr(db, kind)(kind).update({"a": 1, b"a": 2, "b": 3, b"b": 4})
+    for kind in ("datastore", "store"):
+        assert done("query", file, kind, "--after", "a", "--json").json == [["b", 3], [{"bytes": "Yg=="}, 4]]
+        assert done("query", file, kind, "--after", "b", "--reverse", "--keys-only", "--json").json == [
+            {"bytes": "YQ=="},
+            "a",
+        ]
+
+
+def test_counters(file):
+    with ck.Database(file) as db:
+        kv = db.datastore("x")
+        for n, page in enumerate(("a", "b", "c")):
+            kv.counter(f"views/{page}").increment(n + 1)
+        kv.counter("other").increment(5)
+        db.store("s")["k"] = 1
+    assert done("query", file, "x", "--counters", "--json", "--prefix", "views/").json == [
+        ["views/a", 1],
+        ["views/b", 2],
+        ["views/c", 3],
+    ]
+    assert done("query", file, "x", "--counters", "--after", "views/b", "--reverse").out == "views/a\t1\nother\t5\n"
+    assert done("query", file, "x", "--json").json == []
+    assert "only datastores" in said_no(2, "query", file, "s", "--counters")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_concurrent_values(file, kind):
+    made = {"doc": ck.Doc, "datastore": ck.Datastore, "store": ck.Store}[kind]
+    a = made()
+    b = made() if kind == "store" else made(id=a.id)
+    a["k"], b["k"] = "one", ["two"]
+    ck.sync(a, b)
+    with ck.Database(file) as db:
+        db.add("x", a)
+    shown = done("get", file, "x", "k", "--json").json
+    both = done("get", file, "x", "k", "--all", "--json").json
+    assert both[0] == shown and sorted(map(str, both)) == ["['two']", "one"]
+    assert len(done("get", file, "x", "k", "--all").out.splitlines()) == 2
+    said_no(1, "get", file, "x", "nothing", "--all")
+
+
+def test_count(filled):
+    assert done("count", filled, "x", "--json").json == len(CONTENT)
+    assert done("count", filled, "x").out == f"{len(CONTENT)}\n"
+    assert done("count", filled, "x", "--prefix", "a/").out == "4\n"
+
+
+def test_containers_of_documents_are_plain(file):
+    with ck.Database(file) as db:
+        doc = db.doc("d")
+        doc.update({"t": ck.Text("hi"), "c": ck.Counter(2**70), "s": {"b", "a"}, "m": {"l": [b"\0", float("inf")]}})
+    content = {
+        "c": 2**70,
+        "m": {"l": [{"bytes": "AA=="}, {"float": "inf"}]},
+        "s": ["a", "b"],
+        "t": "hi",
+    }
+    assert done("show", file, "d", "--json").json == content
+    assert dict(done("query", file, "d", "--json").json) == content
+    for key, value in content.items():
+        assert done("get", file, "d", key, "--json").json == value
+    assert json.loads(done("get", file, "d", "m").out) == content["m"]
