@@ -7,6 +7,7 @@ import pkgutil
 import re
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import crdtkv
 
@@ -33,6 +34,16 @@ def c_examples():
 
 
 C_EXAMPLES = list(c_examples())
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@pytest.fixture(autouse=True)
+def patience():
+    """Examples that use Hypothesis fail for what they say, not for a machine that is busy."""
+    before = settings.get_current_profile_name()
+    settings.load_profile("patient")
+    yield
+    settings.load_profile(before)
 
 
 @pytest.mark.parametrize("module", MODULES)

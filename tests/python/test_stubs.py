@@ -3,6 +3,7 @@
 import ast
 import inspect
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ import pytest
 import crdtkv
 from crdtkv import _core
 
+ROOT = pathlib.Path(__file__).parents[2]
 STUB = ast.parse((pathlib.Path(crdtkv.__file__).parent / "_core.pyi").read_text())
 CLASSES = {node.name: node for node in STUB.body if isinstance(node, ast.ClassDef)}
 SLOTS = {
@@ -168,3 +170,16 @@ def test_a_second_copy_of_the_module_has_its_own_types():
     t = second.Text("x")
     t.insert(1, "y")
     assert str(t) == "xy"
+
+
+@pytest.mark.parametrize("name", sorted(set(crdtkv.__all__) - {"MISSING"}))  # a value has no docstring of its own
+def test_every_public_name_has_an_example_that_runs(name):
+    """That they run: test_doctests.py."""
+    assert ">>> " in getattr(crdtkv, name).__doc__
+
+
+def test_the_reference_has_every_public_name():
+    pages = "\n".join(page.read_text() for page in (ROOT / "docs" / "reference").glob("*.md"))
+    named = set(re.findall(r"^\.\. auto\w+:: crdtkv\.(\w+)$", pages, re.MULTILINE))
+    listed = {name for names in re.findall(r"^   :members: (.+)$", pages, re.MULTILINE) for name in names.split(", ")}
+    assert set(crdtkv.__all__) - named - listed == {"MISSING"}
