@@ -164,7 +164,7 @@ def test_all_of_it_happens_to_datastores():
                 self.seen.update({f"again, {'in a file' if host.in_file else 'in memory'}"} if host._starts > 1 else ())
             self.seen.update({"clone"} if self._clones else ())
 
-    run(Watching, settings(FIXED, max_examples=20))
+    run(Watching, settings(FIXED, max_examples=60))
     wanted = {"waiting", "left_out", "equivocations", "again, in a file", "again, in memory", "clone"}
     assert Watching.seen >= wanted
 
