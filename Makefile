@@ -28,7 +28,7 @@
 ## wheels      dist/: a source distribution, and a wheel for each of PYTHONS (.venv's own) that needs no compiler; ARGS=--check tries them
 ## floors      who may include whom
 ## format      clang-format and ruff write the layout
-## lint        mypy --strict, ruff, layout
+## lint        mypy --strict, pyright, ruff, layout
 ## clean       removes build/ and the extension; .venv stays
 
 PY := .venv/bin/python
@@ -158,6 +158,7 @@ format: .venv/test .venv/dev
 
 lint: .venv/test .venv/dev
 	@$(PY) -m mypy
+	@$(PY) -m pyright --pythonpath $(PY)
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check --quiet .
 	@.venv/bin/clang-format --dry-run -Werror $(LAYOUT)

@@ -49,9 +49,7 @@ def get(ctx: click.Context, file: str, name: str, key: str, is_hex: bool, raw: b
     screen = screen_of(ctx)
     with reading(file) as db:
         kept: Any = find(db, name)
-        place = hexed(key, is_hex)
-        if isinstance(kept, Doc) and isinstance(place, bytes):
-            raise click.UsageError("the keys of a document are text")
+        place = key_for(kept, key, is_hex)
         with arguments():
             if place not in kept:
                 raise No(f"no such key: {key!r}")
@@ -68,6 +66,14 @@ def get(ctx: click.Context, file: str, name: str, key: str, is_hex: bool, raw: b
         screen.text(value)
     else:
         screen.write(shown(value) + "\n")
+
+
+def key_for(kept: Kept, key: str, is_hex: bool) -> Any:
+    """A key as it was meant, of the kind that what is kept there has: text; bytes too, but for documents."""
+    place = hexed(key, is_hex)
+    if isinstance(kept, Doc) and isinstance(place, bytes):
+        raise click.UsageError("the keys of a document are text")
+    return place
 
 
 def concurrent(kept: Kept, key: Any) -> list[Any]:
@@ -119,8 +125,8 @@ def put(
     with writing(file) as db, arguments():
         if not is_bytes and not is_text:
             content = parse(content)
-        place = hexed(key, is_hex)
         with made(db, name, kind, "doc" if is_text else "datastore") as kept:
+            place = key_for(kept, key, is_hex)
             change: Any = None
             if isinstance(kept, Store):
                 kept[place] = content
@@ -136,10 +142,8 @@ def put(
         screen.value(said)
 
 
-def put_in_doc(doc: Doc, key: Any, content: Any, is_text: bool, message: str | None) -> Any:
+def put_in_doc(doc: Doc, key: str, content: Any, is_text: bool, message: str | None) -> Any:
     """Sets a key of the root; its change, or None if nothing had to be changed."""
-    if not isinstance(key, str):
-        raise click.UsageError("the keys of a document are text")
     old = doc.get(key)
     if not is_text:
         doc[key] = content
@@ -161,9 +165,7 @@ def delete(ctx: click.Context, file: str, name: str, key: str, is_hex: bool) -> 
     screen = screen_of(ctx)
     with writing(file) as db, arguments():
         kept: Any = find(db, name)
-        place: Any = hexed(key, is_hex)
-        if isinstance(kept, Doc) and isinstance(place, bytes):
-            raise click.UsageError("the keys of a document are text")
+        place = key_for(kept, key, is_hex)
         if place not in kept:
             raise No(f"no such key: {key!r}")
         del kept[place]

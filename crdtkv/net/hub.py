@@ -45,6 +45,7 @@ class Wire(Protocol):
 
     async def recv(self) -> bytes:
         """The next message. WireClosed; LinkError, if it is not one of bytes."""
+        ...
 
     async def send(self, data: bytes) -> None:
         """Returns when there is room for more. WireClosed."""

@@ -96,12 +96,15 @@ class Choice(Protocol):
 
     def below(self, n: int, /) -> int:
         """A number from 0 to n - 1; 0 is the simplest."""
+        ...
 
     def scalar(self) -> Scalar:
         """A value that is no container; no NaN."""
+        ...
 
     def string(self) -> str:
         """Characters to insert; may be empty."""
+        ...
 
 
 class Chance:
@@ -155,7 +158,7 @@ def an_edit(doc: Mapping[Any, Any], choose: Choice) -> Edit:
             keys = range(len(place))
         else:
             break
-        key = pick(choose, keys)
+        key: Any = pick(choose, keys)
         inner = place[key]
         if not isinstance(inner, Map | List | Text | Set | Counter) or not choose.below(6):
             break

@@ -318,6 +318,7 @@ class Forger:
             raise ValueError(f'sign is "all", "last" or "none", not {sign!r}')
         pen, self._stage = self._pen(), None
         out: list[bytes] = []
+        last: list[Part] = []
         for edit in edits:
             parts = pen.write(edit or self._random_edit)
             if sign != "all":

@@ -228,7 +228,7 @@ def endless_want(mouth: Mouth) -> Story:
         for at in count(1, n):
             yield mouth.say(mouth.compare(*(frame.fingerprint(end << 20, end, 1) for end in range(at, at + n))))
     todo = [frame.fingerprint(0, 1, draw.choice((1, 1 << 20)))] if mouth.opens else []
-    low = 0
+    low, lo, end = 0, 0, END
     for turn in count():
         for asked in mouth.ranges():
             reader = Reader(asked[1:])

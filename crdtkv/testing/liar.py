@@ -59,7 +59,7 @@ class Liar:
     def equivocate(self, hosts: Sequence[Host]) -> list[str]:
         """Go on in two or three ways from one change, each with all that it builds on, each to somebody else."""
         again, then, data = self._a_lane()
-        lines, whole = [], []
+        lines, whole, copy = [], [], self.doc
         for story in range(2 + self.one_in(4)):
             copy = again()
             for _ in range(DEEP if self.one_in(40) else 1 + self.choose.below(3)):

@@ -129,7 +129,7 @@ class Part:
             return self.body
         reader = Reader(self.header)
         try:
-            reader.varint(), reader.varint(), reader.varint()
+            _ = reader.varint(), reader.varint(), reader.varint()
             reader.take(32 * reader.varint())
             reader.take(32 * reader.varint())
             reader.varint()
@@ -142,7 +142,7 @@ class Part:
         """(seq, prev) as the header says; None if it does not decode."""
         reader = Reader(self.header)
         try:
-            reader.varint(), reader.varint()
+            _ = reader.varint(), reader.varint()
             seq = reader.varint()
             prev = reader.take(32) if reader.varint() else None
             reader.take(32 * reader.varint())

@@ -84,7 +84,7 @@ class State:
         self.replicas: dict[bytes, Replica] = {}
         self.place, self.pieces = Place(), Pieces()
         self.conflicts: dict[str, tuple[bytes | None, bytes]] = {}  # name -> id here, id there
-        self.counts = dict.fromkeys(COUNTS, 0)
+        self.counts: dict[str, int] = dict.fromkeys(COUNTS, 0)
         self._peers: OrderedDict[bytes, tuple[bytes, int, float]] = OrderedDict()  # peer -> author, number, when
         self._quota, self._unwelcome = Quota(), OrderedDict[Entry, None]()
         self._junk, self._notices = Bucket(JUNK_RATE, JUNK_BURST), Bucket(NOTICES_RATE, NOTICES_BURST)
