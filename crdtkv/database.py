@@ -3,60 +3,30 @@
 from __future__ import annotations
 
 import os
-import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from threading import Condition
 from types import TracebackType
-from typing import Literal, NoReturn, Self, TypeAlias, TypeVar, cast
+from typing import Literal, NoReturn, Self, TypeVar, cast
 
 from crdtkv import _core
 from crdtkv.brief import briefly
-from crdtkv.catalogue import Catalogue, Row, peer_of, uid_of_peer
+from crdtkv.catalogue import Catalogue, Row, peer_of
 from crdtkv.datastore import Datastore
 from crdtkv.doc import Clock, Doc
 from crdtkv.errors import DecodeError, StaleHandleError, StoreError
 from crdtkv.figures import Stats
 from crdtkv.identity import Identity
+from crdtkv.kept import KINDS, Kept, Kind, is_bound, kind_of, let_go, uid_of
+from crdtkv.openfile import MEMORY, OpenFile, key_at, open_file, own_identity
 from crdtkv.ordered import Key
 from crdtkv.store import DRIFT, Store
+from crdtkv.weight import has_air, sizes
 
-__all__ = ["Database"]
+__all__ = ["Database", "Names"]
 
-Kind: TypeAlias = Literal["doc", "datastore", "store"]
-Kept: TypeAlias = Doc | Datastore | Store
 _K = TypeVar("_K", bound=Kept)
-
-KINDS: dict[str, type[Kept]] = {"doc": Doc, "datastore": Datastore, "store": Store}
-SCHEMA = 2  # what this version writes; PRAGMA user_version
-MIGRATIONS: dict[int, tuple[str, ...]] = {  # version n -> the SQL that makes a file of version n + 1 of it
-    1: (
-        "CREATE TABLE sheaf(id INTEGER PRIMARY KEY, last INTEGER NOT NULL, "
-        "n INTEGER NOT NULL, data BLOB NOT NULL) STRICT",
-    ),
-}
-MEMORY = ":memory:"
-SMALL = 1 << 19  # bytes of a file that is not worth packing
-BULKY = {  # table -> about how long a row is
-    "record": "length(data) + 16",
-    "change": "length(header) + ifnull(length(signature), 0) + ifnull(length(body), 0) + 24",
-    "cover": "length(headers) + length(signature) + 16",
-    "sheaf": "length(data) + 24",
-    "run": "length(directory) + 32",
-    "block": "length(data) + 16",
-}
-BLOCK = 8192  # bytes that a block of an index fills, a page; how many there are its rows' ids say, without reading them
-BLOCKS = """SELECT ifnull(sum((SELECT max(b.id) FROM block b WHERE b.id < (r.id + 1) << 32) - (r.id << 32) + 1), 0)
-    FROM run r"""
-GLANCE = 32 << 20  # bytes of a file whose objects may be weighed for a display
-OWNED = {  # table -> the object and the bytes of its rows
-    "record": "object, sum({columns}) FROM record",
-    "change": "dag.object, sum({columns}) FROM change JOIN dag ON dag.id = change.id >> 32",
-    "sheaf": "dag.object, sum({columns}) FROM sheaf JOIN dag ON dag.id = sheaf.id >> 32",
-    "block": "run.object, sum({columns}) FROM block JOIN run ON run.id = block.id >> 32",
-}
 
 
 @briefly
@@ -76,86 +46,6 @@ class Names(dict[str, Kind]):
         from crdtkv import notebook
 
         return notebook.names(self)
-
-
-class MissingFileError(StoreError, FileNotFoundError):
-    """There is no such file, or no such folder."""
-
-
-class _Open:
-    """The file, and what of it is open. Knows no Database, so that one that nobody holds any more is noticed.
-
-    The lock is held for the catalogue and for `objects`, never while an object is called that somebody else may have:
-    that one may wait for the end of a block, and whoever is in the block may wait for the lock.
-    """
-
-    __slots__ = ("catalogue", "closing", "file", "lock", "objects", "path", "pid", "visited")
-
-    def __init__(self, path: str, file: _core.File) -> None:
-        self.path, self.file, self.pid = path, file, os.getpid()
-        self.catalogue = Catalogue(file)
-        self.objects: dict[str, Kept | None] = {}  # None: on its way in or out
-        self.visited: set[str] = set()  # opened for a moment, by one call that keeps it to itself
-        self.lock = Condition()
-        self.closing = False
-
-    @property
-    def is_mine(self) -> bool:
-        """Or that of the process which this one was forked from."""
-        return self.pid == os.getpid()
-
-    def opened(self) -> list[tuple[str, Kept]]:
-        return [(name, kept) for name, kept in list(self.objects.items()) if kept is not None]
-
-    def settle(self, name: str, kept: Kept | None) -> None:
-        """Under the lock: it is in (or still in), or it is out (None)."""
-        if kept is None:
-            del self.objects[name]
-        else:
-            self.objects[name] = kept
-        self.lock.notify_all()
-
-    def commit(self) -> list[Exception]:
-        """Close the open changes of all objects; what went wrong. RuntimeError: this thread is inside a block."""
-        errors: list[Exception] = []
-        for name, kept in self.opened():
-            try:
-                kept.commit()
-            except RuntimeError:
-                raise
-            except Exception as error:
-                if self.objects.get(name) is kept:  # else it was deleted meanwhile
-                    errors.append(error)
-        return errors
-
-    def close(self) -> None:
-        """Without a commit. Whoever comes after this has begun finds a closed database."""
-        with self.lock:
-            if self.closing:
-                return
-            self.closing = True
-            while self.visited or None in self.objects.values():
-                self.lock.wait()
-        for _, kept in self.opened():
-            let_go(kept)
-        self.objects.clear()
-        self.file.close()
-
-    def abandon(self) -> None:
-        """What the garbage collector, or the end of the process, does with a Database that was not closed."""
-        if not self.is_mine or self.closing:
-            return
-        lost: object = None
-        try:
-            if not self.file.read_only:
-                lost = next(iter(self.commit()), None)
-        except Exception as error:
-            lost = error
-        finally:
-            self.close()
-        if lost is not None:
-            warnings.warn(f"the last edits in {self.path!r} are lost: {lost}", ResourceWarning, stacklevel=2)
-        warnings.warn(f"unclosed crdtkv.Database {self.path!r}", ResourceWarning, stacklevel=2)
 
 
 class Database:
@@ -198,16 +88,16 @@ class Database:
         in_memory = path == MEMORY
         if in_memory and read_only:
             raise ValueError("a database in memory is new: there is nothing to read in it")
-        file = _open_file(None if in_memory else path, read_only, durability)
+        file = open_file(None if in_memory else path, read_only, durability)
         try:
             key_file = f"{path}.key"
             if read_only:
-                own = identity or _key_at(key_file)
+                own = identity or key_at(key_file)
                 identity = identity or Identity.generate()
             elif in_memory:
                 own = identity = identity or Identity.generate()
             else:
-                own = identity = identity or _own_identity(key_file)
+                own = identity = identity or own_identity(key_file)
             if own is not None:
                 file.set_key(own)
             self._is_own = own is not None and Catalogue(file).is_sealed_by(own, or_seal=not read_only)
@@ -215,7 +105,7 @@ class Database:
             file.close()
             raise
         self._identity, self._read_only, self._compliance = identity, bool(read_only), bool(compliance)
-        self._open = _Open(path, file)
+        self._open = OpenFile(path, file)
         self._close = weakref.finalize(self, self._open.abandon)
 
     # ---- what it is
@@ -330,7 +220,7 @@ class Database:
         """
 
         def uid() -> bytes:
-            return uid_of_peer(Store(id, clock=clock, max_drift=max_drift).peer_id)
+            return uid_of(Store(id, clock=clock, max_drift=max_drift))
 
         def opened(row: Row) -> Store:
             store = Store(peer_of(row.uid), clock=clock, max_drift=max_drift)
@@ -624,14 +514,8 @@ class Database:
     def _sizes(self) -> list[tuple[Row, int | None]]:
         """Rows of the catalogue with about how many bytes they have in the file; None where it is too long to read."""
         with self._using() as catalogue:
-            file, rows = self._open.file, catalogue.whole()
-            if file.size() > GLANCE:
-                return [(row, None) for row in rows]
-            sums: dict[int, int] = {}
-            for table, owner in OWNED.items():
-                for of, n in file.run(f"SELECT {owner.format(columns=BULKY[table])} GROUP BY 1"):
-                    sums[of] = sums.get(of, 0) + n
-            return [(row, sums.get(row.number, 0)) for row in rows]
+            rows, bytes_of = catalogue.whole(), sizes(self._open.file)
+            return [(row, None if bytes_of is None else bytes_of.get(row.number, 0)) for row in rows]
 
     # ---- life
 
@@ -687,90 +571,8 @@ class Database:
             yield self._open.catalogue
 
 
-def let_go(kept: Kept) -> None:
-    """The file has nothing to do with it any more; what was not committed is lost. Waits for a block of others."""
-    if not isinstance(kept, Datastore):
-        kept._unbind()
-        return
-    try:
-        kept._close()
-    except Exception:  # the index could not be written out: the record has it all
-        kept._drop()
-
-
-def is_bound(kept: Kept) -> bool:
-    return kept._file is not None if isinstance(kept, Datastore) else kept._is_bound
-
-
-def has_air(file: _core.File) -> bool:
-    """Would the file be less than half as long with full pages? Rows that shrink leave room in pages that stay."""
-    rows = sum(
-        n
-        for table, columns in BULKY.items()
-        if table != "block"
-        for (n,) in file.run(f"SELECT ifnull(sum({columns}), 0) FROM {table}")
-    )
-    ((blocks,),) = file.run(BLOCKS)
-    return file.size() > SMALL and file.size() > 2 * (rows + blocks * BLOCK)
-
-
-def uid_of(kept: Kept) -> bytes:
-    return uid_of_peer(kept.peer_id) if isinstance(kept, Store) else kept.id
-
-
-def kind_of(of: type) -> str:
-    for kind, known in KINDS.items():
-        if issubclass(of, known):
-            return kind
-    raise TypeError(f"a database keeps Doc, Datastore and Store, not {of.__name__}")
-
-
 def raise_first(errors: list[Exception]) -> None:
     if errors:
         for other in errors[1:]:
             errors[0].add_note(f"also: {other}")
         raise errors[0]
-
-
-def _open_file(path: str | None, read_only: bool, durability: str) -> _core.File:
-    """The file, of this version: an older one is brought up to date, one version after the other."""
-    while True:
-        try:
-            file = _core.File(path, read_only=read_only, durability=durability)
-        except FileNotFoundError as error:
-            raise MissingFileError(*error.args, path) from None
-        try:
-            ((version,),) = file.run("PRAGMA user_version")
-            if version == SCHEMA:
-                return file
-            if version not in MIGRATIONS:
-                raise StoreError(f"{path!r} is of version {version}, which this version cannot read any more")
-            if read_only:
-                raise StoreError(f"{path!r} is of version {version}: open it once for writing, to bring it up to date")
-            file.begin()
-            for statement in MIGRATIONS[version]:
-                file.run(statement)
-            file.run(f"PRAGMA user_version = {version + 1}")
-            file.commit()
-        except BaseException:
-            file.close()
-            raise
-        file.close()  # opened again, so that its tables are compared with those of its new version
-
-
-def _key_at(path: str) -> Identity | None:
-    """The identity in the key file, for a reader, who can do without."""
-    try:
-        return Identity.load(path)
-    except (OSError, DecodeError):
-        return None
-
-
-def _own_identity(path: str) -> Identity:
-    """The identity in the key file; a new one, if there is none. Whoever calls holds the lock of the database."""
-    try:
-        return Identity.load(path)
-    except FileNotFoundError:
-        identity = Identity.generate()
-        identity.save(path)
-        return identity

@@ -8,6 +8,7 @@ Error
     ForkError
     LimitError
     StoreError (also an OSError)
+        MissingFileError (also a FileNotFoundError)
     ClockDriftError
     SyncError
 """
@@ -31,9 +32,14 @@ __all__ = [
     "Error",
     "ForkError",
     "LimitError",
+    "MissingFileError",
     "SignatureError",
     "StaleHandleError",
     "StoreError",
     "SyncError",
     "UnauthorizedError",
 ]
+
+
+class MissingFileError(StoreError, FileNotFoundError):
+    """There is no such file, or no such folder."""

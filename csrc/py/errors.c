@@ -95,7 +95,7 @@ int ckpy_errors_exec(PyObject *m, ckpy_state *st)
          ">>> import crdtkv as ck\n"
          ">>> ck.Database('/no/such/folder/app.db', read_only=True)\n"
          "Traceback (most recent call last):\n"
-         "crdtkv.database.MissingFileError: ...\n",
+         "crdtkv.errors.MissingFileError: ...\n",
          PyExc_OSError},
         {&st->ClockDriftError, "crdtkv.ClockDriftError",
          "A time too far in the future.\n"

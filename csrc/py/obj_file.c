@@ -1,4 +1,4 @@
-/* obj_file.c -- File: one SQLite file. SQL, transactions, errors; which tables there are and what is in them is known to crdtkv/database.py.
+/* obj_file.c -- File: one SQLite file. SQL, transactions, errors; which tables there are and what is in them is known to crdtkv/openfile.py.
  *
  *     f.begin(); f.run("INSERT ...", 1, b"x"); f.commit()        writing: between begin and commit, of one thread
  *     f.run("SELECT ...")                                        reading: any time

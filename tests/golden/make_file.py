@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import crdtkv as ck  # noqa: E402
-from crdtkv.database import SCHEMA  # noqa: E402
+from crdtkv.openfile import SCHEMA  # noqa: E402
 from house.datastores import LONG, identity  # noqa: E402
 
 FOLDER = Path(__file__).resolve().parent

@@ -8,7 +8,7 @@ import sqlite3
 import pytest
 
 import crdtkv as ck
-from crdtkv import database
+from crdtkv import openfile
 from house.kept import KINDS, content, put, sql
 
 REFUSED = (ck.StoreError, ck.DecodeError)
@@ -69,7 +69,7 @@ def test_a_file_of_a_later_version(path):
         put(db.doc("it"), "a", 1)
     sql(path, "PRAGMA user_version = 9")
     refuses(path, "later|newer|9")
-    sql(path, f"PRAGMA user_version = {database.SCHEMA}")
+    sql(path, f"PRAGMA user_version = {openfile.SCHEMA}")
     with ck.Database(path) as db:
         assert db.doc("it").to_py() == {"a": 1}
 
@@ -124,13 +124,13 @@ def test_an_older_file_is_brought_up_to_date(path, monkeypatch):
         sql(path, statement)
     with pytest.raises(ck.StoreError, match="version 0"):
         ck.Database(path)
-    monkeypatch.setitem(database.MIGRATIONS, 0, NEWER)
+    monkeypatch.setitem(openfile.MIGRATIONS, 0, NEWER)
     with pytest.raises(ck.StoreError, match="once for writing"):
         ck.Database(path, read_only=True)
     with ck.Database(path) as db:
         assert db.doc("it").to_py() == {"a": 1} and db.check() == []
         put(db.doc("it"), "b", 2)
-    assert sql(path, "PRAGMA user_version") == [(database.SCHEMA,)]
+    assert sql(path, "PRAGMA user_version") == [(openfile.SCHEMA,)]
     monkeypatch.undo()
     with ck.Database(path, read_only=True) as db:
         assert db.doc("it").to_py() == {"a": 1, "b": 2}
@@ -141,11 +141,11 @@ def test_a_migration_that_fails_leaves_the_old_file(path, monkeypatch):
         put(db.doc("it"), "a", 1)
     for statement in OLDER:
         sql(path, statement)
-    monkeypatch.setitem(database.MIGRATIONS, 0, (*NEWER, "CREATE INDEX record_object ON record(object)"))
+    monkeypatch.setitem(openfile.MIGRATIONS, 0, (*NEWER, "CREATE INDEX record_object ON record(object)"))
     with pytest.raises(RuntimeError):
         ck.Database(path)
     assert sql(path, "PRAGMA user_version") == [(0,)]
-    monkeypatch.setitem(database.MIGRATIONS, 0, NEWER)
+    monkeypatch.setitem(openfile.MIGRATIONS, 0, NEWER)
     with ck.Database(path) as db:
         assert db.doc("it").to_py() == {"a": 1}
 

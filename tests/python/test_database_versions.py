@@ -7,7 +7,7 @@ import pytest
 from golden.make_file import FOLDER, describe
 
 import crdtkv as ck
-from crdtkv import database
+from crdtkv import openfile
 from house.datastores import LONG, identity
 
 FILES = {int(re.sub(r"\D", "", path.name)): path for path in FOLDER.glob("file_v*.db.gz")}
@@ -20,18 +20,18 @@ def unpacked(tmp_path, version):
 
 
 def test_there_is_one_of_each_version():
-    assert sorted(FILES) == list(range(1, database.SCHEMA + 1))
+    assert sorted(FILES) == list(range(1, openfile.SCHEMA + 1))
 
 
 @pytest.mark.parametrize("version", sorted(FILES))
 def test_it_says_what_it_said(tmp_path, version):
     path, said = unpacked(tmp_path, version)
-    if version < database.SCHEMA:
+    if version < openfile.SCHEMA:
         with pytest.raises(ck.StoreError, match="once for writing"):
             ck.Database(path, read_only=True)
     assert describe(path) == said
     with ck.Database(path, read_only=True) as db:
-        assert db._open.file.run("PRAGMA user_version") == [(database.SCHEMA,)]
+        assert db._open.file.run("PRAGMA user_version") == [(openfile.SCHEMA,)]
 
 
 @pytest.mark.parametrize("version", sorted(FILES))
