@@ -13,6 +13,8 @@ True
 'oh, hello world'
 """
 
+from typing import TYPE_CHECKING
+
 from crdtkv._core import Batch, Change, Cursor, DatastoreCounter
 from crdtkv.counter import Counter
 from crdtkv.crowd import Crowd
@@ -48,6 +50,20 @@ from crdtkv.text import Text
 from crdtkv.timeline import Timeline
 from crdtkv.undo import UndoStack
 from crdtkv.view import View
+
+if TYPE_CHECKING:
+    from crdtkv import net as net
+    from crdtkv import testing as testing
+else:
+
+    def __getattr__(name):
+        """ck.net and ck.testing: rooms of their own, that are opened when somebody wants in."""
+        if name in ("net", "testing"):
+            from importlib import import_module
+
+            return import_module(f"crdtkv.{name}")
+        raise AttributeError(f"module 'crdtkv' has no attribute {name!r}")
+
 
 __all__ = [
     "MISSING",

@@ -10,8 +10,9 @@ __all__ = ["Counter"]
 class Counter(_core.Counter):
     """A number that many count at once: the exact sum of everybody's increments, of any size.
 
-    Reads like an int and is changed by += and -=. A new one is detached: it holds an int until it is stored in a
-    document, of whose content it then is the handle. Not hashable.
+    Reads like an int and is changed by +=, -=, increment() and decrement(). `doc["stars"] = doc["stars"] + 1` would put
+    an int in its place, and of two who say that at once one would not count. A new one is detached: it holds an int
+    until it is stored in a document, of whose content it then is the handle. Not hashable.
 
     >>> import crdtkv as ck
     >>> doc = ck.Doc()

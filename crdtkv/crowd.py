@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, MutableSet
 from typing import TYPE_CHECKING
 
+from crdtkv.errors import StaleHandleError
 from crdtkv.ordered import Key, order
 
 if TYPE_CHECKING:
@@ -75,7 +76,11 @@ class Crowd(MutableSet[Key]):
         return set(it)  # type: ignore[call-overload, no-any-return]  # what &, | and ^ give
 
     def __repr__(self) -> str:
-        return f"<Crowd {self.name!r}: {len(self)} members>"
+        try:
+            n = len(self)
+        except StaleHandleError:
+            return f"<Crowd {self.name!r}: closed>"
+        return f"<Crowd {self.name!r}: {n} members>"
 
     def _repr_html_(self) -> str:
         from crdtkv import notebook

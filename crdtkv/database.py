@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from types import TracebackType
-from typing import Literal, NoReturn, Self, TypeVar, cast
+from typing import Any, Literal, NoReturn, Self, TypeAlias, TypeVar, cast
 
 from crdtkv import _core
 from crdtkv.brief import briefly
@@ -18,7 +18,7 @@ from crdtkv.doc import Clock, Doc
 from crdtkv.errors import DecodeError, StaleHandleError, StoreError
 from crdtkv.figures import Stats
 from crdtkv.identity import Identity
-from crdtkv.kept import KINDS, Kept, Kind, is_bound, kind_of, let_go, uid_of
+from crdtkv.kept import KINDS, Kept, is_bound, kind_of, let_go, uid_of
 from crdtkv.openfile import MEMORY, OpenFile, key_at, open_file, own_identity
 from crdtkv.ordered import Key
 from crdtkv.store import DRIFT, Store
@@ -27,10 +27,11 @@ from crdtkv.weight import has_air, sizes
 __all__ = ["Database", "Names"]
 
 _K = TypeVar("_K", bound=Kept)
+Steps: TypeAlias = Callable[[list[Row]], Iterable[Row]]  # goes through objects, and may show how far
 
 
 @briefly
-class Names(dict[str, Kind]):
+class Names(dict[str, str]):
     """What is in a file: a dict, name -> "doc", "datastore" or "store".
 
     >>> import crdtkv as ck
@@ -41,6 +42,12 @@ class Names(dict[str, Kind]):
     """
 
     __slots__ = ()
+
+    def to_pandas(self) -> Any:
+        """A pandas.DataFrame with a row for each name. Needs crdtkv[pandas]."""
+        from crdtkv.notebook.frame import frame
+
+        return frame(self.items(), ("name", "kind"))
 
     def _repr_html_(self) -> str:
         from crdtkv import notebook
@@ -135,7 +142,7 @@ class Database:
         {'notes': 'doc'}
         """
         with self._using() as catalogue:
-            return Names((row.name, row.kind) for row in catalogue.rows())  # type: ignore[misc]
+            return Names((row.name, row.kind) for row in catalogue.rows())
 
     # ---- objects by name
 
@@ -374,6 +381,9 @@ class Database:
         ...     db.check()
         []
         """
+        return self._check_through(iter)
+
+    def _check_through(self, steps: Steps) -> list[str]:
         file, found = self._check_life(), list[str]()
         try:
             found += file.check()
@@ -382,7 +392,7 @@ class Database:
                 rows = catalogue.whole()
         except (StoreError, DecodeError) as error:
             return [*found, str(error)]
-        for row in rows:
+        for row in steps(rows):
             try:
                 with self._visit(row) as kept:
                     lines = [] if kept is None else kept.check() if isinstance(kept, Datastore) else kept._check()
@@ -454,6 +464,7 @@ class Database:
     def backup(self, path: str | os.PathLike[str]) -> None:
         """Write a copy, whole and consistent, while everybody goes on. FileExistsError: there is something.
 
+        While it grows it is at `path` with "-new" behind it, so that what is at `path` is whole.
         The key file is not copied: whoever opens the copy writes under a key of his own. Closes the open changes.
         """
         file = self._check_life()
@@ -474,6 +485,9 @@ class Database:
         ...     sizes["after"] <= sizes["before"]
         True
         """
+        return self._compact_through(iter)
+
+    def _compact_through(self, steps: Steps) -> Stats:
         file = self._check_life()
         with self._using() as catalogue:
             catalogue.must_be_writable()
@@ -481,7 +495,7 @@ class Database:
         before = file.size()
         with self._using() as catalogue:
             rows = catalogue.rows()
-        for row in rows:
+        for row in steps(rows):
             with self._visit(row) as kept:
                 if isinstance(kept, Datastore):
                     kept.compact()

@@ -12,6 +12,7 @@ from crdtkv.crowd import Crowd
 from crdtkv.doc import ChangeList, Clock
 from crdtkv.entry import Conflicts, Entry, History, key_of, merged
 from crdtkv.equivocation import Witness
+from crdtkv.errors import StaleHandleError
 from crdtkv.event import KeyEvent, Subscription
 from crdtkv.graph import Graph
 from crdtkv.identity import Identity
@@ -59,7 +60,17 @@ class Counters(Mapping[Key, int]):
         return sum(1 for _ in self)
 
     def __repr__(self) -> str:
-        return f"<Counters of {self._of!r}: {len(self)} names>"
+        try:
+            n = len(self)
+        except StaleHandleError:
+            return f"<Counters of {self._of!r}>"
+        return f"<Counters of {self._of!r}: {n} names>"
+
+    def to_pandas(self) -> Any:
+        """A pandas.DataFrame with a row for each counter: `name` and `total`. Needs crdtkv[pandas]."""
+        from crdtkv.notebook.frame import frame
+
+        return frame(self.items(), ("name", "total"))
 
     def _repr_html_(self) -> str:
         from crdtkv import notebook

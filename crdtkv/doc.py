@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from operator import attrgetter
 from typing import Any, Self
 
 from crdtkv import _core
@@ -48,7 +49,7 @@ class ChangeList(Listing[_core.Change]):
         """A pandas.DataFrame with a row for each change. Needs crdtkv[pandas]."""
         from crdtkv.notebook.frame import frame
 
-        return frame([{name: getattr(change, name) for name in FIELDS} for change in self], FIELDS)
+        return frame(map(attrgetter(*FIELDS), self), FIELDS)
 
     def _repr_html_(self) -> str:
         from crdtkv import notebook
@@ -218,7 +219,8 @@ class Doc(_core.Doc, MapMethods, Witness):
     ) -> Subscription:
         """Call back with an Event after each change that is closed here or comes in.
 
-        `path`: only what is at it or below; without, all. A container's own observe() follows it wherever it goes.
+        `path`: only what is at it or below, also if it comes or goes with what it is in; without, all. A container's
+        own observe() follows it wherever it goes.
         Called after everything of a call is applied, without any lock, one event after the other: what a callback edits
         is told after that. Exceptions of callbacks undo nothing and are gathered into an ExceptionGroup, raised last.
         Closes the open change, so that what was before is not told.
@@ -280,8 +282,8 @@ class Doc(_core.Doc, MapMethods, Witness):
     def undo_stack(self, scope: Iterable[object] | object | None = None, *, interval: float = 0.0) -> UndoStack:
         """An UndoStack for what is done through this object from now on. Closes the open change.
 
-        `scope`: a container or several; only what happens in them or below is undone. Steps that are closer than
-        `interval` seconds join.
+        `scope`: a container or several, or paths to them; only what happens in them or below is undone. Steps that are
+        closer than `interval` seconds join.
         """
         return UndoStack(self, scope, interval=interval)  # type: ignore[arg-type]
 

@@ -62,7 +62,7 @@ class History(Listing[Entry]):
         """A pandas.DataFrame with a row for each entry. Needs crdtkv[pandas]."""
         from crdtkv.notebook.frame import frame
 
-        return frame([{name: getattr(entry, name) for name in Entry._fields} for entry in self], Entry._fields)
+        return frame(self, Entry._fields)
 
     def _repr_html_(self) -> str:
         from crdtkv import notebook
@@ -87,6 +87,12 @@ class Conflicts(dict[str, Any]):
 
     def __reduce__(self) -> tuple[type[Conflicts], tuple[dict[str, Any]]]:
         return Conflicts, (dict(self),)
+
+    def to_pandas(self) -> Any:
+        """A pandas.DataFrame with a row for each value, the shown one first. Needs crdtkv[pandas]."""
+        from crdtkv.notebook.frame import frame
+
+        return frame(self.items(), ("op", "value"))
 
     def _repr_html_(self) -> str:
         from crdtkv import notebook

@@ -80,6 +80,13 @@ class EquivocationList(Listing[Equivocation]):
 
     __slots__ = ()
 
+    def to_pandas(self) -> Any:
+        """A pandas.DataFrame with a row for each equivocation. Needs crdtkv[pandas]."""
+        from crdtkv.notebook.frame import frame
+
+        columns = ("author", "lane", "seq", "a", "b")
+        return frame([[getattr(lie, name) for name in columns] for lie in self], columns)
+
     def _repr_html_(self) -> str:
         from crdtkv import notebook
 

@@ -1,16 +1,18 @@
 """The tree of errors. What Python has a name for keeps it: KeyError, IndexError, TypeError, OverflowError, MemoryError.
 
-Error
-    DecodeError (also a ValueError)
-    SignatureError
-    UnauthorizedError
-    StaleHandleError
-    ForkError
-    LimitError
-    StoreError (also an OSError)
-        MissingFileError (also a FileNotFoundError)
-    ClockDriftError
-    SyncError
+::
+
+    Error
+        DecodeError (also a ValueError)
+        SignatureError
+        UnauthorizedError
+        StaleHandleError
+        ForkError
+        LimitError
+        StoreError (also an OSError)
+            MissingFileError (also a FileNotFoundError)
+        ClockDriftError
+        SyncError
 """
 
 from crdtkv._core import (
@@ -42,4 +44,12 @@ __all__ = [
 
 
 class MissingFileError(StoreError, FileNotFoundError):
-    """There is no such file, or no such folder."""
+    """There is no such file, or no such folder.
+
+    >>> import crdtkv as ck
+    >>> try:
+    ...     ck.Database("no such folder/app.db")
+    ... except FileNotFoundError as error:
+    ...     print(type(error))
+    <class 'crdtkv.errors.MissingFileError'>
+    """

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Self
 
 from crdtkv.brief import briefly
-from crdtkv.patch import Patch, PatchList
+from crdtkv.patch import MISSING, Patch, PatchList
 
 __all__ = ["Event", "KeyEvent", "Observer", "Subscription"]
 
@@ -89,6 +89,9 @@ class Subscription:
         if cancel is not None:
             cancel()
 
+    def __repr__(self) -> str:
+        return f"<Subscription: {'over' if self._cancel is None else 'on'}>"
+
     def __enter__(self) -> Self:
         return self
 
@@ -115,14 +118,39 @@ class Observer:
             return (place, followed(patches, place)) if place is not None else ((), [])
         if not self.path:
             return (), patches
-        return self.path, [patch for patch in patches if is_below(patch, self.path)]
+        return self.path, PatchList(patch for patch in patches if touches(patch, self.path))
 
 
-def is_below(patch: Patch, path: Path) -> bool:
-    """Does the patch change what is at the path, or something in it?"""
-    if patch.path[: len(path)] == path:
-        return True
-    return patch.kind in ("set", "remove") and (*patch.path, patch.position) == path
+def touches(patch: Patch, path: Path) -> bool:
+    """Does the patch change what is at the path: something in it, itself, or what it is in?"""
+    depth = len(patch.path)
+    if depth >= len(path):
+        return patch.path[: len(path)] == path
+    if patch.path != path[:depth]:
+        return False
+    step, rest = path[depth], path[depth + 1 :]
+    if patch.kind == "move":
+        return step in (patch.position, patch.new)
+    if patch.kind in ("insert", "remove") and isinstance(patch.position, int):  # a run: of items, or of characters
+        run = patch.new if patch.kind == "insert" else patch.old
+        if not isinstance(run, list) or not isinstance(step, int):
+            return False
+        rest = (step - patch.position, *rest)
+    elif patch.kind not in ("set", "remove") or patch.position != step:
+        return False
+    return has(patch.old, rest) or has(patch.new, rest)
+
+
+def has(value: Any, path: Path) -> bool:
+    """Is there anything at this path of a plain value?"""
+    for step in path:
+        if isinstance(value, dict):
+            value = value.get(step, MISSING)
+        elif isinstance(value, list) and isinstance(step, int) and 0 <= step < len(value):
+            value = value[step]
+        else:
+            return False
+    return value is not MISSING
 
 
 def followed(patches: list[Patch], place: Path) -> list[Patch]:

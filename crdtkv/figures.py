@@ -23,7 +23,7 @@ class Figures(dict[str, V]):
         """A pandas.DataFrame with a row for each figure. Needs crdtkv[pandas]."""
         from crdtkv.notebook.frame import frame
 
-        return frame([{"name": name, "figure": figure} for name, figure in self.items()], ("name", "figure"))
+        return frame(self.items(), ("name", "figure"))
 
     def _repr_html_(self) -> str:
         from crdtkv import notebook
@@ -65,8 +65,7 @@ class Blame(list[Run]):
         """A pandas.DataFrame with a row for each run. Needs crdtkv[pandas]."""
         from crdtkv.notebook.frame import frame
 
-        columns = ("start", "end", "author", "change")
-        return frame([dict(zip(columns, run, strict=True)) for run in self], columns)
+        return frame(self, ("start", "end", "author", "change"))
 
     def _repr_html_(self) -> str:
         from crdtkv import notebook
@@ -93,6 +92,12 @@ class ByAuthor(dict[bytes, int]):
 
     def __reduce__(self) -> tuple[type[ByAuthor], tuple[dict[bytes, int], bytes | None]]:
         return ByAuthor, (dict(self), self._you)
+
+    def to_pandas(self) -> Any:
+        """A pandas.DataFrame with a row for each author. Needs crdtkv[pandas]."""
+        from crdtkv.notebook.frame import frame
+
+        return frame(self.items(), ("author", "count"))
 
     def _repr_html_(self) -> str:
         from crdtkv import notebook

@@ -53,8 +53,11 @@ class Replica(Protocol):
 
 
 def quoted(text: str) -> str:
-    """As DOT writes a string; nothing in it can end it."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+    """As DOT writes a string; nothing in it can end it, be taken for an entity of HTML, or not be seen."""
+    seen = "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    for character, written in (("&", "&amp;"), ("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n")):
+        seen = seen.replace(character, written)
+    return f'"{seen}"'
 
 
 class Graph(Sequence[Node]):
@@ -186,7 +189,7 @@ class Graph(Sequence[Node]):
         """A pandas.DataFrame with a row for each change. Needs crdtkv[pandas]."""
         from crdtkv.notebook.frame import frame
 
-        return frame([node._asdict() for node in self], Node._fields)
+        return frame(self, Node._fields)
 
     # ---- in a notebook
 

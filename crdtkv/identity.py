@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Callable
 from typing import Self
 
 from crdtkv import _core
@@ -23,11 +25,15 @@ class Identity(_core.Identity):
 
     __slots__ = ("__weakref__",)
 
-    def save(self, path: str | os.PathLike[str], password: str | bytes | None = None) -> None:
+    def save(
+        self, path: str | os.PathLike[str], password: str | bytes | None = None, *, overwrite: bool = True
+    ) -> None:
         """Write the key to a file that only its owner may read (0600), whole or not at all.
 
         With a password it is encrypted under a key that argon2id makes of it, slowly and in much memory, on purpose.
-        A file that is there is replaced.
+
+        **A file that is there is replaced, and if it held the only copy of another key, that key is lost for good.**
+        Where that might be, say `overwrite=False`: then FileExistsError, and the file stays as it is.
 
         >>> import crdtkv as ck, tempfile, os
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -40,7 +46,7 @@ class Identity(_core.Identity):
         path = os.fspath(path)
         content = self._seal(password)
         try:
-            _replace(path, content)
+            _write(path, content, _replace if overwrite else _add)
         finally:
             content[:] = bytes(len(content))
 
@@ -63,8 +69,21 @@ class Identity(_core.Identity):
 _LONGEST = 4096  # bytes; a key file has about a hundred
 
 
-def _replace(path: str, content: bytearray) -> None:
-    """Write beside, flush to the disk, rename: a reader sees the old file or the new one."""
+def _replace(beside: str, path: str) -> None:
+    os.replace(beside, path)
+
+
+def _add(beside: str, path: str) -> None:
+    try:
+        os.link(beside, path)
+    except FileExistsError:
+        why = "a file is there already; it stays as it is, for it may hold the only copy of a key"
+        raise FileExistsError(errno.EEXIST, why, path) from None
+    os.unlink(beside)
+
+
+def _write(path: str, content: bytearray, place: Callable[[str, str], None]) -> None:
+    """Write beside, flush to the disk, give it its name: a reader sees the old file or the new one."""
     beside = f"{path}.{os.urandom(4).hex()}.new"
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600)
     try:
@@ -75,7 +94,7 @@ def _replace(path: str, content: bytearray) -> None:
             rest.release()
             os.fchmod(file.fileno(), 0o600)
             os.fsync(file.fileno())
-        os.replace(beside, path)
+        place(beside, path)
     except BaseException:
         os.unlink(beside)
         raise

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from crdtkv.catalogue import uid_of_peer
 from crdtkv.datastore import Datastore
 from crdtkv.doc import Doc
 from crdtkv.store import Store
 
-__all__ = ["KINDS", "Kept", "Kind", "is_bound", "kind_of", "let_go", "uid_of"]
+__all__ = ["KINDS", "Kept", "is_bound", "kind_of", "let_go", "uid_of"]
 
-Kind: TypeAlias = Literal["doc", "datastore", "store"]
 Kept: TypeAlias = Doc | Datastore | Store
 
 KINDS: dict[str, type[Kept]] = {"doc": Doc, "datastore": Datastore, "store": Store}

@@ -17,7 +17,7 @@ class List(_core.List, MutableSequence[Any]):
 
     A new one is detached: it holds a list until it is stored in a document, of whose content it then is the handle.
     Items keep their identity: their handles stay when they shift, and move(), sort() and reverse() move them.
-    Searching and comparing copy. Not hashable.
+    Searching and comparing copy; so does storing a container that is somewhere already. Not hashable.
 
     >>> import crdtkv as ck
     >>> doc = ck.Doc()

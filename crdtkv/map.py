@@ -111,7 +111,7 @@ class MapMethods(Ordered, MutableMapping[str, Any]):
     def update(self, /, *args: Any, **kwargs: Any) -> None:
         """Set many keys, as dict.update(). All values are looked at first: on TypeError and the like nothing is set."""
         new = dict(*args, **kwargs)
-        _core._check(new)
+        _core._check(new, self)
         for key, value in new.items():
             self[key] = value
 
@@ -196,6 +196,7 @@ class Map(_core.Map, MapMethods):
     A new one is detached: it holds a dict until it is stored in a document, of whose content it then is the handle.
     Values are None, bool, int, float, str, bytes, and containers: a dict becomes a Map, a list a List, a set a Set.
     Where two set one key at the same time, both values are kept (conflicts()) and one is shown. Not hashable.
+    Unlike a dict, it copies a container that is somewhere already and is assigned to another place.
 
     >>> import crdtkv as ck
     >>> doc = ck.Doc()
@@ -204,6 +205,10 @@ class Map(_core.Map, MapMethods):
     >>> settings["fonts"].append("mono")
     >>> settings.to_py()
     {'fonts': ['serif', 'mono'], 'theme': 'dark'}
+    >>> doc["fonts"] = settings["fonts"]    # a copy
+    >>> doc["fonts"].append("sans")
+    >>> settings["fonts"].to_py()
+    ['serif', 'mono']
     """
 
     __slots__ = ()

@@ -112,6 +112,12 @@ class OrderedItems(Part, ItemsView[Key, Any]):
         there = self._of.get(key, MISSING)
         return (there is value or there == value) and is_inside(key, self._bounds)
 
+    def to_pandas(self) -> Any:
+        """A pandas.DataFrame with a row for each key: `key` and `value`. Needs crdtkv[pandas]."""
+        from crdtkv.notebook.frame import frame
+
+        return frame(self, ("key", "value"))
+
     def _repr_html_(self) -> str:
         from crdtkv import notebook
 
@@ -180,6 +186,14 @@ class OrderedMapping(MutableMapping[Key, Any]):
     ) -> OrderedItems:
         """The keys and values, as dict.items(), in key order. Arguments as those of keys()."""
         return OrderedItems(self, checked(prefix, start, stop), bool(reverse))
+
+    def to_pandas(self, prefix: Key | None = None) -> Any:
+        """A pandas.DataFrame with a row for each key: `key` and `value`, as of items(prefix). Needs crdtkv[pandas].
+
+        kv.to_pandas("user/")
+        kv.items(start="a", stop="m").to_pandas()
+        """
+        return self.items(prefix).to_pandas()
 
     def update(self, /, *args: Any, **kwargs: Any) -> None:
         """Set many keys, as dict.update(); of a store, in one transaction. On TypeError and the like nothing is set."""

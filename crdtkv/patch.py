@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Any, Final, NamedTuple, final
 
 from crdtkv.brief import briefly
@@ -88,7 +89,7 @@ class PatchList(Listing[Patch]):
         """A pandas.DataFrame with a row for each patch. Needs crdtkv[pandas]."""
         from crdtkv.notebook.frame import frame
 
-        return frame([{name: getattr(patch, name) for name in FIELDS} for patch in self], FIELDS)
+        return frame(map(attrgetter(*FIELDS), self), FIELDS)
 
     def _repr_html_(self) -> str:
         from crdtkv import notebook

@@ -27,6 +27,15 @@ class CounterCollector:
 
     `registry.register(CounterCollector(kv, "views/"))`. One gauge, crdtkv_counter, with the counter's name as a label:
     a gauge, for counters here may be counted down. Prometheus keeps floats: beyond 2**53 its totals are rounded.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv.prometheus import CounterCollector
+    >>> from prometheus_client import CollectorRegistry
+    >>> kv, registry = ck.Datastore(), CollectorRegistry()
+    >>> kv.counter("views/home").increment(7)
+    >>> registry.register(CounterCollector(kv, "views/"))
+    >>> registry.get_sample_value("crdtkv_counter", {"name": "views/home"})
+    7.0
     """
 
     def __init__(self, kv: Datastore, prefix: Key = b"") -> None:
@@ -43,7 +52,18 @@ class CounterCollector:
 
 
 def exposition(kv: Datastore, prefix: Key = b"") -> bytes:
-    """The counters of a datastore as text that Prometheus reads."""
+    """The counters of a datastore as text that Prometheus reads.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv.prometheus import exposition
+    >>> kv = ck.Datastore()
+    >>> kv.counter("views/home").increment(7)
+    >>> print(exposition(kv).decode())
+    # HELP crdtkv_counter Total of a counter of a datastore.
+    # TYPE crdtkv_counter gauge
+    crdtkv_counter{name="views/home"} 7.0
+    <BLANKLINE>
+    """
     registry = client("prometheus_client").CollectorRegistry()
     registry.register(CounterCollector(kv, prefix))
     text: bytes = client("prometheus_client").generate_latest(registry)

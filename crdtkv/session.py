@@ -96,7 +96,11 @@ def sync_stores(a: _core.Store, b: _core.Store) -> SyncReport:
 def sync_replicas(a: Any, b: Any) -> SyncReport:
     """In turns, until both are silent."""
     if a.id != b.id:
-        raise Error(f"two different {type(a).__name__.lower()}s cannot be synchronised")
+        kind = "Datastore" if isinstance(a, _core.Datastore) else "Doc"
+        raise Error(
+            f"two different {kind.lower()}s cannot be synchronised: they were made separately; "
+            f"make one from the other with fork(), save() and load(), or {kind}(id=...)"
+        )
     if a is b:
         return SyncReport(0, 0, 0)
     left, right = a.session(), b.session()

@@ -87,7 +87,7 @@ class Entries(dict[Key, StoreEntry]):
         """A pandas.DataFrame with a row for each key. Needs crdtkv[pandas]."""
         from crdtkv.notebook.frame import frame
 
-        return frame([{"key": key, **entry._asdict()} for key, entry in self.items()], ("key", *StoreEntry._fields))
+        return frame(((key, *entry) for key, entry in self.items()), ("key", *StoreEntry._fields))
 
     def _repr_html_(self) -> str:
         from crdtkv import notebook
@@ -106,6 +106,12 @@ class StoreConflicts(Listing[StoreEntry]):
     """
 
     __slots__ = ()
+
+    def to_pandas(self) -> Any:
+        """A pandas.DataFrame with a row for each value. Needs crdtkv[pandas]."""
+        from crdtkv.notebook.frame import frame
+
+        return frame(self, StoreEntry._fields)
 
     def _repr_html_(self) -> str:
         from crdtkv import notebook

@@ -69,7 +69,7 @@ class Timeline(Sequence[Moment]):
         """A pandas.DataFrame with a row for each change. Needs crdtkv[pandas]."""
         from crdtkv.notebook.frame import frame
 
-        return frame([moment._asdict() for moment in self], Moment._fields)
+        return frame(self, Moment._fields)
 
     def _repr_svg_(self) -> str:
         from crdtkv import notebook

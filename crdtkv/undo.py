@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
 from crdtkv import _core
+from crdtkv.errors import StaleHandleError
 
 if TYPE_CHECKING:
     from crdtkv.doc import Doc
@@ -152,8 +153,17 @@ class UndoStack:
                     if step is not None and step.changes:
                         self._done.append(step)
 
+    def _counts(self) -> tuple[int, int, bool]:
+        """Steps to undo, steps to redo, and is there an open change to undo before them? Changes nothing."""
+        with suppress(StaleHandleError):  # the file of the document was closed: what was known last
+            is_open = self._gather()
+            return len(self._done), 0 if is_open else len(self._undone), is_open
+        return len(self._done), len(self._undone), False
+
     def __repr__(self) -> str:
-        return f"<UndoStack of {self._doc!r}: {len(self._done)} to undo, {len(self._undone)} to redo>"
+        done, undone, is_open = self._counts()
+        opened = ", and an open change" if is_open else ""
+        return f"<UndoStack of {self._doc!r}: {done} to undo{opened}, {undone} to redo>"
 
     def _repr_html_(self) -> str:
         from crdtkv import notebook
@@ -162,14 +172,28 @@ class UndoStack:
 
 
 def _containers(doc: Doc, scope: Iterable[object] | object | None) -> Iterator[int]:
-    """The numbers of the containers of a scope: one handle or several."""
+    """The numbers of the containers of a scope: one handle or path, or several."""
     if scope is None:
         return
-    several: Iterable[object] = (scope,) if isinstance(scope, _core.Handle | _core.Doc) else scope  # type: ignore[assignment]
+    one = isinstance(scope, _core.Handle | _core.Doc | str) or _is_path(scope)
+    several: Iterable[object] = (scope,) if one else scope  # type: ignore[assignment]
     for container in several:
+        if isinstance(container, str) or _is_path(container):
+            container = _at((container,) if isinstance(container, str) else container, doc)  # type: ignore[arg-type]
         if container is doc:
             yield 0
         elif isinstance(container, _core.Handle) and container._doc is doc:
             yield container._container
         else:
-            raise TypeError("scope must be containers of this document")
+            raise TypeError("scope must be containers of this document, or paths to them")
+
+
+def _is_path(scope: object) -> bool:
+    return isinstance(scope, tuple) and bool(scope) and all(isinstance(step, str | int) for step in scope)
+
+
+def _at(path: Iterable[Any], doc: Doc) -> object:
+    place: Any = doc
+    for step in path:
+        place = place[step]  # KeyError, IndexError, TypeError: nothing is there
+    return place

@@ -7,6 +7,7 @@ from typing import Any
 
 from crdtkv import _core
 from crdtkv.entry import Conflicts, Entry, History, merged
+from crdtkv.errors import StaleHandleError
 from crdtkv.map import Ordered, plain_dict
 
 __all__ = ["View"]
@@ -81,7 +82,11 @@ class View(Ordered):
         return {**other, **self.to_py()}
 
     def __repr__(self) -> str:
-        return f"<View at {', '.join(head.hex()[:8] for head in self._heads[:4]) or 'the beginning'}: {len(self)} keys>"
+        place = ", ".join(head.hex()[:8] for head in self._heads[:4]) or "the beginning"
+        try:
+            return f"<View at {place}: {len(self)} keys>"
+        except StaleHandleError:
+            return f"<View at {place}: closed>"
 
     def __reduce__(self) -> str:
         raise TypeError("a View is bound to its document; pickle to_py() or the document")

@@ -367,9 +367,12 @@ void ckv_dag_stop(ckv_dag *dag)
             d->staged.ptr[kept++] = d->staged.ptr[i];
     }
     d->staged.len = kept;
-    if (dag->doc) ckv_doc_free(dag->doc);
-    dag->doc = NULL;
     dag->life++;
+    if (dag->doc) { /* what it counted, too: who adds up lives and changes sees a sum that only grows */
+        dag->life += (uint32_t)(ckv_doc_n_changes(dag->doc) + ckv_doc_later_version(dag->doc));
+        ckv_doc_free(dag->doc);
+    }
+    dag->doc = NULL;
     d->sheaf_row = 0;
     ckv_notes_fini(&dag->notes);
     dag->notes = (ckv_notes){.a = ckv_ds_alloc(d)};

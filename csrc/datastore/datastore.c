@@ -305,12 +305,17 @@ ckv_status ckv_datastore_admit(ckv_datastore *d, uint32_t number)
         s = ckv_ds_file(d, ckv_file_commit(d->file));
     else
         ckv_file_rollback(d->file);
-    if (s != CKV_OK)
+    if (s != CKV_OK) {
         ckv_dag_stop(dag);
-    else
+    } else {
         dag->purged = false;
+        dag->life++; /* there is something to ask for */
+        d->n_admitted++;
+    }
     return s;
 }
+
+uint64_t ckv_datastore_n_admitted(const ckv_datastore *d) { return d->n_admitted; }
 
 ckv_status ckv_datastore_erase(ckv_datastore *d)
 {

@@ -65,7 +65,8 @@ typedef struct ckv_dag_info {
     const char *name;
     size_t name_bytes;
     bool purged;
-    uint32_t life; /* grows whenever `doc` becomes another object */
+    /* Grows whenever `doc` becomes another object, by more than that had changes, and when it is admitted. */
+    uint32_t life;
     ckv_doc *
         doc; /* borrowed; NULL if purged. For heads, root, changes, sessions, export. Its changes are judged, taken and made durable by the datastore. */
 } ckv_dag_info;
@@ -77,6 +78,8 @@ CKV_NODISCARD ckv_status ckv_datastore_find_dag(ckv_datastore *d, const char *na
 /* Forgets all changes of a DAG; *n: how many. Its name is refused until admitted. The default DAG may be purged, too. */
 CKV_NODISCARD ckv_status ckv_datastore_purge(ckv_datastore *d, uint32_t dag, uint64_t *n);
 CKV_NODISCARD ckv_status ckv_datastore_admit(ckv_datastore *d, uint32_t dag);
+/* How often that was done to a purged DAG since this object was opened: what had been refused until then has to be asked for again. */
+uint64_t ckv_datastore_n_admitted(const ckv_datastore *d);
 
 /* Deletes all rows of a datastore, in one transaction; only free may be called afterwards. */
 CKV_NODISCARD ckv_status ckv_datastore_erase(ckv_datastore *d);

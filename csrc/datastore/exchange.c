@@ -374,7 +374,8 @@ static ckv_status read_parts(ckv_datastore *d, const uint8_t *data, size_t n_byt
     ckv_id32 id;
     CKV_TRY(ckv_datastore_bundle_id(data, n_bytes, &id, err));
     if (!ckv_id32_eq(&id, ckv_datastore_id(d)))
-        return malformed(err, "the bundle is of another datastore");
+        return malformed(err, "the bundle is of another datastore, made separately: replicas of "
+                              "one are made by fork, by save and load, or under its id");
     ckv_rd r = ckv_rd_init(data + 36, n_bytes - FRAME_BYTES);
     while (ckv_rd_left(&r)) {
         part p;

@@ -133,6 +133,7 @@ struct ckv_datastore {
     uint32_t n_seeded;
     uint8_t seed[32];
     uint64_t version;                     /* grows with whatever a reader might see */
+    uint64_t n_admitted;                  /* DAGs, since it was opened */
     uint64_t compacted;                   /* 1 + the version behind the last compaction */
     ckv_sheaf sheaf;                      /* the one that was asked for last */
     int64_t sheaf_row;                    /* 0: none */

@@ -184,6 +184,7 @@ static int settings(sqlite3 *db)
     (void)sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     (void)sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     (void)sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
+    (void)sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
     (void)sqlite3_db_config(db, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
     (void)sqlite3_db_config(db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
     /* No mmap: of a file that somebody cuts, it is SIGBUS. Freed pages are not overwritten: that would send each once more through the WAL. */
@@ -283,6 +284,11 @@ static ckv_status make(const char *path, const char *vfs, char why[256])
 
 /* ---- opening */
 
+/* Of a table what it was made by, and whether an index on it computes something: that could be anything, at each insert. */
+#define LOOK_AT                                                                                    \
+    "SELECT sql, EXISTS(SELECT 1 FROM pragma_index_list(?1) AS l, pragma_index_xinfo(l.name) AS "  \
+    "x WHERE l.partial OR x.cid = -2) FROM sqlite_schema WHERE type = 'table' AND name = ?1"
+
 /* Of an older schema whoever brings it up to date checks them. */
 static ckv_status check_tables(sqlite3 *db, char why[256])
 {
@@ -295,15 +301,16 @@ static ckv_status check_tables(sqlite3 *db, char why[256])
     if (rc == SQLITE_ROW) rc = ended;
     stmt = NULL;
     if (older && rc == SQLITE_OK) return CKV_OK;
-    if (rc == SQLITE_OK)
-        rc = sqlite3_prepare_v2(
-            db, "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?", -1, &stmt, NULL);
+    if (rc == SQLITE_OK) rc = sqlite3_prepare_v2(db, LOOK_AT, -1, &stmt, NULL);
     for (size_t i = 0; rc == SQLITE_OK && st == CKV_OK && i < CKV_N_TABLES; i++) {
         rc = sqlite3_bind_text(stmt, 1, ckv_tables[i].name, -1, SQLITE_STATIC);
         if (rc == SQLITE_OK) rc = sqlite3_step(stmt);
         const char *sql = rc == SQLITE_ROW ? (const char *)sqlite3_column_text(stmt, 0) : NULL;
         if ((rc == SQLITE_ROW || rc == SQLITE_DONE) && (!sql || strcmp(sql, ckv_tables[i].sql))) {
             (void)say(why, "table %s: %s", ckv_tables[i].name, sql ? "is another" : "is missing");
+            st = CKV_ECORRUPT;
+        } else if (rc == SQLITE_ROW && sqlite3_column_int(stmt, 1)) {
+            (void)say(why, "table %s: has an index that is not of here", ckv_tables[i].name);
             st = CKV_ECORRUPT;
         }
         if (rc == SQLITE_ROW || rc == SQLITE_DONE) rc = sqlite3_reset(stmt);
@@ -401,7 +408,7 @@ void ckv_open_sweep(const char *path, bool all)
         (there.st_size == 0 || (all && access(lock, F_OK) != 0)) &&
         sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX, NULL) ==
             SQLITE_OK)
-        (void)sqlite3_exec(db, "SELECT count(*) FROM meta", NULL, NULL, NULL);
+        (void)sqlite3_exec(db, "SELECT 1 FROM sqlite_schema", NULL, NULL, NULL);
     (void)sqlite3_close(db);
     free(wal);
     free(lock);

@@ -11,7 +11,7 @@
 #include "disk/inner.h"
 
 /* A reader's snapshot: held from its opening on. */
-#define CKV_OPEN_SNAPSHOT "BEGIN; SELECT count(*) FROM meta"
+#define CKV_OPEN_SNAPSHOT "BEGIN; SELECT 1 FROM sqlite_schema"
 
 /* The absolute path without links, of free(3). CKV_ENOENT: no such directory, or file for a reader. */
 CKV_NODISCARD ckv_status ckv_open_resolve(const ckv_file_options *options, char **path,

@@ -178,7 +178,7 @@ ckv_status ckv_admit(ckv_doc *doc, const ckv_candidate *c, ckv_judgement *out)
     if (j.prev != CKV_NONE && ckv_lanes_branch(&g->lanes, j.prev_branch)->tip == j.prev)
         branch = j.prev_branch;
     if (branch == CKV_NONE && j.lane != CKV_NONE &&
-        ckv_lanes_lane(&g->lanes, j.lane)->n_branches >= CKV_MAX_TIPS && !doc->any_tips) {
+        ckv_lanes_lane(&g->lanes, j.lane)->n_branches >= doc->limits.tips) {
         size_t at = SIZE_MAX;
         if (ckv_inbox_waiter(&doc->inbox, c->id, &at) == CKV_HMAP_NONE)
             return refuse(out, CKV_REFUSED_LIMIT, "the lane has 1,024 tips");

@@ -234,7 +234,7 @@ ckv_status ckv_diff_position(ckv_differ *d, const ckv_past *at, uint32_t slot, u
 static ckv_status put_path(ckv_differ *d, uint32_t container)
 {
     ckv_doc *doc = d->doc;
-    uint32_t way[CKV_MAX_DEPTH], n = 0;
+    uint32_t way[CKV_TREE_DEPTH], n = 0;
     for (uint32_t c = container; c != CKV_ROOT; c = ckv_tree_at(&doc->tree, c)->holder)
         way[n++] = c;
     ckv_buf_u8(d->out, CKV_PATCH_PATH);
@@ -250,10 +250,8 @@ static ckv_status put_path(ckv_differ *d, uint32_t container)
             ckv_buf_u8(d->out, 1);
             ckv_buf_varint(d->out, pos);
         } else {
-            const uint32_t key = doc->tree.registers.regs.ptr[c->reg].key;
             ckv_buf_u8(d->out, 0);
-            ckv_buf_blob(d->out, ckv_keys_bytes(&doc->tree.keys, key),
-                         ckv_keys_len(&doc->tree.keys, key));
+            CKV_TRY(ckv_plain_out_key(d->plain, doc->tree.registers.regs.ptr[c->reg].key));
         }
     }
     return d->out->status;

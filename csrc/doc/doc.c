@@ -26,6 +26,10 @@ ckv_status ckv_doc_new_with(ckv_doc **out, const ckv_env *env, const ckv_identit
     memcpy(&s, secret, 8);
     *d = (ckv_doc){.env = *env,
                    .identity = *identity,
+                   .limits = {.depth = CKV_MAX_DEPTH,
+                              .tips = CKV_MAX_TIPS,
+                              .key_bytes = CKV_MAX_KEY_BYTES,
+                              .body_bytes = CKV_MAX_BODY_BYTES},
                    .graph = ckv_graph_init(a, s),
                    .log = ckv_oplog_init(a),
                    .space = ckv_space_init(a, s),
@@ -237,6 +241,8 @@ ckv_kind ckv_doc_kind(const ckv_doc *doc, uint32_t container)
 {
     return (ckv_kind)ckv_tree_at(&doc->tree, container)->kind;
 }
+
+const ckv_limits *ckv_doc_limits(const ckv_doc *doc) { return &doc->limits; }
 
 uint32_t ckv_doc_depth(const ckv_doc *doc, uint32_t container)
 {

@@ -37,7 +37,16 @@ typedef enum ckv_kind {
     CKV_KIND_COUNTER = CKV_TAG_COUNTER,
     CKV_KIND_TEXT = CKV_TAG_TEXT,
 } ckv_kind;
-#define CKV_MAX_DEPTH 256u
+#define CKV_MAX_DEPTH  256u
+#define CKV_MOST_DEPTH 1024u /* of what is not yet a change, in a forger's copy: doc/forge.h */
+
+/* What edits here are held to, and lanes. */
+typedef struct ckv_limits {
+    uint32_t depth;               /* of containers */
+    uint32_t tips;                /* of a lane */
+    size_t key_bytes, body_bytes; /* of a key or the name of a mark; of the open change */
+} ckv_limits;
+const ckv_limits *ckv_doc_limits(const ckv_doc *doc);
 
 /* ckv_value (log/value.h) is {tag, i64 | f64 | ptr,n_bytes | container}. Read ones have the tag of a kind or scalar, point into the document and live
  * until its next change. Edits are in doc/map.h, list.h, set.h, counter.h, text.h and plain.h. */

@@ -7,7 +7,7 @@ ckv_status ckv_edit_begin(ckv_doc *doc, uint32_t container, size_t n_ops, size_t
 {
     CKV_TRY(ckv_doc_flush(doc));
     if (!ckv_tree_is_live(&doc->tree, &doc->space, &doc->log, container)) return CKV_ESTALE;
-    if (doc->open_bytes + n_bytes > CKV_MAX_BODY_BYTES ||
+    if (doc->open_bytes + n_bytes > doc->limits.body_bytes ||
         doc->log.n_lv - doc->graph.ids.n_lv + n_ops > CKV_MAX_OPS)
         return CKV_ELIMIT;
     if (doc->log.n_items + (uint64_t)n_ops >= CKV_MAX_ITEMS ||
@@ -27,7 +27,7 @@ ckv_status ckv_edit_keep(ckv_doc *doc, uint32_t container, const ckv_value *valu
         ckv_status s = CKV_OK;
         if (!ckv_tag_is_scalar(values[i].tag)) {
             ++*n_made;
-            if (ckv_tree_at(&doc->tree, container)->depth >= CKV_MAX_DEPTH) s = CKV_ELIMIT;
+            if (ckv_tree_at(&doc->tree, container)->depth >= doc->limits.depth) s = CKV_ELIMIT;
         }
         if (s == CKV_OK) s = ckv_oplog_keep_value(&doc->log, &values[i], &off);
         if (s != CKV_OK) {

@@ -70,7 +70,13 @@ ckv_status ckv_forge_opening(const ckv_doc *doc, const ckv_id32 *lane, ckv_id32 
     return CKV_OK;
 }
 
-void ckv_forge_lift_limits(ckv_doc *doc) { doc->any_tips = true; }
+void ckv_forge_lift_limits(ckv_doc *doc)
+{
+    doc->limits = (ckv_limits){.depth = CKV_MOST_DEPTH,
+                               .tips = UINT32_MAX,
+                               .key_bytes = 4 * CKV_MAX_KEY_BYTES,
+                               .body_bytes = 4 * CKV_MAX_BODY_BYTES};
+}
 
 uint64_t ckv_forge_checksum(const uint8_t *data, size_t n_bytes)
 {

@@ -17,7 +17,8 @@ uint32_t ckv_forge_n_ops(const uint8_t *body, size_t n_bytes, uint32_t n_parents
 /* Who opened a lane that is here, and how. CKV_ENOENT. */
 CKV_NODISCARD ckv_status ckv_forge_opening(const ckv_doc *doc, const ckv_id32 *lane,
                                            ckv_id32 *author, uint8_t nonce[16]);
-/* From now on a lane may have any number of tips in this document. */
+/* From now on a lane may have any number of tips in this document, and edits may go beyond what others take: 1,024 containers deep, keys of
+ * 16 KiB, 64 MiB in a change. */
 void ckv_forge_lift_limits(ckv_doc *doc);
 
 typedef struct ckv_part { /* one change of a bundle, in raw form */

@@ -130,7 +130,7 @@ ckv_status ckv_map_set(ckv_doc *doc, uint32_t map, const char *key, size_t key_b
                        const ckv_value *value, uint32_t *made)
 {
     uint32_t k, reg, value_off, n_made;
-    if (key_bytes > CKV_MAX_KEY_BYTES) return CKV_ELIMIT;
+    if (key_bytes > doc->limits.key_bytes) return CKV_ELIMIT;
     const size_t n_bytes = key_bytes + ckv_value_size(value) + 24;
     CKV_TRY(ckv_edit_begin(doc, map, 1, n_bytes));
     CKV_TRY(ckv_keys_make(&doc->tree.keys, key, key_bytes, &k));

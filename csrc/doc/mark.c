@@ -39,7 +39,7 @@ ckv_status ckv_text_mark(ckv_doc *doc, uint32_t text, size_t start, size_t end, 
     ckv_seq *s = &ckv_tree_at(&doc->tree, text)->seq;
     if (start >= end || end > s->visible) return CKV_ERANGE;
     if (name_bytes == 0 || (value && !ckv_tag_is_scalar(value->tag))) return CKV_EVALUE;
-    if (name_bytes > CKV_MAX_KEY_BYTES) return CKV_ELIMIT;
+    if (name_bytes > doc->limits.key_bytes) return CKV_ELIMIT;
     /* An end that does not grow holds on to the marked character, one that does to the next visible one. */
     uint32_t from, to = CKV_NO_ITEM, skip;
     if (expand & CKV_EXPAND_BEFORE) {

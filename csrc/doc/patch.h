@@ -1,7 +1,7 @@
 /* patch.h -- what turns one version into another, and what each change did: steps that a mirror of plain values can follow.
  *
  *     stream := record*
- *     record := 0 PATH    varint n, n times (0 varint n_bytes, key | 1 varint index)     the container of the records that follow
+ *     record := 0 PATH    varint n, n times (0 key | 1 varint index)     the container of the records that follow; key as in doc/plain.h, so that a long way costs little
  *             | kind(u8) position old new
  *                                 position                 old, new: 255 for nothing, else plain (doc/plain.h; keys are numbered over the stream)
  *               1 MAP_SET         varint n_bytes, key      old 255 if the key was absent

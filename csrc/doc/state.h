@@ -130,7 +130,7 @@ struct ckv_doc {
     uint64_t n_refused; /* reported by applies that went through */
     ckv_id32 root;
     bool root_valid;
-    bool any_tips; /* no limit on the tips of a lane: a liar's own copy */
+    ckv_limits limits;
 
     struct ckv_keep *keep;   /* owned: the file it lives in (doc/keep.h); NULL: memory */
     ckv_own_lanes own_lanes; /* those that this object opened or went on with */

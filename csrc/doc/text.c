@@ -88,7 +88,7 @@ static uint32_t room_for_typing(const ckv_doc *doc)
 {
     const uint32_t item = doc->log.n_items + doc->pending.n, page = item / CKV_CHARS_PAGE;
     const bool far =
-        doc->open_bytes + doc->pending.n + 2 * CKV_CHARS_PAGE < CKV_MAX_BODY_BYTES &&
+        doc->open_bytes + doc->pending.n + 2 * CKV_CHARS_PAGE < doc->limits.body_bytes &&
         doc->log.n_lv - doc->graph.ids.n_lv + doc->pending.n + 2 * CKV_CHARS_PAGE < CKV_MAX_OPS;
     if (!far || page >= doc->log.chars.pages.len || doc->log.chars.pages.ptr[page].width != 1)
         return 0;
@@ -123,7 +123,7 @@ ckv_status ckv_text_insert(ckv_doc *doc, uint32_t text, size_t pos, const void *
         if (!ckv_tree_is_live(&doc->tree, &doc->space, &doc->log, text)) return CKV_ESTALE;
     }
     const size_t n_bytes = n * (max < 128 ? 1u : max < 0x800 ? 2u : max < 0x10000 ? 3u : 4u);
-    if (doc->open_bytes + p->n + n_bytes + 64 > CKV_MAX_BODY_BYTES) return CKV_ELIMIT;
+    if (doc->open_bytes + p->n + n_bytes + 64 > doc->limits.body_bytes) return CKV_ELIMIT;
     if (doc->log.n_lv - doc->graph.ids.n_lv + p->n + n > CKV_MAX_OPS ||
         doc->log.n_items + p->n + n >= UINT32_MAX / 4)
         return CKV_ELIMIT;

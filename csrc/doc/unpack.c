@@ -539,7 +539,8 @@ ckv_status ckv_import_read(ckv_import *m, const uint8_t *data, size_t n_bytes)
     m->look_at = CKV_IMPORT_CREDIT / 2;
     CKV_TRY(ckv_bundle_open(&m->bundle, m->doc->env.alloc, data, n_bytes, m->err));
     if (!ckv_id32_eq(&m->bundle.head.doc, &m->doc->id))
-        return malformed(m, "a bundle of another document");
+        return malformed(m, "a bundle of another document, made separately: replicas of one are "
+                            "made by fork, by save and load, or under its id");
     CKV_TRY(read_lanes(m));
     CKV_TRY(read_chains(m));
     CKV_TRY(read_outside(m));

@@ -175,6 +175,22 @@ int ckpy_check_surrogates(PyObject *s)
     return 0;
 }
 
+PyObject *ckpy_attr(PyObject *op, const char *name)
+{
+    PyObject *key = PyUnicode_InternFromString(name);
+    PyObject *result = key ? PyObject_GetAttr(op, key) : NULL;
+    Py_XDECREF(key);
+    return result;
+}
+
+PyObject *ckpy_call(PyObject *op, const char *name, PyObject *a, PyObject *b)
+{
+    PyObject *key = PyUnicode_InternFromString(name);
+    PyObject *result = key ? PyObject_CallMethodObjArgs(op, key, a, b, NULL) : NULL;
+    Py_XDECREF(key);
+    return result;
+}
+
 int ckpy_now(PyObject *ask, int64_t *ms)
 {
     if (!ask) {
@@ -212,6 +228,12 @@ int ckpy_equivocation_arg(PyObject *const *args, Py_ssize_t nargs, ckv_equivocat
     if (seq == (unsigned long)-1 && PyErr_Occurred()) return -1;
     e->seq = (uint32_t)seq;
     return 0;
+}
+
+PyObject *ckpy_itself(PyObject *op, PyObject *ignored)
+{
+    (void)ignored;
+    return Py_NewRef(op);
 }
 
 PyObject *ckpy_id(const ckv_id32 *id) { return PyBytes_FromStringAndSize((const char *)id->b, 32); }

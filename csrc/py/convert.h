@@ -38,6 +38,12 @@ static inline int ckpy_ready(PyObject *s)
 #endif
 }
 
+/* ---- asking Python. By names that are interned: CPython's cache of methods goes by where a name stands, and would keep each new one. */
+
+PyObject *ckpy_attr(PyObject *op, const char *name);
+/* op.name(), op.name(a) or op.name(a, b): the others are NULL. */
+PyObject *ckpy_call(PyObject *op, const char *name, PyObject *a, PyObject *b);
+
 /* What a clock says, in ms; NULL: the system's. Without a lock. -1: an exception. */
 int ckpy_now(PyObject *clock, int64_t *ms);
 
@@ -47,6 +53,15 @@ int ckpy_equivocation_arg(PyObject *const *args, Py_ssize_t nargs, ckv_equivocat
 /* ---- out */
 
 PyObject *ckpy_id(const ckv_id32 *id);
+
+/* __copy__ and __deepcopy__ of what never changes. */
+PyObject *ckpy_itself(PyObject *op, PyObject *ignored);
+#define CKPY_COPY_METHODS                                                                          \
+    {"__copy__", ckpy_itself, METH_NOARGS, "__copy__($self, /)\n--\n\nItself: it never changes."}, \
+    {                                                                                              \
+        "__deepcopy__", ckpy_itself, METH_O,                                                       \
+            "__deepcopy__($self, memo, /)\n--\n\nItself: it never changes."                        \
+    }
 PyObject *ckpy_id_tuple(const ckv_id32 *ids, size_t n);
 PyObject *ckpy_id_buf_tuple(const ckv_buf *ids);
 

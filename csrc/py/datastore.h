@@ -212,6 +212,7 @@ PyObject *ckpy_datastore_took(ckpy_datastore *d, PyObject *result);
 
 PyObject *ckpy_datastore_conflicts(PyObject *op, PyObject *key);
 PyObject *ckpy_datastore_history(PyObject *op, PyObject *key);
+PyObject *ckpy_datastore_values_of(PyObject *op, PyObject *key);
 PyObject *ckpy_datastore_watch(PyObject *op, PyObject *on);
 PyObject *ckpy_datastore_take_news(PyObject *op, PyObject *ignored);
 PyObject *ckpy_datastore_stats(PyObject *op, PyObject *ignored);

@@ -307,7 +307,9 @@ PyObject *ckpy_datastore_merge(PyObject *op, PyObject *arg)
     ckpy_datastore *other = DATASTORE(arg);
     if (!ckv_id32_eq(&self->id, &other->id)) /* fixed for life */
         return ckpy_raise_err(self->state, CKV_ECORRUPT, &(ckv_err){0},
-                              "a replica of another datastore");
+                              "a replica of another datastore: the two were made separately; make "
+                              "one from the other with fork(), save() and load(), or "
+                              "Datastore(id=...)");
     int64_t ms;
     if (ckpy_datastore_now(other, &ms) < 0 || begin_both(self, other) < 0) return NULL;
     ckv_buf bundle = ckv_buf_init(ckv_alloc_libc);

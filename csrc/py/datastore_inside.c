@@ -120,7 +120,10 @@ PyObject *ckpy_datastore_conflicts(PyObject *op, PyObject *key)
     return result;
 }
 
-PyObject *ckpy_datastore_history(PyObject *op, PyObject *key)
+/* Rows that say who wrote what; an open write has no id yet. Closes nothing. */
+static PyObject *who_wrote(PyObject *op, PyObject *key,
+                           ckv_status (*look)(ckv_datastore *, ckv_store_key,
+                                              const ckv_shown_ops **))
 {
     ckpy_datastore *d = DATASTORE(op);
     ckv_store_key k;
@@ -128,13 +131,23 @@ PyObject *ckpy_datastore_history(PyObject *op, PyObject *key)
     op_rows rows = {0};
     if (ckpy_key_arg(d->state, key, &k) < 0 || ckpy_datastore_begin(d) < 0) return NULL;
     PyThreadState *ts = ckpy_lock_away(&d->lock);
-    ckv_status s = ckv_datastore_history(d->core, k, &ops);
+    ckv_status s = look(d->core, k, &ops);
     ckpy_datastore_back(d, ts);
     if (s == CKV_OK) s = keep_rows(d, ops, &rows);
     if (s == CKV_ENOENT) s = CKV_OK;
     PyObject *result = ckpy_datastore_end(d, s, NULL) == 0 ? list_of(&rows, written) : NULL;
     rows_fini(&rows);
     return result;
+}
+
+PyObject *ckpy_datastore_history(PyObject *op, PyObject *key)
+{
+    return who_wrote(op, key, ckv_datastore_history);
+}
+
+PyObject *ckpy_datastore_values_of(PyObject *op, PyObject *key)
+{
+    return who_wrote(op, key, ckv_datastore_conflicts);
 }
 
 /* ---- news */

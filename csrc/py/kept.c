@@ -104,6 +104,16 @@ PyObject *ckpy_doc_is_bound(PyObject *op, void *closure)
     return PyBool_FromLong(DOC(op)->file != NULL);
 }
 
+PyObject *ckpy_doc_is_read_only(PyObject *op, void *closure)
+{
+    (void)closure;
+    ckpy_doc *d = DOC(op);
+    ckpy_lock_get(&d->lock);
+    const bool is_read_only = d->file && ckv_file_is_read_only(d->file->core);
+    ckpy_lock_put(&d->lock);
+    return PyBool_FromLong(is_read_only);
+}
+
 PyObject *ckpy_doc_bind(PyObject *op, PyObject *args, PyObject *kw)
 {
     ckpy_doc *d = DOC(op);

@@ -27,6 +27,7 @@ int ckpy_store_may_write(ckpy_store *s);
 void ckpy_store_let_go(ckpy_store *s);
 
 PyObject *ckpy_doc_is_bound(PyObject *op, void *closure);
+PyObject *ckpy_doc_is_read_only(PyObject *op, void *closure);
 PyObject *ckpy_doc_bind(PyObject *op, PyObject *args, PyObject *kw);
 PyObject *ckpy_doc_unbind(PyObject *op, PyObject *ignored);
 PyObject *ckpy_doc_refresh(PyObject *op, PyObject *ignored);

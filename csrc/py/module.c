@@ -4,6 +4,7 @@
 #include "py/errors.h"
 #include "py/file.h"
 #include "py/forge.h"
+#include "py/handle.h"
 #include "py/plain.h"
 #include "py/store.h"
 
@@ -43,9 +44,20 @@ static PyObject *doc_id_of(PyObject *module, PyObject *bundle)
     return s == CKV_OK ? ckpy_id(&id) : ckpy_raise_err(st, s, &err, "not a bundle");
 }
 
-static PyObject *check(PyObject *module, PyObject *value)
+static PyObject *check(PyObject *module, PyObject *args)
 {
-    return ckpy_flat_check(PyModule_GetState(module), value, NULL) < 0 ? NULL : Py_NewRef(Py_None);
+    ckpy_state *st = PyModule_GetState(module);
+    PyObject *dict, *map;
+    if (!PyArg_ParseTuple(args, "O!O:_check", &PyDict_Type, &dict, &map)) return NULL;
+    ckpy_doc *d = NULL;
+    uint32_t container = CKV_ROOT;
+    if (PyObject_TypeCheck(map, st->Doc)) {
+        d = (ckpy_doc *)map;
+    } else if (ckpy_is_handle(st, map) && HANDLE(map)->doc && !HANDLE(map)->frozen) {
+        d = HANDLE(map)->doc;
+        container = HANDLE(map)->container;
+    }
+    return ckpy_flat_check_entries(st, dict, d, container) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *adopt(PyObject *module, PyObject *args)
@@ -98,8 +110,9 @@ static PyMethodDef methods[] = {
     {"_n_ops", ckpy_forge_n_ops, METH_VARARGS,
      "_n_ops($module, body, n_parents, /)\n--\n\n"
      "How many single operations a body has, as far as it decodes."},
-    {"_check", check, METH_O,
-     "_check($module, value, /)\n--\n\nRaises what storing the value would raise."},
+    {"_check", check, METH_VARARGS,
+     "_check($module, entries, map, /)\n--\n\n"
+     "Raises what storing the entries of a dict in a map would raise."},
     {"_adopt", adopt, METH_VARARGS,
      "_adopt($module, refusal, identity, mapping, missing, map, list, set, counter, stats, blame, "
      "by_author, /)\n--\n\n"

@@ -55,7 +55,7 @@ int ckpy_doc_tell(ckpy_doc *d)
         if (go) d->telling = true;
         ckpy_lock_put(&d->lock);
         if (!go) return 0;
-        PyObject *told = PyObject_CallMethod((PyObject *)d, "_tell", NULL);
+        PyObject *told = ckpy_call((PyObject *)d, "_tell", NULL, NULL);
         ckpy_lock_get(&d->lock);
         d->telling = false;
         ckpy_lock_put(&d->lock);
@@ -101,13 +101,14 @@ static PyObject *next_str(ckv_rd *rd)
     return PyUnicode_DecodeUTF8((const char *)s, (Py_ssize_t)n, NULL);
 }
 
-static PyObject *next_path(ckv_rd *rd)
+static PyObject *next_path(ckpy_plain *p)
 {
+    ckv_rd *rd = &p->rd;
     const size_t n = ckv_rd_count(rd, 2);
     PyObject *path = PyTuple_New((Py_ssize_t)n);
     for (size_t i = 0; path && i < n; i++) {
         PyObject *step =
-            ckv_rd_u8(rd) == 0 ? next_str(rd) : PyLong_FromUnsignedLongLong(ckv_rd_varint(rd));
+            ckv_rd_u8(rd) == 0 ? ckpy_plain_key(p) : PyLong_FromUnsignedLongLong(ckv_rd_varint(rd));
         if (!step)
             Py_CLEAR(path);
         else
@@ -157,7 +158,7 @@ static PyObject *steps_of(ckpy_state *st, const uint8_t *bytes, size_t n_bytes)
     while (steps && path && ckv_rd_left(&p.rd)) {
         const uint8_t kind = ckv_rd_u8(&p.rd);
         if (kind == CKV_PATCH_PATH) {
-            Py_SETREF(path, next_path(&p.rd));
+            Py_SETREF(path, next_path(&p));
             continue;
         }
         if (kind > CKV_PATCH_COUNT || p.rd.status != CKV_OK) {
@@ -259,7 +260,7 @@ PyObject *ckpy_doc_path_of(PyObject *op, PyObject *arg)
     const unsigned long container = PyLong_AsUnsignedLong(arg);
     if (container == (unsigned long)-1 && PyErr_Occurred()) return NULL;
     ckv_buf steps = ckv_buf_init(ckv_alloc_libc);
-    PyObject *made[CKV_MAX_DEPTH] = {NULL};
+    PyObject *made[CKV_MOST_DEPTH] = {NULL};
     size_t n = 0;
     ckpy_lock_get(&d->lock);
     ckv_status s = CKV_ESTALE;
@@ -267,7 +268,7 @@ PyObject *ckpy_doc_path_of(PyObject *op, PyObject *arg)
         s = ckv_doc_path(d->core, (uint32_t)container, &steps);
     const ckv_step *at = (const ckv_step *)(const void *)steps.ptr;
     if (s == CKV_OK) n = steps.len / sizeof *at;
-    for (size_t i = 0; i < n && i < CKV_MAX_DEPTH; i++) /* the keys are the document's */
+    for (size_t i = 0; i < n && i < CKV_MOST_DEPTH; i++) /* the keys are the document's */
         made[i] = at[i].key ? PyUnicode_DecodeUTF8(at[i].key, (Py_ssize_t)at[i].key_bytes, NULL)
                             : PyLong_FromSize_t(at[i].index);
     ckpy_lock_put(&d->lock);

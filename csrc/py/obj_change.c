@@ -1,4 +1,6 @@
-/* obj_change.c -- Change: a document, or a DAG of a datastore, and a number. What it shows is read from there when asked for. */
+/* obj_change.c -- Change: a document, or a DAG of a datastore, and a number. What it shows is read from there when asked for.
+ *
+ * One that was pickled has no replica: it is a tuple of what it showed, in the order of `fields`. */
 #include "py/convert.h"
 #include "py/datastore.h"
 #include "py/errors.h"
@@ -35,6 +37,30 @@ static void Change_dealloc(PyObject *op)
             ->replica); /* no tp_clear: a change cannot close a cycle without its replica, which can */
     PyObject_GC_Del(op);
     Py_DECREF(tp);
+}
+
+typedef enum field {
+    F_id,
+    F_author,
+    F_lane,
+    F_prev,
+    F_parents,
+    F_seq,
+    F_time,
+    F_n_ops,
+    F_signed,
+    F_void,
+    F_message,
+    F_dag,
+    F_has_twin,
+    N_FIELDS
+} field;
+
+/* What a change without a replica says; NULL, without an exception: it has one. */
+static PyObject *told(PyObject *op, field f)
+{
+    PyObject *fields = CHANGE(op)->replica;
+    return PyTuple_CheckExact(fields) ? Py_NewRef(PyTuple_GET_ITEM(fields, f)) : NULL;
 }
 
 /* Takes the lock: the hash graph that it is in. NULL: it is there no more, with an exception and without the lock. */
@@ -81,7 +107,8 @@ static int read_facts(ckpy_change *c, facts *f)
     {                                                                                              \
         (void)closure;                                                                             \
         facts f;                                                                                   \
-        return read_facts(CHANGE(op), &f) < 0 ? NULL : expr;                                       \
+        PyObject *said = told(op, F_##name);                                                       \
+        return said ? said : read_facts(CHANGE(op), &f) < 0 ? NULL : expr;                         \
     }
 
 GETTER(id, ckpy_id(&f.id))
@@ -97,6 +124,8 @@ GETTER(void, f.info.void_reason ? PyUnicode_FromString(f.info.void_reason) : Py_
 static PyObject *Change_get_message(PyObject *op, void *closure)
 {
     (void)closure;
+    PyObject *said = told(op, F_message);
+    if (said) return said;
     ckpy_change *self = CHANGE(op);
     ckpy_lock *lock;
     ckv_change_info info;
@@ -113,6 +142,8 @@ static PyObject *Change_get_message(PyObject *op, void *closure)
 static PyObject *Change_get_parents(PyObject *op, void *closure)
 {
     (void)closure;
+    PyObject *said = told(op, F_parents);
+    if (said) return said;
     ckpy_change *self = CHANGE(op);
     ckpy_lock *lock;
     ckv_change_info info, parent;
@@ -131,6 +162,8 @@ static PyObject *Change_get_parents(PyObject *op, void *closure)
 static PyObject *Change_get_dag(PyObject *op, void *closure)
 {
     (void)closure;
+    PyObject *said = told(op, F_dag);
+    if (said) return said;
     ckpy_change *self = CHANGE(op);
     ckpy_lock *lock;
     if (self->dag == CKPY_NO_DAG) Py_RETURN_NONE;
@@ -144,6 +177,8 @@ static PyObject *Change_get_dag(PyObject *op, void *closure)
 static PyObject *Change_has_twin(PyObject *op, void *closure)
 {
     (void)closure;
+    PyObject *said = told(op, F_has_twin);
+    if (said) return said;
     ckpy_lock *lock;
     ckv_doc *doc = enter(CHANGE(op), &lock);
     if (!doc) return NULL;
@@ -154,15 +189,26 @@ static PyObject *Change_has_twin(PyObject *op, void *closure)
 
 static PyObject *Change_repr(PyObject *op)
 {
-    facts f;
-    if (read_facts(CHANGE(op), &f) < 0) return NULL;
-    const uint8_t *a = f.id.b, *b = f.author.b;
-    char id[9], author[9];
-    PyOS_snprintf(id, sizeof id, "%02x%02x%02x%02x", a[0], a[1], a[2], a[3]);
-    PyOS_snprintf(author, sizeof author, "%02x%02x%02x%02x", b[0], b[1], b[2], b[3]);
-    return PyUnicode_FromFormat("<Change %s by %s, seq %lu, %lu ops%s>", id, author,
-                                (unsigned long)f.info.seq, (unsigned long)f.info.n_ops,
-                                f.info.void_reason ? ", void" : "");
+    PyObject *id = Change_get_id(op, NULL), *author = id ? Change_get_author(op, NULL) : NULL;
+    PyObject *seq = author ? Change_get_seq(op, NULL) : NULL;
+    PyObject *n_ops = seq ? Change_get_n_ops(op, NULL) : NULL;
+    PyObject *reason = n_ops ? Change_get_void(op, NULL) : NULL;
+    PyObject *out = NULL;
+    if (reason) {
+        char hex[2][9];
+        const char *b[] = {PyBytes_AS_STRING(id), PyBytes_AS_STRING(author)};
+        for (int i = 0; i < 2; i++)
+            PyOS_snprintf(hex[i], sizeof hex[i], "%02x%02x%02x%02x", (uint8_t)b[i][0],
+                          (uint8_t)b[i][1], (uint8_t)b[i][2], (uint8_t)b[i][3]);
+        out = PyUnicode_FromFormat("<Change %s by %s, seq %S, %S ops%s>", hex[0], hex[1], seq,
+                                   n_ops, reason == Py_None ? "" : ", void");
+    }
+    Py_XDECREF(id);
+    Py_XDECREF(author);
+    Py_XDECREF(seq);
+    Py_XDECREF(n_ops);
+    Py_XDECREF(reason);
+    return out;
 }
 
 static Py_hash_t Change_hash(PyObject *op)
@@ -177,9 +223,11 @@ static Py_hash_t Change_hash(PyObject *op)
 static PyObject *Change_richcompare(PyObject *a, PyObject *b, int op)
 {
     if ((op != Py_EQ && op != Py_NE) || Py_TYPE(a) != Py_TYPE(b)) Py_RETURN_NOTIMPLEMENTED;
-    facts fa, fb;
-    if (read_facts(CHANGE(a), &fa) < 0 || read_facts(CHANGE(b), &fb) < 0) return NULL;
-    return PyBool_FromLong(ckv_id32_eq(&fa.id, &fb.id) == (op == Py_EQ));
+    PyObject *one = Change_get_id(a, NULL), *other = one ? Change_get_id(b, NULL) : NULL;
+    PyObject *out = other ? PyObject_RichCompare(one, other, op) : NULL;
+    Py_XDECREF(one);
+    Py_XDECREF(other);
+    return out;
 }
 
 static PyGetSetDef Change_getset[] = {
@@ -206,10 +254,84 @@ static PyGetSetDef Change_getset[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
+/* The getters in the order of `field`. */
+static PyObject *(*const fields[N_FIELDS])(PyObject *, void *) = {
+    Change_get_id,      Change_get_author, Change_get_lane,  Change_get_prev,   Change_get_parents,
+    Change_get_seq,     Change_get_time,   Change_get_n_ops, Change_get_signed, Change_get_void,
+    Change_get_message, Change_get_dag,    Change_has_twin,
+};
+
+static PyObject *Change_reduce(PyObject *op, PyObject *ignored)
+{
+    (void)ignored;
+    PyObject *values = PyTuple_New(N_FIELDS);
+    for (int i = 0; values && i < N_FIELDS; i++) {
+        PyObject *value = fields[i](op, NULL);
+        if (!value)
+            Py_CLEAR(values);
+        else
+            PyTuple_SET_ITEM(values, i, value);
+    }
+    return values ? Py_BuildValue("N(N)", ckpy_attr((PyObject *)Py_TYPE(op), "_told"), values)
+                  : NULL;
+}
+
+static bool is_id(PyObject *value)
+{
+    return PyBytes_CheckExact(value) && PyBytes_GET_SIZE(value) == 32;
+}
+
+static bool is_what_it_should_be(PyObject *value, field f)
+{
+    switch (f) {
+    case F_id:
+    case F_author:
+    case F_lane: return is_id(value);
+    case F_prev: return value == Py_None || is_id(value);
+    case F_parents:
+        for (Py_ssize_t i = 0; PyTuple_CheckExact(value) && i < PyTuple_GET_SIZE(value); i++)
+            if (!is_id(PyTuple_GET_ITEM(value, i))) return false;
+        return PyTuple_CheckExact(value);
+    case F_seq:
+    case F_time:
+    case F_n_ops: return PyLong_CheckExact(value);
+    case F_signed:
+    case F_has_twin: return PyBool_Check(value);
+    case F_void:
+    case F_message:
+    case F_dag: return value == Py_None || PyUnicode_CheckExact(value);
+    case N_FIELDS: break;
+    }
+    return false;
+}
+
+static PyObject *Change_told(PyObject *cls, PyObject *values)
+{
+    bool is_sound = PyTuple_CheckExact(values) && PyTuple_GET_SIZE(values) == N_FIELDS;
+    for (int i = 0; is_sound && i < N_FIELDS; i++)
+        is_sound = is_what_it_should_be(PyTuple_GET_ITEM(values, i), (field)i);
+    if (!is_sound) {
+        PyErr_SetString(PyExc_ValueError, "this was no change");
+        return NULL;
+    }
+    ckpy_change *self = PyObject_GC_New(ckpy_change, (PyTypeObject *)cls);
+    if (!self) return NULL;
+    self->replica = Py_NewRef(values);
+    self->dag = CKPY_NO_DAG;
+    self->number = self->life = 0;
+    PyObject_GC_Track(self);
+    return (PyObject *)self;
+}
+
 CKPY_SHOWN(Change, "change")
 
 static PyMethodDef Change_methods[] = {
     CKPY_SHOWN_METHOD(Change),
+    CKPY_COPY_METHODS,
+    {"__reduce__", Change_reduce, METH_NOARGS,
+     "__reduce__($self, /)\n--\n\nPickles as what it says, without its document."},
+    {"_told", Change_told, METH_O | METH_CLASS,
+     "_told($type, fields, /)\n--\n\nOne that was pickled."},
     {NULL, NULL, 0, NULL},
 };
 

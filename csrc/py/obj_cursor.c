@@ -202,6 +202,7 @@ CKPY_SHOWN(Cursor, "cursor")
 
 static PyMethodDef Cursor_methods[] = {
     CKPY_SHOWN_METHOD(Cursor),
+    CKPY_COPY_METHODS,
     {"encode", Cursor_encode, METH_NOARGS,
      "encode($self, /)\n--\n\n"
      "The cursor as bytes, good on every replica that has the change. Closes the open change.\n\n"

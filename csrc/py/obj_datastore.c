@@ -72,8 +72,8 @@ static PyObject *Datastore_new(PyTypeObject *tp, PyObject *args, PyObject *kw)
     else if (identity != Py_None)
         self->identity = Py_NewRef(identity);
     else
-        self->identity = PyObject_CallMethod(
-            st->FullIdentity ? st->FullIdentity : (PyObject *)st->Identity, "generate", NULL);
+        self->identity = ckpy_call(st->FullIdentity ? st->FullIdentity : (PyObject *)st->Identity,
+                                   "generate", NULL, NULL);
     if (!self->identity ||
         fill(self, id == Py_None ? NULL : &its_id, object, compliance, verify, salvage) < 0) {
         Py_DECREF(self);
@@ -250,7 +250,7 @@ static bool begin_telling(ckpy_datastore *d)
 static int tell(ckpy_datastore *d)
 {
     for (bool more = true; more;) {
-        PyObject *told = PyObject_CallMethod((PyObject *)d, "_tell", NULL);
+        PyObject *told = ckpy_call((PyObject *)d, "_tell", NULL, NULL);
         ckpy_lock_get(&d->lock);
         d->telling = false;
         more = told && begin_telling(d);
@@ -594,6 +594,10 @@ static PyMethodDef Datastore_methods[] = {
      "_conflicts($self, key, /)\n--\n\n(change id, index, value) of each, the shown one first."},
     {"_history", ckpy_datastore_history, METH_O,
      "_history($self, key, /)\n--\n\n(is_put, value, author, change id, time), newest first."},
+    {"_values_of", ckpy_datastore_values_of, METH_O,
+     "_values_of($self, key, /)\n--\n\n(True, value, author, change id, time) of each, the shown "
+     "one "
+     "first; no id and time while its change is open. Closes nothing."},
     {"_glance", ckpy_datastore_glance, METH_NOARGS,
      "_glance($self, /)\n--\n\nThe figures of stats() but for `keys`, which it counts: soon, "
      "whatever the size."},
@@ -698,7 +702,31 @@ static PyObject *Datastore_get_version(PyObject *op, void *closure)
     return PyLong_FromUnsignedLongLong(2 * n + is_open);
 }
 
+static PyObject *Datastore_is_read_only(PyObject *op, void *closure)
+{
+    (void)closure;
+    ckpy_datastore *self = DATASTORE(op);
+    if (ckpy_datastore_begin(self) < 0) return NULL;
+    const bool is_read_only = self->file && ckv_file_is_read_only(self->file->core);
+    ckpy_lock_put(&self->lock);
+    return PyBool_FromLong(is_read_only);
+}
+
+static PyObject *Datastore_get_n_admitted(PyObject *op, void *closure)
+{
+    (void)closure;
+    ckpy_datastore *self = DATASTORE(op);
+    if (ckpy_datastore_begin(self) < 0) return NULL;
+    const uint64_t n = ckv_datastore_n_admitted(self->core);
+    ckpy_lock_put(&self->lock);
+    return PyLong_FromUnsignedLongLong(n);
+}
+
 static PyGetSetDef Datastore_getset[] = {
+    {"_n_admitted", Datastore_get_n_admitted, NULL,
+     "How often a DAG that was purged was admitted, since this object was opened.", NULL},
+    {"_is_read_only", Datastore_is_read_only, NULL, "Does it live in a file that is read only?",
+     NULL},
     {"_version", Datastore_get_version, NULL,
      "A number that is another one when there is something to tell others; odd while a change is "
      "open.",

@@ -96,7 +96,7 @@ static PyObject *Counter_by_author(PyObject *op, PyObject *ignored)
     }
     ckv_buf_fini(&parts);
     if (!d->state->ByAuthor) return result;
-    PyObject *you = result ? PyObject_GetAttrString(d->identity, "public_key") : NULL;
+    PyObject *you = result ? ckpy_attr(d->identity, "public_key") : NULL;
     PyObject *dressed =
         you ? PyObject_CallFunctionObjArgs(d->state->ByAuthor, result, you, NULL) : NULL;
     Py_XDECREF(result);

@@ -52,8 +52,8 @@ static PyObject *Doc_new(PyTypeObject *tp, PyObject *args, PyObject *kw)
     if (identity != Py_None)
         self->identity = Py_NewRef(identity);
     else
-        self->identity = PyObject_CallMethod(
-            st->FullIdentity ? st->FullIdentity : (PyObject *)st->Identity, "generate", NULL);
+        self->identity = ckpy_call(st->FullIdentity ? st->FullIdentity : (PyObject *)st->Identity,
+                                   "generate", NULL, NULL);
     if (!self->identity) {
         Py_DECREF(self);
         return NULL;
@@ -498,7 +498,7 @@ PyObject *ckpy_announced(PyObject *replica, PyObject *result)
 {
     PyObject *type, *value, *trace; /* nobody goes without news because another one raised */
     PyErr_Fetch(&type, &value, &trace);
-    PyObject *told = PyObject_CallMethod(replica, "_announce", NULL);
+    PyObject *told = ckpy_call(replica, "_announce", NULL, NULL);
     if (!told) Py_CLEAR(result);
     Py_XDECREF(told);
     if (type) PyErr_Restore(type, value, trace);
@@ -563,7 +563,8 @@ static PyObject *Doc_merge(PyObject *op, PyObject *arg)
     ckpy_doc *other = DOC(arg);
     if (!ckv_id32_eq(ckv_doc_id(self->core), ckv_doc_id(other->core))) /* fixed for life */
         return ckpy_raise_err(self->state, CKV_ECORRUPT, &(ckv_err){0},
-                              "a replica of another document");
+                              "a replica of another document: the two were made separately; make "
+                              "one from the other with fork(), save() and load(), or Doc(id=...)");
     if (ckpy_doc_settle(self, "merge") < 0) return NULL;
     ckpy_lock_put(&self->lock);
     /* Both at once for a look only. What other gets afterwards is merged, too; what self gets is known. */
@@ -855,7 +856,8 @@ static PyMethodDef Doc_methods[] = {
     {"_opening", ckpy_forge_opening, METH_O,
      "_opening($self, lane, /)\n--\n\n(author, nonce) of a lane, None if it is not here."},
     {"_lift_limits", ckpy_forge_lift_limits, METH_NOARGS,
-     "_lift_limits($self, /)\n--\n\nFrom now on a lane may have any number of tips here."},
+     "_lift_limits($self, /)\n--\n\nFrom now on a lane may have any number of tips here, and "
+     "edits may go beyond what others take."},
     {"_take_apart", ckpy_forge_take_apart, METH_O,
      "_take_apart($self, bundle, /)\n--\n\n"
      "(chain, lane, opening, id, header, form, body, signature) of each change, unchecked."},
@@ -907,6 +909,8 @@ static PyMethodDef Doc_methods[] = {
 
 static PyGetSetDef Doc_getset[] = {
     {"_is_bound", ckpy_doc_is_bound, NULL, "Does it live in a file?", NULL},
+    {"_is_read_only", ckpy_doc_is_read_only, NULL, "Does it live in a file that is read only?",
+     NULL},
     {"_version", Doc_get_version, NULL,
      "A number that is another one when there is something to tell others; odd while a change is "
      "open, None inside a block.",

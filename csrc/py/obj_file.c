@@ -66,6 +66,8 @@ PyObject *ckpy_file_raise(ckpy_file *f, ckv_status s, const char *what)
     }
     const bool of_file = s == CKV_EDISK || s == CKV_EFULL || s == CKV_ECORRUPT;
     const char *words = f->core && of_file ? ckv_file_error(f->core) : "";
+    if (s == CKV_EDISK && f->core && ckv_file_is_read_only(f->core))
+        what = "the database is open for reading only";
     return ckpy_raise_path(f->state, s, *words ? words : what, f->path, 0);
 }
 

@@ -566,7 +566,7 @@ static PyObject *Handle_observe(PyObject *op, PyObject *callback)
         return PyErr_Format(PyExc_TypeError,
                             "a %s that is not stored in a document cannot be observed",
                             ckpy_kind_name((ckv_kind)h->kind));
-    return PyObject_CallMethod((PyObject *)h->doc, "_observe_handle", "OO", callback, op);
+    return ckpy_call((PyObject *)h->doc, "_observe_handle", callback, op);
 }
 
 /* ---- spec */

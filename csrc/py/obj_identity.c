@@ -160,12 +160,6 @@ static PyObject *Identity_reduce(PyObject *op, PyObject *ignored)
     return NULL;
 }
 
-static PyObject *Identity_copy(PyObject *op, PyObject *ignored)
-{
-    (void)ignored;
-    return Py_NewRef(op);
-}
-
 static PyObject *Identity_verifies(PyObject *ignored, PyObject *args)
 {
     (void)ignored;
@@ -212,9 +206,7 @@ static PyMethodDef Identity_methods[] = {
      "bytes."},
     {"__reduce__", Identity_reduce, METH_NOARGS,
      "__reduce__($self, /)\n--\n\nRefuses: a pickle would hold the secret."},
-    {"__copy__", Identity_copy, METH_NOARGS, "__copy__($self, /)\n--\n\nItself: it never changes."},
-    {"__deepcopy__", Identity_copy, METH_O,
-     "__deepcopy__($self, memo, /)\n--\n\nItself: it never changes."},
+    CKPY_COPY_METHODS,
     {NULL, NULL, 0, NULL},
 };
 

@@ -186,11 +186,7 @@ static ckv_status put(ckv_doc *core, const ckpy_flat *f, void *ctx, ckv_buf *mad
 
 static void flat_init(ckpy_flat *f, const ckpy_handle *h, Py_ssize_t index)
 {
-    ckpy_doc *d = h->doc;
-    ckpy_lock_get(&d->lock);
-    const unsigned depth = ckv_doc_depth(d->core, h->container);
-    ckpy_lock_put(&d->lock);
-    ckpy_flat_init(f, d->state, depth, NULL, index);
+    ckpy_flat_init_in(f, h->doc, h->container, NULL, index);
 }
 
 static int flat_put(ckpy_flat *f, ckpy_handle *h, spot at)
@@ -466,11 +462,19 @@ static int local_insert(ckpy_handle *h, mode how, Py_ssize_t i, PyObject *value)
     return done;
 }
 
+static PyObject *pop(PyObject *plain, Py_ssize_t i)
+{
+    PyObject *index = PyLong_FromSsize_t(i);
+    PyObject *value = index ? ckpy_call(plain, "pop", index, NULL) : NULL;
+    Py_XDECREF(index);
+    return value;
+}
+
 static PyObject *local_pop(ckpy_handle *h, Py_ssize_t i)
 {
     ckpy_state *st = ckpy_state_of(Py_TYPE(h));
     PyObject *plain = st ? ckpy_handle_own(h) : NULL;
-    PyObject *value = plain ? PyObject_CallMethod(plain, "pop", "n", i) : NULL;
+    PyObject *value = plain ? pop(plain, i) : NULL;
     Py_XDECREF(plain);
     if (value && ckpy_is_handle(st, value))
         Py_SETREF(value, ckpy_handle_content(HANDLE(value), LAST, false));
@@ -594,7 +598,7 @@ static int local_moves(ckpy_handle *h, const Py_ssize_t *pairs, size_t n)
     PyObject *plain = ckpy_handle_own(h);
     int done = plain ? 0 : -1;
     for (size_t k = 0; done == 0 && k < n; k++) {
-        PyObject *value = PyObject_CallMethod(plain, "pop", "n", pairs[2 * k]);
+        PyObject *value = pop(plain, pairs[2 * k]);
         done = value ? PyList_Insert(plain, pairs[2 * k + 1], value) : -1;
         Py_XDECREF(value);
     }

@@ -216,17 +216,15 @@ static ckv_status put_default(ckv_doc *core, const ckpy_flat *f, void *ctx, ckv_
 static int store(ckpy_doc *d, uint32_t c, PyObject *key, const name *k, PyObject *value,
                  ckpy_put put)
 {
-    if (k->n_bytes > MAX_KEY) return raise_edit(d, k, CKV_ELIMIT);
-    ckpy_lock_get(&d->lock);
-    const unsigned depth = ckv_doc_depth(d->core, c);
-    ckpy_lock_put(&d->lock);
     ckpy_flat f;
     bool raised = false;
     slot at = {c, k};
     ckv_status s = CKV_OK;
-    ckpy_flat_init(&f, d->state, depth, key, -1);
+    ckpy_flat_init_in(&f, d, c, key, -1);
     f.may_split = put == put_value;
-    if (ckpy_flat_add(&f, value) < 0)
+    if (k->n_bytes > f.max_key)
+        s = CKV_ELIMIT;
+    else if (ckpy_flat_add(&f, value) < 0)
         raised = true;
     else
         s = ckpy_flat_store(&f, d, put, &at, &raised);

@@ -1,7 +1,8 @@
 /* obj_report.c -- Report: what apply() did to a document, or integrate_diff() and the like to a store. Immutable; made once from the core's
  * report.
  *
- * `applied` may hold every id of a history that was loaded, or every key of a store, so its tuple is made when somebody looks. */
+ * `applied` may hold every id of a history that was loaded, or every key of a store, so its tuple is made when somebody looks. Of one
+ * that was pickled it is that tuple. */
 #include "py/convert.h"
 #include "py/errors.h"
 #include "py/show.h"
@@ -10,8 +11,9 @@
 #include <structmember.h>
 
 typedef struct ckpy_report {
-    PyObject_HEAD PyObject *applied;     /* owned bytes: the applied ids, one behind the other */
-    bool of_store;                       /* applied are keys: is_bytes(u8) key(blob), some twice */
+    PyObject_HEAD PyObject
+        *applied;  /* owned bytes: the applied ids, one behind the other; or a tuple */
+    bool of_store; /* applied are keys: is_bytes(u8) key(blob), some twice */
     PyObject *void_, *waiting, *refused; /* owned tuples */
     unsigned long long known;
 } ckpy_report;
@@ -112,7 +114,10 @@ PyObject *ckpy_report_of_store(ckpy_state *st, const ckv_store_report *report)
 static int Report_traverse(PyObject *op, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(op));
-    Py_VISIT(REPORT(op)->refused); /* the others hold bytes only */
+    Py_VISIT(REPORT(op)->applied);
+    Py_VISIT(REPORT(op)->void_);
+    Py_VISIT(REPORT(op)->waiting);
+    Py_VISIT(REPORT(op)->refused);
     return 0;
 }
 
@@ -137,7 +142,7 @@ static void Report_dealloc(PyObject *op)
 
 static int Report_bool(PyObject *op)
 {
-    return PyBytes_GET_SIZE(REPORT(op)->applied) > 0 || PyTuple_GET_SIZE(REPORT(op)->void_) > 0;
+    return Py_SIZE(REPORT(op)->applied) > 0 || PyTuple_GET_SIZE(REPORT(op)->void_) > 0;
 }
 
 /* Each key once, as a dict. */
@@ -157,7 +162,8 @@ static PyObject *applied_keys(const ckpy_report *self)
 static PyObject *Report_repr(PyObject *op)
 {
     const ckpy_report *self = REPORT(op);
-    Py_ssize_t n = PyBytes_GET_SIZE(self->applied) / 32;
+    Py_ssize_t n = Py_SIZE(self->applied);
+    if (PyBytes_Check(self->applied)) n /= 32;
     if (self->of_store) {
         PyObject *keys = applied_keys(self);
         if (!keys) return NULL;
@@ -174,6 +180,7 @@ static PyObject *Report_applied(PyObject *op, void *closure)
 {
     (void)closure;
     const ckpy_report *self = REPORT(op);
+    if (PyTuple_Check(self->applied)) return Py_NewRef(self->applied);
     if (self->of_store) {
         PyObject *keys = applied_keys(self), *tuple = keys ? PySequence_Tuple(keys) : NULL;
         Py_XDECREF(keys);
@@ -191,10 +198,70 @@ static PyObject *Report_applied(PyObject *op, void *closure)
     return out;
 }
 
+/* All that it says, as arguments of _told(). */
+static PyObject *says(PyObject *op)
+{
+    const ckpy_report *self = REPORT(op);
+    PyObject *applied = Report_applied(op, NULL);
+    return applied ? Py_BuildValue("(NOOOK)", applied, self->void_, self->waiting, self->refused,
+                                   self->known)
+                   : NULL;
+}
+
+static PyObject *Report_reduce(PyObject *op, PyObject *ignored)
+{
+    (void)ignored;
+    PyObject *all = says(op);
+    if (!all) return NULL;
+    return Py_BuildValue("NN", ckpy_attr((PyObject *)Py_TYPE(op), "_told"), all);
+}
+
+static PyObject *Report_richcompare(PyObject *a, PyObject *b, int op)
+{
+    if ((op != Py_EQ && op != Py_NE) || Py_TYPE(a) != Py_TYPE(b)) Py_RETURN_NOTIMPLEMENTED;
+    PyObject *x = says(a), *y = x ? says(b) : NULL;
+    PyObject *result = y ? PyObject_RichCompare(x, y, op) : NULL;
+    Py_XDECREF(x);
+    Py_XDECREF(y);
+    return result;
+}
+
+static Py_hash_t Report_hash(PyObject *op)
+{
+    PyObject *all = says(op);
+    const Py_hash_t h = all ? PyObject_Hash(all) : -1;
+    Py_XDECREF(all);
+    return h;
+}
+
+static PyObject *Report_told(PyObject *cls, PyObject *args)
+{
+    PyObject *parts[4], *count;
+    PyTypeObject *t = &PyTuple_Type;
+    if (!PyArg_ParseTuple(args, "O!O!O!O!O!", t, &parts[0], t, &parts[1], t, &parts[2], t,
+                          &parts[3], &PyLong_Type, &count))
+        return NULL;
+    const unsigned long long known = PyLong_AsUnsignedLongLong(count);
+    if (PyErr_Occurred()) return NULL;
+    ckpy_report *self = REPORT(((PyTypeObject *)cls)->tp_alloc((PyTypeObject *)cls, 0));
+    if (!self) return NULL;
+    self->applied = Py_NewRef(parts[0]);
+    self->void_ = Py_NewRef(parts[1]);
+    self->waiting = Py_NewRef(parts[2]);
+    self->refused = Py_NewRef(parts[3]);
+    self->known = known;
+    return (PyObject *)self;
+}
+
 CKPY_SHOWN(Report, "report")
 
 static PyMethodDef Report_methods[] = {
     CKPY_SHOWN_METHOD(Report),
+    CKPY_COPY_METHODS,
+    {"__reduce__", Report_reduce, METH_NOARGS,
+     "__reduce__($self, /)\n--\n\nPickles as what it says."},
+    {"_told", Report_told, METH_VARARGS | METH_CLASS,
+     "_told($type, applied, void, waiting, refused, known, /)\n--\n\nOne that was pickled."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
      "__class_getitem__($type, item, /)\n--\n\nFor annotations: Report[type of what is applied]."},
     {NULL, NULL, 0, NULL},
@@ -234,6 +301,8 @@ static PyType_Slot Report_slots[] = {
     {Py_tp_traverse, Report_traverse},
     {Py_tp_clear, Report_clear},
     {Py_tp_repr, Report_repr},
+    {Py_tp_hash, Report_hash},
+    {Py_tp_richcompare, Report_richcompare},
     {Py_tp_methods, Report_methods},
     {Py_tp_members, Report_members},
     {Py_tp_getset, Report_getset},

@@ -190,8 +190,9 @@ static PyObject *Session_send(PyObject *op, PyObject *ignored)
     ckpy_lock_back(lock, ts);
     ckpy_lock_put(lock);
     PyObject *result = NULL;
+    const ckv_err why = {CKV_ESYNC, 0, "a DAG was made anew, or admitted: begin another session"};
     if (s != CKV_OK)
-        (void)raise_over(self, s, NULL);
+        (void)raise_over(self, s, s == CKV_ESYNC ? &why : NULL);
     else if (out.len == 0)
         result = Py_NewRef(Py_None);
     else
@@ -261,16 +262,6 @@ static PyObject *Session_get_settled(PyObject *op, void *closure)
     return PyBool_FromLong(settled);
 }
 
-static PyObject *Session_get_over(PyObject *op, void *closure)
-{
-    (void)closure;
-    ckpy_session *self = SESSION(op);
-    if (look(self) < 0) return NULL;
-    const bool over = is_over(self);
-    ckpy_lock_put(lock_of(self));
-    return PyBool_FromLong(over);
-}
-
 static PyObject *Session_stats(PyObject *op, PyObject *ignored)
 {
     (void)ignored;
@@ -302,12 +293,14 @@ static PyObject *Session_repr(PyObject *op)
                                 (unsigned long long)t.messages_in);
 }
 
-PyDoc_STRVAR(send_doc,
-             "send($self, /)\n--\n\n"
-             "The next message for the other end; None when there is nothing to say now.\n\n"
-             "Ask until None, and again after each receive() and each edit. A message is at most "
-             "1 MiB + 4 KiB.\n"
-             "Closes the open change; RuntimeError inside a change() block.");
+PyDoc_STRVAR(
+    send_doc,
+    "send($self, /)\n--\n\n"
+    "The next message for the other end; None when there is nothing to say now.\n\n"
+    "Ask until None, and again after each receive() and each edit. A message is at most "
+    "1 MiB + 4 KiB.\n"
+    "Closes the open change; RuntimeError inside a change() block. SyncError, once: a DAG of "
+    "the datastore was\nadmitted again, or made anew, and the session is over.");
 PyDoc_STRVAR(receive_doc,
              "receive($self, data, /)\n--\n\n"
              "Take in a message of the other end; a Report of the changes that it brought.\n\n"
@@ -333,8 +326,6 @@ static PyMethodDef Session_methods[] = {
 static PyGetSetDef Session_getset[] = {
     {"done", Session_get_done, NULL,
      "Whether both ends hold the same set of changes, as far as this end has heard.", NULL},
-    {"_over", Session_get_over, NULL, "Whether it ended with an error: nothing more is said.",
-     NULL},
     {"_settled", Session_get_settled, NULL,
      "Whether this end has all that the other one had when they met, and has told all that is "
      "here.",

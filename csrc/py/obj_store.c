@@ -190,7 +190,7 @@ int ckpy_store_tell(ckpy_store *s)
         if (go) s->telling = true;
         ckpy_lock_put(&s->lock);
         if (!go) return 0;
-        PyObject *told = PyObject_CallMethod((PyObject *)s, "_tell", NULL);
+        PyObject *told = ckpy_call((PyObject *)s, "_tell", NULL, NULL);
         ckpy_lock_get(&s->lock);
         s->telling = false;
         ckpy_lock_put(&s->lock);

@@ -722,6 +722,25 @@ static PyObject *Text_inplace_concat(PyObject *op, PyObject *other)
     return result < 0 ? NULL : Py_NewRef(op);
 }
 
+/* *=: what is there stays, and keeps its authors, marks and cursors; its copies come behind it. */
+static PyObject *Text_inplace_repeat(PyObject *op, Py_ssize_t n)
+{
+    ckpy_text *self = TEXT(op);
+    if (self->frozen) return ckpy_frozen(self);
+    if (n > 0) {
+        PyObject *copies = ckpy_text_repeat(op, n - 1);
+        PyObject *result = copies ? Text_inplace_concat(op, copies) : NULL;
+        Py_XDECREF(copies);
+        return result;
+    }
+    PyObject *nothing = PyUnicode_New(0, 0);
+    PyObject *done = nothing ? Text_update(op, nothing) : NULL;
+    Py_XDECREF(nothing);
+    if (!done) return NULL;
+    Py_DECREF(done);
+    return Py_NewRef(op);
+}
+
 /* ---- blame */
 
 /* Runs (taken) with the beginning of the text that they are of, for displays. */
@@ -729,7 +748,7 @@ static PyObject *with_words(ckpy_text *t, ckpy_doc *d, PyObject *runs)
 {
     if (!d->state->Blame) return runs;
     PyObject *words = PySequence_GetSlice((PyObject *)t, 0, CKPY_SHOWN_CHARS);
-    PyObject *you = words ? PyObject_GetAttrString(d->identity, "public_key") : NULL;
+    PyObject *you = words ? ckpy_attr(d->identity, "public_key") : NULL;
     PyObject *result =
         you ? PyObject_CallFunctionObjArgs(d->state->Blame, runs, words, you, NULL) : NULL;
     Py_DECREF(runs);
@@ -826,7 +845,7 @@ static int put_mark(ckpy_text *t, PyObject *from, PyObject *to, PyObject *name, 
         return -1;
     const char *bytes = PyUnicode_AsUTF8AndSize(name, &n_bytes);
     if (!bytes) return -1;
-    if (n_bytes == 0 || n_bytes > 4096) {
+    if (n_bytes == 0 || (size_t)n_bytes > ckv_doc_limits(d->core)->key_bytes) {
         ckpy_raise(d->state, n_bytes ? CKV_ELIMIT : CKV_EVALUE,
                    "the name of a mark has 1 byte to 4 KiB");
         return -1;
@@ -1063,6 +1082,8 @@ static PyType_Slot Text_slots[] = {
     {Py_nb_add, ckpy_text_add},
     {Py_nb_inplace_add, Text_inplace_concat},
     {Py_sq_length, ckpy_text_length},
+    {Py_sq_repeat, ckpy_text_repeat},
+    {Py_sq_inplace_repeat, Text_inplace_repeat},
     {Py_sq_contains, ckpy_text_contains},
     {Py_mp_length, ckpy_text_length},
     {Py_mp_subscript, ckpy_text_subscript},

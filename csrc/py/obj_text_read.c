@@ -162,6 +162,14 @@ PyObject *ckpy_text_add(PyObject *a, PyObject *b)
     return result;
 }
 
+PyObject *ckpy_text_repeat(PyObject *op, Py_ssize_t n)
+{
+    PyObject *all = ckpy_text_str(TEXT(op));
+    PyObject *result = all ? PySequence_Repeat(all, n) : NULL;
+    Py_XDECREF(all);
+    return result;
+}
+
 /* str(op).name(*args, **kwargs), with each Text among the arguments as its str. */
 static PyObject *ask_str(PyObject *op, const char *name, PyObject *const *args, Py_ssize_t nargs,
                          PyObject *kwnames)

@@ -26,6 +26,8 @@ typedef struct ckpy_flat {
     uint32_t n_containers; /* begun so far */
     uint32_t n_values;     /* top-level ones so far */
     unsigned depth;        /* of the container that will hold the values */
+    unsigned max_depth;    /* of containers, */
+    size_t max_key;        /* and bytes of a key, where they will be */
     ckpy_keys keys;
     /* where the value is going to stand, for errors: a key (borrowed) or an index, or neither (-1) */
     PyObject *key;
@@ -38,6 +40,9 @@ typedef struct ckpy_flat {
 
 /* depth: of the container that will hold the values. key NULL and index -1: it has no place yet. */
 void ckpy_flat_init(ckpy_flat *f, ckpy_state *st, unsigned depth, PyObject *key, Py_ssize_t index);
+/* For a container that is there: its depth, and the limits of its document. */
+void ckpy_flat_init_in(ckpy_flat *f, ckpy_doc *d, uint32_t container, PyObject *key,
+                       Py_ssize_t index);
 /* Appends one value. TypeError, ValueError, OverflowError and LimitError name the path. */
 int ckpy_flat_add(ckpy_flat *f, PyObject *value);
 void ckpy_flat_fini(ckpy_flat *f);
@@ -53,6 +58,8 @@ int ckpy_flat_attach(const ckpy_flat *f, ckpy_doc *d, const ckv_buf *made);
 
 /* Can value be stored? For what is kept until it is. -1: an exception. */
 int ckpy_flat_check(ckpy_state *st, PyObject *value, PyObject *key);
+/* Can all of a dict be stored in this Map of a document? d NULL: in one that is in none. */
+int ckpy_flat_check_entries(ckpy_state *st, PyObject *dict, ckpy_doc *d, uint32_t map);
 
 /* ---- out */
 
@@ -68,6 +75,8 @@ void ckpy_plain_init(ckpy_plain *p, ckpy_state *st, const uint8_t *bytes, size_t
                      bool kinds);
 /* The next value; the outermost container is never a handle. */
 PyObject *ckpy_plain_next(ckpy_plain *p);
+/* The next key: a new reference to the one str of the stream. */
+PyObject *ckpy_plain_key(ckpy_plain *p);
 void ckpy_plain_fini(ckpy_plain *p);
 /* The one value of a whole stream. */
 PyObject *ckpy_plain_one(ckpy_state *st, const ckv_buf *bytes, bool kinds);

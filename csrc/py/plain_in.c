@@ -33,8 +33,20 @@ void ckpy_flat_init(ckpy_flat *f, ckpy_state *st, unsigned depth, PyObject *key,
                      .bytes = ckv_buf_init(ckv_alloc_libc),
                      .fresh = ckv_buf_init(ckv_alloc_libc),
                      .depth = depth,
+                     .max_depth = CKV_MAX_DEPTH,
+                     .max_key = MAX_KEY,
                      .key = key,
                      .index = index};
+}
+
+void ckpy_flat_init_in(ckpy_flat *f, ckpy_doc *d, uint32_t container, PyObject *key,
+                       Py_ssize_t index)
+{
+    ckpy_lock_get(&d->lock);
+    ckpy_flat_init(f, d->state, ckv_doc_depth(d->core, container), key, index);
+    f->max_depth = ckv_doc_limits(d->core)->depth;
+    f->max_key = ckv_doc_limits(d->core)->key_bytes;
+    ckpy_lock_put(&d->lock);
 }
 
 void ckpy_flat_fini(ckpy_flat *f)
@@ -170,7 +182,7 @@ static int new_key(ckpy_flat *f, PyObject *key)
     Py_ssize_t n;
     const char *p = PyUnicode_AsUTF8AndSize(key, &n);
     if (!p) return refuse_text(f);
-    if ((size_t)n > MAX_KEY)
+    if ((size_t)n > f->max_key)
         return refuse(f, f->st->LimitError, "a key holds at most 4 KiB, one is longer");
     ckv_buf_u8(&f->bytes, 0);
     ckv_buf_blob(&f->bytes, p, (size_t)n);
@@ -202,7 +214,7 @@ static int add_key(ckpy_flat *f, PyObject *key)
 
 static int begin(ckpy_flat *f, uint8_t tag, unsigned depth)
 {
-    if (depth > CKV_MAX_DEPTH)
+    if (depth > f->max_depth)
         return refuse(f, f->st->LimitError, "a container more than 256 deep, or in itself,");
     f->n_containers++;
     ckv_buf_u8(&f->bytes, tag);
@@ -546,6 +558,17 @@ int ckpy_flat_check(ckpy_state *st, PyObject *value, PyObject *key)
     ckpy_flat f;
     ckpy_flat_init(&f, st, 0, key, -1);
     const int done = ckpy_flat_add(&f, value);
+    ckpy_flat_fini(&f);
+    return done;
+}
+
+int ckpy_flat_check_entries(ckpy_state *st, PyObject *dict, ckpy_doc *d, uint32_t map)
+{
+    if (!d) return ckpy_flat_check(st, dict, NULL);
+    ckpy_flat f;
+    ckpy_flat_init_in(&f, d, map, NULL, -1);
+    f.depth--; /* the dict stands for the Map itself */
+    const int done = ckpy_flat_add(&f, dict);
     ckpy_flat_fini(&f);
     return done;
 }

@@ -52,6 +52,8 @@ static PyObject *next_key(ckpy_plain *p)
     return key;
 }
 
+PyObject *ckpy_plain_key(ckpy_plain *p) { return Py_XNewRef(next_key(p)); }
+
 static PyObject *next_dict(ckpy_plain *p, unsigned depth)
 {
     const uint64_t n = ckv_rd_count(&p->rd, 2);
@@ -121,7 +123,7 @@ static PyObject *by_name(ckpy_plain *p, ckv_kind kind, PyObject *content, unsign
 static PyObject *next_value(ckpy_plain *p, unsigned depth)
 {
     const uint8_t tag = ckv_rd_u8(&p->rd);
-    if (p->rd.status != CKV_OK || depth > CKV_MAX_DEPTH + 2) return bad();
+    if (p->rd.status != CKV_OK || depth > CKV_MOST_DEPTH + 2) return bad();
     switch (tag) {
     case CKV_TAG_NONE: Py_RETURN_NONE;
     case CKV_TAG_FALSE: Py_RETURN_FALSE;

@@ -10,7 +10,7 @@
 PyObject *ckpy_show(PyObject *op, const char *name)
 {
     PyObject *module = PyImport_ImportModule("crdtkv.notebook");
-    PyObject *html = module ? PyObject_CallMethod(module, name, "O", op) : NULL;
+    PyObject *html = module ? ckpy_call(module, name, op, NULL) : NULL;
     Py_XDECREF(module);
     return html;
 }

@@ -105,7 +105,7 @@ typedef struct ckpy_handle {
 typedef ckpy_handle ckpy_text;
 
 typedef struct ckpy_change {
-    PyObject_HEAD PyObject *replica; /* owned: a document or a datastore */
+    PyObject_HEAD PyObject *replica; /* owned: a document or a datastore; a tuple: it was pickled */
     uint32_t dag, number;            /* dag: CKPY_NO_DAG: of a document */
     uint32_t life;                   /* of that DAG: it is stale once this has changed */
 } ckpy_change;

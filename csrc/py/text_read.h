@@ -14,6 +14,7 @@ PyObject *ckpy_text_tp_str(PyObject *op);
 PyObject *ckpy_text_richcompare(PyObject *a, PyObject *b, int op);
 PyObject *ckpy_text_iter(PyObject *op);
 PyObject *ckpy_text_add(PyObject *a, PyObject *b);
+PyObject *ckpy_text_repeat(PyObject *op, Py_ssize_t n);
 Py_ssize_t ckpy_text_length(PyObject *op);
 int ckpy_text_contains(PyObject *op, PyObject *sub);
 PyObject *ckpy_text_subscript(PyObject *op, PyObject *key);
@@ -47,6 +48,13 @@ PyObject *ckpy_text_subscript(PyObject *op, PyObject *key);
     X(removesuffix, "removesuffix($self, suffix, /)\n--\n\nA str, as str.removesuffix().")         \
     X(replace, "replace($self, old, new, count=-1, /)\n--\n\nA str, as str.replace(); the text "   \
                "stays as it is.")                                                                  \
+    X(center, "center($self, width, fillchar=' ', /)\n--\n\nA str, as str.center().")              \
+    X(ljust, "ljust($self, width, fillchar=' ', /)\n--\n\nA str, as str.ljust().")                 \
+    X(rjust, "rjust($self, width, fillchar=' ', /)\n--\n\nA str, as str.rjust().")                 \
+    X(zfill, "zfill($self, width, /)\n--\n\nA str, as str.zfill().")                               \
+    X(expandtabs, "expandtabs($self, /, tabsize=8)\n--\n\nA str, as str.expandtabs().")            \
+    X(translate, "translate($self, table, /)\n--\n\nA str, as str.translate().")                   \
+    X(join, "join($self, iterable, /)\n--\n\nA str, as str.join(): the text between the items.")   \
     X(lower, "lower($self, /)\n--\n\nA str, as str.lower().")                                      \
     X(upper, "upper($self, /)\n--\n\nA str, as str.upper().")                                      \
     X(casefold, "casefold($self, /)\n--\n\nA str, as str.casefold().")                             \
@@ -63,6 +71,7 @@ PyObject *ckpy_text_subscript(PyObject *op, PyObject *key);
     X(isprintable, "isprintable($self, /)\n--\n\nAs str.isprintable().")                           \
     X(istitle, "istitle($self, /)\n--\n\nAs str.istitle().")                                       \
     X(isupper, "isupper($self, /)\n--\n\nAs str.isupper().")                                       \
+    X(isidentifier, "isidentifier($self, /)\n--\n\nAs str.isidentifier().")                        \
     X(isspace, "isspace($self, /)\n--\n\nIs the text nothing but white space, and not empty?")     \
     X(encode, "encode($self, /, encoding='utf-8', errors='strict')\n--\n\nThe text as bytes, as "  \
               "str.encode().")

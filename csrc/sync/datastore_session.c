@@ -5,9 +5,12 @@
 #include "base/check.h"
 #include "base/hash64.h"
 #include "base/utf8.h"
+#include "crypto/digest.h"
 #include "sync/msg.h"
 
 #define KIND     0x60u
+#define SAME     0x61u /* and a digest, a salt, a check */
+#define SAME_LEN (1u + 32 + 8 + 4)
 #define SEVERAL  16384u /* with less room than this another session is not asked */
 #define NO_DAG   UINT32_MAX
 #define PATIENCE CKV_SESSION_PATIENCE
@@ -19,6 +22,7 @@ typedef struct speaker {  /* of one DAG */
     char *name;           /* owned */
     uint32_t name_bytes;
     bool is_refused;    /* the other end must be told that it is closed */
+    uint32_t purged;    /* the DAG, if it is closed because that was purged; else NO_DAG */
     size_t at, n_bytes; /* of its message, while one is being made */
     bool speaks;        /* likewise: it has one */
 } speaker;
@@ -29,11 +33,16 @@ struct ckv_datastore_session {
     ckv_alloc a;
     uint64_t max_bytes;
     bool over;
-    speakers all;           /* by name */
-    size_t turn;            /* who begins the next message */
-    ckv_buf spoken;         /* a byte for each DAG: does it have a speaker? */
-    uint32_t n_heard_names; /* that the other end spoke of first */
-    uint32_t idle;          /* messages in a row of which nothing was for us */
+    bool untold;                       /* it is over for a reason of its own, and nobody was told */
+    speakers all;                      /* by name */
+    size_t turn;                       /* who begins the next message */
+    ckv_buf spoken;                    /* a byte for each DAG: does it have a speaker? */
+    uint32_t n_heard_names;            /* that the other end spoke of first */
+    uint32_t idle;                     /* messages in a row of which nothing was for us */
+    ckv_buf held;                      /* our first message: only its digest was sent so far */
+    ckv_id32 our_digest, their_digest; /* of what each end said first */
+    uint8_t our_salt[8], their_salt[8];
+    bool heard_digest;
     uint64_t messages_out, messages_in, bytes_out, bytes_in;
     uint64_t refused, hashes; /* of sessions that are closed */
 };
@@ -70,8 +79,12 @@ ckv_status ckv_datastore_session_new(ckv_datastore_session **out, ckv_datastore 
     const ckv_alloc a = ckv_datastore_allocator(d);
     ckv_datastore_session *s = ckv_resize(a, NULL, 0, sizeof *s);
     if (!s) return CKV_ENOMEM;
-    *s = (ckv_datastore_session){
-        .d = d, .a = a, .max_bytes = max_bytes, .all = {.a = a}, .spoken = ckv_buf_init(a)};
+    *s = (ckv_datastore_session){.d = d,
+                                 .a = a,
+                                 .max_bytes = max_bytes,
+                                 .all = {.a = a},
+                                 .spoken = ckv_buf_init(a),
+                                 .held = ckv_buf_init(a)};
     *out = s;
     return CKV_OK;
 }
@@ -108,6 +121,7 @@ static void drop(ckv_datastore_session *s)
     }
     speakers_fini(&s->all);
     ckv_buf_fini(&s->spoken);
+    ckv_buf_fini(&s->held);
 }
 
 void ckv_datastore_session_free(ckv_datastore_session *s)
@@ -122,6 +136,14 @@ static ckv_status end(ckv_datastore_session *s, ckv_status status)
     drop(s);
     s->over = true;
     return status;
+}
+
+/* A DAG is not what it was. Whoever asks next for a message hears so, or he would ask for ever. Always false. */
+static bool end_by_itself(ckv_datastore_session *s)
+{
+    const ckv_status status = end(s, CKV_ESYNC);
+    s->untold = status != CKV_OK;
+    return false;
 }
 
 bool ckv_datastore_session_is_over(const ckv_datastore_session *s) { return s->over; }
@@ -176,10 +198,18 @@ static ckv_status add_speaker(ckv_datastore_session *s, size_t at, const char *n
     if (n_bytes) memcpy(copy, name, n_bytes);
     copy[n_bytes] = 0;
     memmove(s->all.ptr + at + 1, s->all.ptr + at, (s->all.len - at) * sizeof *s->all.ptr);
-    s->all.ptr[at] = (speaker){.dag = NO_DAG, .name = copy, .name_bytes = (uint32_t)n_bytes};
+    s->all.ptr[at] =
+        (speaker){.dag = NO_DAG, .purged = NO_DAG, .name = copy, .name_bytes = (uint32_t)n_bytes};
     s->all.len++;
     s->turn += s->turn > at;
     return CKV_OK;
+}
+
+/* It is closed, for what it spoke of was purged here. The other end is told. */
+static void refuse_purged(speaker *p, uint32_t dag)
+{
+    p->purged = dag;
+    p->is_refused = true;
 }
 
 /* From now on its session is of this DAG. */
@@ -212,7 +242,7 @@ static ckv_status call_speakers(ckv_datastore_session *s)
         if (!found) CKV_TRY(add_speaker(s, at, dag.name, dag.name_bytes));
         speaker *p = &s->all.ptr[at];
         if (dag.purged)
-            p->is_refused = true; /* the default one: the other end will speak of it */
+            refuse_purged(p, i); /* the default one: the other end will speak of it */
         else if (!found || p->scratch)
             CKV_TRY(adopt(p, &dag));
         s->spoken.ptr[i] = 1;
@@ -220,16 +250,17 @@ static ckv_status call_speakers(ckv_datastore_session *s)
     return CKV_OK;
 }
 
-/* DAGs that were purged since are closed. False: one is another object now, and this session cannot go on. */
+/* DAGs that were purged since are closed. False: one is another object now, or is admitted again although both ends have closed it, and this session cannot go on. */
 static bool look_after(ckv_datastore_session *s)
 {
     for (size_t i = 0; i < s->all.len; i++) {
         speaker *p = &s->all.ptr[i];
-        if (!is_orphan(s, p)) continue;
-        const bool is_purged = ckv_datastore_dag(s->d, p->dag).purged;
-        close_speaker(s, p);
-        p->is_refused = true;
-        if (!is_purged) return false;
+        if (is_orphan(s, p)) {
+            const uint32_t dag = p->dag;
+            close_speaker(s, p);
+            refuse_purged(p, dag);
+        }
+        if (p->purged != NO_DAG && !ckv_datastore_dag(s->d, p->purged).purged) return false;
     }
     return true;
 }
@@ -304,11 +335,78 @@ static void write_message(const ckv_datastore_session *s, const ckv_buf *said, c
         ckv_buf_u32le(out, (uint32_t)ckv_hash64(out->ptr + start, out->len - start));
 }
 
-ckv_status ckv_datastore_session_send(ckv_datastore_session *s, ckv_buf *out)
+/* Is this a first message of greetings, of several DAGs and of all that are spoken of? Then their digest may stand for it. */
+static bool is_greeting(const ckv_datastore_session *s)
 {
-    if (s->over) return CKV_OK;
-    if (!look_after(s)) return end(s, CKV_OK);
+    if (s->messages_out || s->messages_in != s->heard_digest || s->all.len < 2) return false;
+    for (size_t i = 0; i < s->all.len; i++) {
+        if (!s->all.ptr[i].speaks || !s->all.ptr[i].session) return false;
+    }
+    return true;
+}
+
+/* Of names, roots and what the roots do not tell of. */
+static ckv_status digest_greeting(ckv_datastore_session *s)
+{
+    ckv_buf all = ckv_buf_init(s->a);
+    for (size_t i = 0; i < s->all.len; i++) {
+        const speaker *p = &s->all.ptr[i];
+        const ckv_hello *hello = ckv_session_said(p->session);
+        ckv_buf_blob(&all, p->name, p->name_bytes);
+        ckv_buf_bytes(&all, &hello->root, sizeof hello->root);
+        ckv_buf_bytes(&all, hello->later, sizeof hello->later);
+        memcpy(s->our_salt, hello->salt, sizeof s->our_salt);
+    }
+    const ckv_status status = all.status;
+    if (status == CKV_OK) ckv_digest(&s->our_digest, "crdtkv-same-v1", all.ptr, all.len);
+    ckv_buf_fini(&all);
+    return status;
+}
+
+static bool is_same(const ckv_datastore_session *s)
+{
+    return s->heard_digest && ckv_id32_eq(&s->our_digest, &s->their_digest);
+}
+
+/* The other end said of every DAG what we did. */
+static ckv_status greet_as_same(ckv_datastore_session *s)
+{
+    for (size_t i = 0; i < s->all.len; i++) {
+        speaker *p = &s->all.ptr[i];
+        if (p->speaks && p->session)
+            CKV_TRY(ckv_session_take_same(p->session, s->our_salt, s->their_salt));
+    }
+    return CKV_OK;
+}
+
+/* Instead of a greeting: its digest, unless the other end said already that its own is another one. */
+static ckv_status shorten(ckv_datastore_session *s, size_t start, ckv_buf *out)
+{
+    CKV_TRY(digest_greeting(s));
+    if (s->heard_digest && !is_same(s)) return CKV_OK;
+    if (is_same(s))
+        CKV_TRY(greet_as_same(s));
+    else
+        ckv_buf_bytes(&s->held, out->ptr + start, out->len - start);
+    CKV_TRY(s->held.status);
+    out->len = start;
+    ckv_buf_u8(out, SAME);
+    ckv_buf_bytes(out, &s->our_digest, sizeof s->our_digest);
+    ckv_buf_bytes(out, s->our_salt, sizeof s->our_salt);
+    ckv_buf_u32le(out, (uint32_t)ckv_hash64(out->ptr + start, out->len - start));
+    return out->status;
+}
+
+/* What the speakers have to say now, after what was held back. */
+static ckv_status write_next(ckv_datastore_session *s, ckv_buf *out)
+{
     const size_t start = out->len;
+    if (s->held.len && s->messages_in) {
+        ckv_buf_bytes(out, s->held.ptr, s->held.len);
+        ckv_buf_fini(&s->held);
+        return out->status;
+    }
+    if (s->held.len) return CKV_OK; /* it is for the other end to speak */
     ckv_buf said = ckv_buf_init(s->a);
     ckv_status status = call_speakers(s);
     if (status == CKV_OK) status = ask_all(s, &said);
@@ -317,6 +415,19 @@ ckv_status ckv_datastore_session_send(ckv_datastore_session *s, ckv_buf *out)
         status = out->status;
     }
     ckv_buf_fini(&said);
+    return status == CKV_OK && is_greeting(s) ? shorten(s, start, out) : status;
+}
+
+ckv_status ckv_datastore_session_send(ckv_datastore_session *s, ckv_buf *out)
+{
+    if (!s->over && !look_after(s)) (void)end_by_itself(s);
+    if (s->over) {
+        const bool is_news = s->untold;
+        s->untold = false;
+        return is_news ? CKV_ESYNC : CKV_OK;
+    }
+    const size_t start = out->len;
+    const ckv_status status = write_next(s, out);
     if (status != CKV_OK) return end(s, status);
     CKV_ASSERT(out->len - start <= CKV_MSG_MAX_BYTES);
     s->messages_out += out->len > start;
@@ -327,12 +438,10 @@ ckv_status ckv_datastore_session_send(ckv_datastore_session *s, ckv_buf *out)
 /* Is the session of each DAG where it says it is? */
 static bool all_are(ckv_datastore_session *s, bool (*there)(ckv_session *))
 {
-    if (s->over || s->messages_out == 0 || s->messages_in == 0 || ckv_datastore_is_open(s->d))
+    if (s->over || s->messages_out == 0 || s->messages_in == 0 || s->held.len ||
+        ckv_datastore_is_open(s->d))
         return false;
-    if (!look_after(s)) {
-        CKV_MUST(end(s, CKV_OK) == CKV_OK);
-        return false;
-    }
+    if (!look_after(s)) return end_by_itself(s);
     if (call_speakers(s) != CKV_OK) return false; /* no memory: it may say so again */
     for (size_t i = 0; i < s->all.len; i++) {
         const speaker *p = &s->all.ptr[i];
@@ -402,7 +511,9 @@ static ckv_status meet(ckv_datastore_session *s, const saying *one, size_t at, c
         const ckv_dag_info dag = ckv_datastore_dag(s->d, number);
         CKV_TRY(adopt(p, &dag));
         s->spoken.ptr[number] = 1; /* call_speakers was here before */
-    } else if (status == CKV_ESTALE || ckv_datastore_n_dags(s->d) + n_scratch >= CKV_MAX_DAGS) {
+    } else if (status == CKV_ESTALE) {
+        refuse_purged(p, number);
+    } else if (ckv_datastore_n_dags(s->d) + n_scratch >= CKV_MAX_DAGS) {
         p->is_refused = true;
     } else {
         CKV_TRY(ckv_dag_scratch(&p->scratch, s->d, one->name, one->name_bytes));
@@ -430,6 +541,7 @@ static ckv_status make_dag(ckv_datastore_session *s, speaker *p)
     if (status == CKV_ELIMIT || status == CKV_ESTALE) {
         close_speaker(s, p);
         p->is_refused = true;
+        if (status == CKV_ESTALE) p->purged = number;
         return CKV_OK;
     }
     CKV_TRY(status);
@@ -487,13 +599,34 @@ static ckv_status check_bounds(const ckv_datastore_session *s, ckv_err *err)
     return n_pieces > 1 ? misfit(err, "pieces of two bundles at once") : CKV_OK;
 }
 
+/* The digest of the other end's greeting, as its first message. */
+static ckv_status take_digest(ckv_datastore_session *s, const uint8_t *data, size_t n_bytes,
+                              ckv_err *err)
+{
+    ckv_rd tail = ckv_rd_init(data + n_bytes - 4, 4);
+    if (n_bytes != SAME_LEN || ckv_rd_u32le(&tail) != (uint32_t)ckv_hash64(data, n_bytes - 4))
+        return malformed(err, "message: checksum does not match");
+    if (s->messages_in) return misfit(err, "a message was lost, repeated or overtaken");
+    memcpy(&s->their_digest, data + 1, sizeof s->their_digest);
+    memcpy(s->their_salt, data + 1 + 32, sizeof s->their_salt);
+    s->heard_digest = true;
+    if (s->held.len == 0 || !is_same(s)) return CKV_OK;
+    if (memcmp(s->our_salt, s->their_salt, sizeof s->our_salt) == 0)
+        return misfit(err, "the other end is this one");
+    ckv_buf_fini(&s->held);
+    return greet_as_same(s);
+}
+
 static ckv_status take_message(ckv_datastore_session *s, const uint8_t *data, size_t n_bytes,
                                sayings *said, ckv_report *report, ckv_err *err)
 {
     bool heard = false;
-    if (!look_after(s)) return misfit(err, "a DAG was made anew: begin another session");
+    if (!look_after(s))
+        return misfit(err, "a DAG was made anew, or admitted: begin another session");
     if (n_bytes > CKV_MSG_MAX_BYTES) return misfit(err, "a message of more than 1 MiB and 4 KiB");
-    CKV_TRY(read_message(data, n_bytes, said, err));
+    const bool is_digest = n_bytes >= 5 && data[0] == SAME;
+    CKV_TRY(is_digest ? take_digest(s, data, n_bytes, err)
+                      : read_message(data, n_bytes, said, err));
     s->messages_in++;
     s->bytes_in += n_bytes;
     if (s->max_bytes && s->bytes_in > s->max_bytes)

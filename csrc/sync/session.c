@@ -486,7 +486,8 @@ static ckv_status take_compare(ckv_session *s, ckv_rd part, ckv_err *err)
     if (!s->heard_doc) {
         const uint64_t doc = ckv_rd_u64le(&part);
         if (part.status != CKV_OK || doc != hash_of(s, ckv_doc_id(s->doc)))
-            return misfit(err, "the other end has another document");
+            return misfit(err, "the other end has another document: replicas of one are made by "
+                               "fork, by save and load, or under its id");
         s->heard_doc = true;
     }
     const ckv_status status = ckv_recon_take(&s->recon, part.p, ckv_rd_left(&part), &why);
@@ -731,6 +732,24 @@ ckv_status ckv_session_take(ckv_session *s, const uint8_t *data, size_t n_bytes,
     *err = (ckv_err){0};
     if (s->over) return misfit(err, "the session is over");
     const ckv_status status = take_message(s, data, n_bytes, report, err);
+    return status == CKV_OK ? CKV_OK : end(s, status);
+}
+
+const ckv_hello *ckv_session_said(const ckv_session *s)
+{
+    CKV_ASSERT(s->sent > 0);
+    return &s->hello;
+}
+
+ckv_status ckv_session_take_same(ckv_session *s, const uint8_t ours[8], const uint8_t theirs[8])
+{
+    if (s->over) return CKV_OK;
+    CKV_ASSERT(s->sent == 1 && s->heard == 0);
+    s->heard = 1;
+    s->theirs = s->hello;
+    memcpy(s->hello.salt, ours, sizeof s->hello.salt);
+    memcpy(s->theirs.salt, theirs, sizeof s->theirs.salt);
+    const ckv_status status = meet(s, false);
     return status == CKV_OK ? CKV_OK : end(s, status);
 }
 

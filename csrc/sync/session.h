@@ -54,6 +54,12 @@ size_t ckv_session_pieces(const ckv_session *s);    /* bytes of a bundle that is
 uint64_t ckv_session_waiting(const ckv_session *s); /* bytes that it brought, and that wait */
 /* The document, which had no changes, has become another one: with the same id, and changes or not. */
 void ckv_session_move(ckv_session *s, ckv_doc *doc);
+/* What it began with; it has sent something. */
+const struct ckv_hello *ckv_session_said(const ckv_session *s);
+/* Having sent its first message and heard nothing: takes the other end's first one as read, which said the very same. Instead of their own salts
+ * both have these. */
+CKV_NODISCARD ckv_status ckv_session_take_same(ckv_session *s, const uint8_t ours[8],
+                                               const uint8_t theirs[8]);
 /* As free, when the document is gone already. */
 void ckv_session_abandon(ckv_session *s);
 

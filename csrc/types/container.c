@@ -1,7 +1,5 @@
 #include "types/container.h"
 
-#define MAX_DEPTH 256u
-
 ckv_status ckv_tree_init(ckv_tree *t, ckv_alloc a, const uint8_t secret[16])
 {
     uint32_t s;
@@ -72,7 +70,7 @@ static bool is_value(const ckv_tree *t, const ckv_space *space, const ckv_oplog 
 bool ckv_tree_is_live(ckv_tree *t, const ckv_space *space, const ckv_oplog *log, uint32_t container)
 {
     const uint32_t epoch = t->epoch + t->registers.epoch + 1; /* both only grow */
-    uint32_t path[MAX_DEPTH + 1], n = 0;
+    uint32_t path[CKV_TREE_DEPTH + 1], n = 0;
     bool live = true;
     for (uint32_t c = container; c != 0; c = t->v.ptr[c].holder) { /* up to what is known */
         if (t->v.ptr[c].live_epoch == epoch) {
@@ -444,7 +442,8 @@ bool ckv_tree_check(const ckv_tree *t, const char **why)
         }
         if (x->kind != CKV_TAG_LIST && n != x->n_keys) return false;
         *why = "container I2";
-        if (c && (x->depth != t->v.ptr[x->holder].depth + 1 || x->depth > MAX_DEPTH)) return false;
+        if (c && (x->depth != t->v.ptr[x->holder].depth + 1 || x->depth > CKV_TREE_DEPTH))
+            return false;
         if (c && !x->gone && ckv_tree_of(t, x->item) != c) return false;
     }
     return true;

@@ -7,7 +7,7 @@
  * "Default containers"). Numbers are local, dense, and never reused.
  *
  *     I1  n_keys of a Map or Set counts its registers with a value; regs of a holder are linked from first_reg
- *     I2  depth is the holder's + 1, at most 256; by_item knows every item that makes a container that was not rolled back
+ *     I2  depth is the holder's + 1, at most CKV_TREE_DEPTH; by_item knows every item that makes a container that was not rolled back
  */
 #ifndef CKV_TYPES_CONTAINER_H
 #define CKV_TYPES_CONTAINER_H
@@ -17,6 +17,9 @@
 #include "types/marks.h"
 #include "types/register.h"
 #include "types/seq.h"
+
+#define CKV_TREE_DEPTH                                                                             \
+    1024u /* what the tree bears; how deep a container may be made is not for it to say */
 
 typedef struct ckv_container {
     uint32_t kind;    /* CKV_TAG_MAP .. CKV_TAG_TEXT */

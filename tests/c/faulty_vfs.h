@@ -373,6 +373,17 @@ static int fv_last_error(sqlite3_vfs *vfs, int n, char *out)
 }
 
 /* Its name, for ckv_file_options.vfs. */
+/* Removes a database and all that may lie beside it. */
+static T_UNUSED void fv_sweep(const char *path)
+{
+    static const char *const ends[] = {"", "-wal", "-shm", "-journal", "-new", ".lock"};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        char name[128];
+        (void)snprintf(name, sizeof name, "%s%s", path, ends[i]);
+        (void)remove(name);
+    }
+}
+
 static T_UNUSED const char *fv_register(void)
 {
     if (!fv.under) {

@@ -220,4 +220,20 @@ static inline void shop_say_row(ckv_buf *out, uint64_t gap, const char *key, int
     ckv_buf_bytes(out, v.ptr, v.n_bytes);
 }
 
+/* ---- a few of them */
+
+enum { SHOP_N = 3 };
+static const char *const shop_names[SHOP_N] T_UNUSED = {"a", "b", "c"};
+
+static inline void shop_open_all(ckv_store *s[SHOP_N])
+{
+    for (size_t i = 0; i < SHOP_N; i++)
+        T_EQ(shop_open(&s[i], ckv_alloc_libc, shop_names[i]), CKV_OK);
+}
+
+static inline void shop_free_all(ckv_store *s[SHOP_N])
+{
+    for (size_t i = 0; i < SHOP_N; i++) ckv_store_free(s[i]);
+}
+
 #endif

@@ -608,10 +608,9 @@ static inline s_node *s_walk_path(s_stream *s, s_node *root)
             T_CHECK(x->tag == CKV_TAG_LIST && at < x->n_kids);
             x = x->kids[at];
         } else {
-            const size_t n_key = (size_t)ckv_rd_varint(&s->r);
-            const uint8_t *key = ckv_rd_bytes(&s->r, n_key);
+            const s_key key = s_read_key(s);
             T_CHECK(x->tag == CKV_TAG_MAP);
-            x = s_names_get(&x->map, key, n_key);
+            x = s_names_get(&x->map, key.p, key.n);
             T_CHECK(x);
         }
     }

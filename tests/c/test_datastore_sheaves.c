@@ -9,16 +9,6 @@
 
 static char path[64];
 
-static void sweep(void)
-{
-    static const char *const ends[] = {"", "-wal", "-shm", "-journal", "-new", ".lock"};
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
-        char name[96];
-        (void)snprintf(name, sizeof name, "%s%s", path, ends[i]);
-        (void)remove(name);
-    }
-}
-
 static ckv_sync syncs = CKV_SYNC_NORMAL;
 
 static ckv_status open_both(ckv_alloc a, ckv_file **f, ckv_datastore **d)
@@ -84,7 +74,7 @@ static void sheaves_fill_and_mix(void)
     ckv_datastore *d, *far;
     ckv_compaction c;
     t_seed(5);
-    sweep();
+    fv_sweep(path);
     T_EQ(ledger_open(&far, ckv_alloc_libc, 2, NULL), CKV_OK);
     T_EQ(open_both(ckv_alloc_libc, &f, &d), CKV_OK);
     for (int round = 0; round < ROUNDS; round++) {
@@ -130,7 +120,7 @@ static void sheaves_fill_and_mix(void)
     ckv_datastore_free(newcomer);
     ckv_datastore_free(far);
     close_both(f, d);
-    sweep();
+    fv_sweep(path);
 }
 
 static uint64_t signatures_of(const ckv_datastore *d)
@@ -148,7 +138,7 @@ static void signatures_that_others_cover_go(void)
     ckv_datastore *d;
     ckv_compaction c;
     t_seed(6);
-    sweep();
+    fv_sweep(path);
     T_EQ(open_both(ckv_alloc_libc, &f, &d), CKV_OK);
     for (int i = 0; i < N; i++) {
         T_EQ(put_long(d, 0, "k", i), CKV_OK);
@@ -165,7 +155,7 @@ static void signatures_that_others_cover_go(void)
     T_EQ(signatures_of(d), left);
     ledger_check(d);
     close_both(f, d);
-    sweep();
+    fv_sweep(path);
 }
 
 /* Bodies of 100 KiB: no more of them stand under one signature than a reader takes. */
@@ -244,7 +234,7 @@ static bool fails_at(int64_t k, fv_kind kind, bool stays)
     ckv_file *f;
     ckv_datastore *d;
     int shown;
-    sweep();
+    fv_sweep(path);
     fv_plan(-1, FV_IOERR, false);
     T_EQ(open_both(ckv_alloc_libc, &f, &d), CKV_OK);
     fv_plan(k, kind, stays);
@@ -255,7 +245,7 @@ static bool fails_at(int64_t k, fv_kind kind, bool stays)
     if (failed) ledger_check(d); /* as it stands in memory, too */
     close_both(f, d);
     is_whole(shown, s == CKV_OK);
-    sweep();
+    fv_sweep(path);
     return failed;
 }
 
@@ -281,7 +271,7 @@ static void every_allocation_fails_once(void)
             ckv_file *f;
             ckv_datastore *d;
             int shown = -1;
-            sweep();
+            fv_sweep(path);
             T_EQ(open_both((ckv_alloc){t_faulty_fn, &a}, &f, &d), CKV_OK);
             a.until_fail = n;
             a.stay_broken = stay;
@@ -300,7 +290,7 @@ static void every_allocation_fails_once(void)
             break;
         }
     }
-    sweep();
+    fv_sweep(path);
 }
 
 /* Before each event of the device: what was acknowledged by then is there, and all of it holds. */
@@ -312,7 +302,7 @@ static void the_power_fails(void)
     ckv_datastore *d;
     int shown, acknowledged = -1;
     t_seed(10);
-    sweep();
+    fv_sweep(path);
     syncs = CKV_SYNC_FULL;
     T_EQ(open_both(ckv_alloc_libc, &f, &d), CKV_OK);
     close_both(f, d);
@@ -326,7 +316,7 @@ static void the_power_fails(void)
     T_EQ(life(d, &shown), CKV_OK);
     close_both(f, d);
     fv.records = false;
-    sweep();
+    fv_sweep(path);
     path[strlen(path) - 1] = 'x'; /* another file */
     size_t packed = 0;
     for (size_t at = 0; at <= fv.n_events; at++) {
@@ -339,7 +329,7 @@ static void the_power_fails(void)
             T_CHECK(now == acknowledged || now == acknowledged + 1);
             packed += number_in(f, "SELECT count(*) FROM sheaf") > 0;
             close_both(f, d);
-            sweep();
+            fv_sweep(path);
         }
     }
     T_EQ(acknowledged, LIFE - 1);

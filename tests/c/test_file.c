@@ -23,16 +23,6 @@ static const char
 
 /* ---- helpers */
 
-static void sweep(const char *at)
-{
-    static const char *const ends[] = {"", "-wal", "-shm", "-journal", "-new", ".lock"};
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
-        char name[128];
-        (void)snprintf(name, sizeof name, "%s%s", at, ends[i]);
-        (void)remove(name);
-    }
-}
-
 static void fresh(void)
 {
     (void)snprintf(dir, sizeof dir, "%s/ckv-file-%d",
@@ -40,8 +30,8 @@ static void fresh(void)
     (void)mkdir(dir, 0700);
     (void)snprintf(path, sizeof path, "%s/a.db", dir);
     (void)snprintf(other, sizeof other, "%s/b.db", dir);
-    sweep(path);
-    sweep(other);
+    fv_sweep(path);
+    fv_sweep(other);
 }
 
 static ckv_status open_as(ckv_file **f, const char *at, ckv_file_mode mode)

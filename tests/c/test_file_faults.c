@@ -13,16 +13,6 @@
 
 static char dir[64], path[96], crashed[96], base[96];
 
-static void sweep(const char *at)
-{
-    static const char *const ends[] = {"", "-wal", "-shm", "-journal", "-new", ".lock"};
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
-        char name[128];
-        (void)snprintf(name, sizeof name, "%s%s", at, ends[i]);
-        (void)remove(name);
-    }
-}
-
 static void fresh(void)
 {
     (void)snprintf(dir, sizeof dir, "%s/ckv-faults-%d",
@@ -31,7 +21,7 @@ static void fresh(void)
     (void)snprintf(path, sizeof path, "%s/a.db", dir);
     (void)snprintf(crashed, sizeof crashed, "%s/crashed.db", dir);
     (void)snprintf(base, sizeof base, "%s/base.db", dir);
-    sweep(path);
+    fv_sweep(path);
 }
 
 static ckv_status open_at(ckv_file **f, const char *at, const char *vfs)
@@ -284,9 +274,9 @@ int main(void)
     T_RUN(a_failed_sync_poisons_and_reads_go_on);
     T_RUN(every_call_of_the_device_may_fail);
     T_RUN(power_may_fail_at_any_moment);
-    sweep(path);
-    sweep(crashed);
-    sweep(base);
+    fv_sweep(path);
+    fv_sweep(crashed);
+    fv_sweep(base);
     T_EQ(rmdir(dir), 0);
     return t_done();
 }

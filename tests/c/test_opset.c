@@ -1,18 +1,7 @@
 /* Op sets: what a store changed between two looks; merging them is a join, to the byte; what fits is done, what does not waits. */
 #include "shop.h"
 
-enum { N = 3 };
-static const char *const names[N] = {"a", "b", "c"};
-
-static void open_all(ckv_store *s[N])
-{
-    for (size_t i = 0; i < N; i++) T_EQ(shop_open(&s[i], ckv_alloc_libc, names[i]), CKV_OK);
-}
-
-static void free_all(ckv_store *s[N])
-{
-    for (size_t i = 0; i < N; i++) ckv_store_free(s[i]);
-}
+enum { N = SHOP_N };
 
 static void scribble(ckv_store *s, size_t n)
 {
@@ -44,7 +33,7 @@ static ckv_buf merge(const ckv_buf *a, const ckv_buf *b)
 static void it_tells_what_changed_since_the_last_one(void)
 {
     ckv_store *s[N];
-    open_all(s);
+    shop_open_all(s);
     T_EQ(shop_put(s[0], "x", 1), CKV_OK);
     T_EQ(shop_put(s[0], "y", 2), CKV_OK);
     shop_give(s[1], shop_opset(s[0]));
@@ -59,7 +48,7 @@ static void it_tells_what_changed_since_the_last_one(void)
     shop_give(s[0], shop_opset(s[1]));
     shop_agree(s[0], s[1]);
     T_EQ(ckv_store_len(s[0], false), 0);
-    free_all(s);
+    shop_free_all(s);
 }
 
 /* Sets of three that also pull from each other: all kinds of covered, dead, and rows. */
@@ -70,7 +59,7 @@ static void merging_is_a_join(void)
         ckv_store *s[N], *fresh[2];
         ckv_buf sets[M];
         t_seed(seed);
-        open_all(s);
+        shop_open_all(s);
         for (size_t i = 0; i < M; i++) {
             const size_t at = t_below(N);
             scribble(s[at], t_below(5));
@@ -101,7 +90,7 @@ static void merging_is_a_join(void)
         T_EQ(ckv_store_stats_of(fresh[1]).n_waiting, 0);
         for (size_t i = 0; i < 2; i++) ckv_store_free(fresh[i]);
         for (size_t i = 0; i < M; i++) ckv_buf_fini(&sets[i]);
-        free_all(s);
+        shop_free_all(s);
     }
 }
 
@@ -142,7 +131,7 @@ static void each_part_waits_for_itself(void)
     ckv_buf set = write_forms(forms, 3), want = ckv_buf_init(ckv_alloc_libc);
     T_EQ(shop_take(s, shop_bytes(&set), &report), CKV_OK);
     T_EQ(report.n_put, 1); /* a's up to 2 */
-    for (size_t i = 0; i < N; i++) shop_say_id(&want, names[i]);
+    for (size_t i = 0; i < N; i++) shop_say_id(&want, shop_names[i]);
     T_BYTES(report.waiting.ptr, report.waiting.len, want.ptr, want.len);
     T_EQ(ckv_store_stats_of(s).n_waiting, 3);
     shop_give(s, write_forms((form[]){{"a", "3-5", "", 1, {2}, "w", 3}}, 1)); /* closes a's gap */
@@ -257,7 +246,7 @@ static void one_too_late_is_refused(void)
     ckv_store *s[N];
     ckv_err err;
     ckv_store_report report;
-    open_all(s);
+    shop_open_all(s);
     ckv_store_report_init(&report, ckv_alloc_libc);
     scribble(s[0], 5);
     ckv_buf set = shop_opset(s[0]), before = shop_save(s[1]);
@@ -268,7 +257,7 @@ static void one_too_late_is_refused(void)
     shop_agree(s[0], s[1]);
     ckv_buf_fini(&set);
     ckv_store_report_fini(&report);
-    free_all(s);
+    shop_free_all(s);
 }
 
 /* ---- memory */

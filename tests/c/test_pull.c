@@ -1,18 +1,7 @@
 /* Pulls: requests and diffs, whole and in small pieces; the request kept for a known peer is the one it would make. */
 #include "shop.h"
 
-enum { N = 3 };
-static const char *const names[N] = {"a", "b", "c"};
-
-static void open_all(ckv_store *s[N])
-{
-    for (size_t i = 0; i < N; i++) T_EQ(shop_open(&s[i], ckv_alloc_libc, names[i]), CKV_OK);
-}
-
-static void free_all(ckv_store *s[N])
-{
-    for (size_t i = 0; i < N; i++) ckv_store_free(s[i]);
-}
+enum { N = SHOP_N };
 
 static void scribble(ckv_store *s, size_t n)
 {
@@ -62,7 +51,7 @@ static void small_pieces_come_to_the_same(void)
     for (uint64_t seed = 1; seed <= 80; seed++) {
         ckv_store *s[N];
         t_seed(seed);
-        open_all(s);
+        shop_open_all(s);
         for (size_t n = 0; n < 8; n++) {
             scribble(s[t_below(N)], t_below(20));
             if (t_one_in(2)) T_EQ(shop_pull(s[t_below(N)], s[t_below(N)], ckv_alloc_libc), CKV_OK);
@@ -87,7 +76,7 @@ static void small_pieces_come_to_the_same(void)
         ckv_buf_fini(&request);
         shop_agree(s[0], twin);
         ckv_store_free(twin);
-        free_all(s);
+        shop_free_all(s);
     }
 }
 
@@ -95,7 +84,7 @@ static void a_piece_is_no_longer_than_asked_for(void)
 {
     ckv_store *s[N];
     t_seed(1);
-    open_all(s);
+    shop_open_all(s);
     for (int i = 0; i < 500; i++) {
         char key[16];
         snprintf(key, sizeof key, "k%03d", i);
@@ -118,13 +107,13 @@ static void a_piece_is_no_longer_than_asked_for(void)
     }
     T_CHECK(n > 5);
     shop_agree(s[0], s[1]);
-    free_all(s);
+    shop_free_all(s);
 }
 
 static void a_row_longer_than_that_goes_alone(void)
 {
     ckv_store *s[N];
-    open_all(s);
+    shop_open_all(s);
     static char key[CKV_MAX_KEY + 1];
     memset(key, 'x', CKV_MAX_KEY);
     T_EQ(shop_put(s[0], "a", 1), CKV_OK);
@@ -139,7 +128,7 @@ static void a_row_longer_than_that_goes_alone(void)
     }
     T_EQ(n, 3);
     shop_agree(s[0], s[1]);
-    free_all(s);
+    shop_free_all(s);
 }
 
 /* Diffs for one request, taken in some order or twice, late or not at all: none undoes another. */
@@ -150,7 +139,7 @@ static void diffs_may_come_in_any_order(void)
         ckv_store *s[N];
         ckv_buf diffs[M];
         t_seed(seed);
-        open_all(s);
+        shop_open_all(s);
         scribble(s[1], 10);
         T_EQ(shop_pull(s[0], s[1], ckv_alloc_libc), CKV_OK);
         ckv_buf request = shop_request(s[0]);
@@ -167,7 +156,7 @@ static void diffs_may_come_in_any_order(void)
         }
         shop_agree(s[0], s[1]);
         ckv_buf_fini(&request);
-        free_all(s);
+        shop_free_all(s);
     }
 }
 
@@ -381,7 +370,7 @@ static void a_diff_that_is_too_late_is_refused(void)
     ckv_store *s[N];
     ckv_err err;
     ckv_store_report report;
-    open_all(s);
+    shop_open_all(s);
     ckv_store_report_init(&report, ckv_alloc_libc);
     T_EQ(shop_put(s[0], "x", 1), CKV_OK);
     ckv_buf request = shop_request(s[1]), diff = diff_for(s[0], &request, 0, NULL),
@@ -394,13 +383,13 @@ static void a_diff_that_is_too_late_is_refused(void)
     ckv_store_report_fini(&report);
     ckv_buf_fini(&diff);
     ckv_buf_fini(&request);
-    free_all(s);
+    shop_free_all(s);
 }
 
 static void a_request_is_as_long_as_it_says(void)
 {
     ckv_store *s[N];
-    open_all(s);
+    shop_open_all(s);
     t_seed(1);
     scribble(s[0], 100);
     uint64_t n;
@@ -408,7 +397,7 @@ static void a_request_is_as_long_as_it_says(void)
     T_EQ(ckv_store_index_size(s[0], &n), CKV_OK);
     T_EQ(n, request.len);
     ckv_buf_fini(&request);
-    free_all(s);
+    shop_free_all(s);
 }
 
 /* ---- memory */

@@ -1,4 +1,5 @@
 /* Messages of stores, sound and sealed, of 1 MiB that nobody honest would write: what each costs in memory and time (-v prints it). */
+#include "gauge.h"
 #include "shop.h"
 
 #include <time.h>
@@ -15,20 +16,6 @@
 static bool is_loud;
 
 /* ---- what it costs */
-
-typedef struct gauge {
-    size_t live, peak;
-} gauge;
-
-static void *gauge_fn(void *ctx, void *old, size_t old_size, size_t new_size)
-{
-    gauge *g = ctx;
-    g->live += new_size - old_size;
-    if (g->live > g->peak) g->peak = g->live;
-    if (new_size) return realloc(old, new_size);
-    free(old);
-    return NULL;
-}
 
 static long ms_now(void) /* of this process */
 {

@@ -122,7 +122,7 @@ static void a_bundle_tells_its_document(void)
     T_CHECK(ckv_id32_eq(&id, &other));
     h_report r = h_send_bytes(doc, &bytes);
     T_EQ(r.s, CKV_ECORRUPT);
-    T_EQ(strcmp(r.err.text, "a bundle of another document"), 0);
+    T_EQ(strncmp(r.err.text, "a bundle of another document, ", 30), 0);
     h_done(&r);
     bytes.ptr[4] ^= 1;
     T_EQ(ckv_bundle_doc_id(bytes.ptr, bytes.len, &id, &err), CKV_ECORRUPT);

@@ -1,8 +1,11 @@
+import copy
 import pickle
 
 import pytest
 
 import crdtkv as ck
+from crdtkv import testing
+from shown.html import checked
 
 
 def two():
@@ -71,6 +74,69 @@ def test_change_outlives_the_name_of_its_document():
     assert first.n_ops == 1
 
 
-def test_not_pickled():
-    with pytest.raises(TypeError):
-        pickle.dumps(two()[1])
+# ---- what changes and reports say goes anywhere
+
+
+def twins(thing):
+    assert copy.copy(thing) is thing is copy.deepcopy(thing)
+    return [pickle.loads(pickle.dumps(thing, n)) for n in (2, 5)]
+
+
+@pytest.mark.parametrize("kind", [ck.Doc, ck.Datastore])
+def test_a_change_is_copied_and_pickled_without_its_document(kind):
+    said = [name for name in dir(ck.Change) if name[0] != "_"] + ["_has_twin"]
+    assert len(said) == 13
+    here = kind()
+    here["x"] = "x" * 100_000
+    here.commit()
+    for bundle in testing.Forger(here, ck.Identity.generate()).fork(None, None):
+        here.apply(bundle)
+    here["y"] = 2
+    here.commit()
+    changes = here.changes()
+    assert len(changes) == 4 and any(c._has_twin for c in changes) and any(c.parents for c in changes)
+    for change in changes:
+        for twin in twins(change):
+            assert type(twin) is ck.Change and twin == change and hash(twin) == hash(change)
+            assert [getattr(twin, name) for name in said] == [getattr(change, name) for name in said]
+            assert repr(twin) == repr(change) and checked(twin._repr_html_())
+    data = pickle.dumps(changes)
+    assert len(data) < 5000 and pickle.loads(data) == changes == copy.deepcopy(changes)
+    del here, changes
+    assert [c.seq for c in pickle.loads(pickle.dumps(pickle.loads(data)))] == [0, 0, 0, 1]
+    checked(pickle.loads(data)._repr_html_())
+
+
+def test_what_was_no_change_is_refused():
+    doc = ck.Doc()
+    doc["x"] = 1
+    told, (fields,) = doc.commit().__reduce__()
+    assert told(fields).n_ops == 1
+    bad = [None, [], (), fields[:-1], (*fields, 1)]
+    for i in range(len(fields)):
+        bad += [(*fields[:i], wrong, *fields[i + 1 :]) for wrong in (1.5, b"short", [], ("x",), (b"short",))]
+    for wrong in bad:
+        with pytest.raises(ValueError, match="no change"):
+            told(wrong)
+
+
+def test_a_report_is_copied_and_pickled():
+    doc, store = ck.Doc(), ck.Store("a")
+    other, mallory = doc.fork(), testing.Forger(doc, ck.Identity.generate())
+    doc["x"] = 1
+    store["x"], store[b"x"] = 1, 2
+    reports = [other.apply(doc.export()), other.apply(doc.export()), other.apply(mallory.forge(signature=bytes(64)))]
+    reports.append(ck.Store("b").integrate_diff(store.build_diff(ck.Store("b").request_diff())))
+    assert reports[3].applied == ("x", b"x") and reports[2].refused and reports[1].known == 1
+    for report in reports:
+        for twin in twins(report):
+            assert type(twin) is ck.Report and repr(twin) == repr(report) and bool(twin) is bool(report)
+            for name in ["applied", "void", "waiting", "refused", "known"]:
+                assert getattr(twin, name) == getattr(report, name)
+            assert twin == report and hash(twin) == hash(report) and twin != report.applied
+            checked(twin._repr_html_())
+    assert len(set(reports)) == 4 and reports[0] != reports[1]
+    told, parts = reports[0].__reduce__()
+    for wrong in ((), parts[:-1], (*parts[:-1], -1), (*parts[:-1], "x"), ([], *parts[1:])):
+        with pytest.raises((TypeError, OverflowError)):
+            told(*wrong)

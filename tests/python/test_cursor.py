@@ -1,5 +1,6 @@
 """Cursors stay with their character or item."""
 
+import copy
 import pickle
 import random
 
@@ -61,6 +62,7 @@ def test_equality_and_container(place):
         c == x.cursor(2) and hash(c) == hash(x.cursor(2)) and c != x.cursor(3) and c != x.cursor(2, "before") and c != 2
     )
     assert c.container is x is doc["x"] and "2" in repr(c)
+    assert copy.copy(c) is c and copy.deepcopy(c) is c
     with pytest.raises(TypeError):
         pickle.dumps(c)
     doc["x"] = 5

@@ -241,6 +241,26 @@ def test_all_data_is_in_the_one_file(path, tmp_path):
         assert db.doc("it").to_py() == {"a": 1}
 
 
+@pytest.mark.parametrize("kind", ["doc", "datastore", "store"])
+def test_what_is_open_for_reading_only_says_so_whatever_it_is_asked_to_take_in(path, kind):
+    of = {"doc": ck.Doc, "datastore": ck.Datastore, "store": ck.Store}[kind]
+    with ck.Database(path) as db:
+        getattr(db, kind)("it")["a"] = 1
+    with ck.Database(path, read_only=True) as db:
+        it = getattr(db, kind)("it")
+        other = ck.Store() if kind == "store" else of(id=it.id)
+        other["b"] = 2
+        asked = [lambda: it.update(b=2), lambda: ck.sync(it, other)]
+        if kind == "store":
+            asked += [lambda: it.integrate_diff(other.build_diff(it.request_diff()))]
+        else:
+            asked += [lambda: it.apply(other.export()), lambda: it.merge(other)]
+        for ask in asked:
+            with pytest.raises(ck.StoreError, match="open for reading only"):
+                ask()
+        assert it == {"a": 1} and db.check() == []
+
+
 def test_a_forgotten_database_loses_nothing(path):
     db = ck.Database(path)
     db.doc("it")["a"] = 1

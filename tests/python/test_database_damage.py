@@ -88,6 +88,29 @@ def test_tables_that_are_not_the_ones_we_made(path):
         refuses(path, "table")
 
 
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i AS key, i AS value FROM n"
+
+
+@pytest.mark.parametrize("table", ["meta", "object", "record"])
+def test_a_table_that_is_a_view_without_end(path, table):
+    with ck.Database(path) as db:
+        put(db.doc("it"), "a", 1)
+    sql(path, f"ALTER TABLE {table} RENAME TO kept")
+    sql(path, f"CREATE VIEW {table} AS {ENDLESS}")
+    refuses(path, f"table {table}: is missing")
+
+
+@pytest.mark.parametrize("index", ["(length(hex(zeroblob(object))))", "(kind) WHERE length(hex(zeroblob(object))) > 0"])
+def test_an_index_that_computes(path, index):
+    with ck.Database(path) as db:
+        put(db.doc("it"), "a", 1)
+    sql(path, "CREATE INDEX plain ON record(kind)")
+    with ck.Database(path) as db:
+        assert db.doc("it").to_py() == {"a": 1}
+    sql(path, f"CREATE INDEX extra ON record{index}")
+    refuses(path, "table record: has an index")
+
+
 def test_somebodys_sql_does_not_run_in_our_transactions(path):
     with ck.Database(path) as db:
         put(db.doc("it"), "a", 1)

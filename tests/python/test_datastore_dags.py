@@ -120,6 +120,33 @@ def test_a_purged_dag_is_refused_until_it_is_admitted():
     assert_equal(a, b)
 
 
+@pytest.mark.parametrize("ask_first", [True, False])
+def test_whoever_steps_a_session_hears_that_a_dag_was_admitted(ask_first):
+    """Both ends have closed it: who waited for `done` would wait for ever."""
+    a = ck.Datastore()
+    a.put("k", 1, dag="x")
+    b = a.fork(ck.Identity.generate())
+    here, there = a.session(), b.session()
+
+    def step():
+        while not (here.done and there.done):
+            for one, other in (here, there), (there, here):
+                while message := one.send():
+                    other.receive(message)
+
+    step()
+    b.purge("x")
+    step()
+    assert "k" not in b
+    b.admit("x")
+    if ask_first:
+        assert not there.done
+    with pytest.raises(ck.SyncError, match="begin another session"):
+        step()
+    assert there.send() is None and not there.done
+    assert ck.sync(a, b).changes == 1 and b["k"] == 1
+
+
 def test_purge_is_local_and_survives_reopening(tmp_path):
     with ck.Database(tmp_path / "x.db") as db:
         kv = db.datastore("kv")

@@ -174,6 +174,76 @@ def test_equal_replicas_say_one_short_message_each():
     assert s.done and t.done
 
 
+def in_dags(seed, n):
+    kv = datastore(seed)
+    for k in range(n):
+        kv.put(f"k{k}", k, dag=f"d{k}")
+    return kv
+
+
+@pytest.mark.parametrize("crossing", [False, True])
+def test_equal_replicas_of_many_dags_do_so_too(crossing):
+    a, b = in_dags(1, 30), datastore(2)
+    meet(a, b)
+    s, t = a.session(), b.session()
+    first = s.send()
+    assert len(first) <= 64 and s.send() is None and not s.done
+    second = None if crossing is False else t.send()
+    t.receive(first)
+    s.receive(second or t.send())
+    assert s.done and t.done and s.send() is None and t.send() is None
+    a.put("new", 1, dag="d7")
+    b.put("new", 2, dag="d31")
+    assert max(map(len, talk(s, t))) < 600 and s.done and t.done  # live from the first change on
+    assert_equal(a, b)
+
+
+@pytest.mark.parametrize("crossing", [False, True])
+@pytest.mark.parametrize("dag", ["default", "d2", "new"])
+def test_a_digest_that_differs_is_followed_by_what_it_stands_for(dag, crossing):
+    a, b = in_dags(1, 3), datastore(2)
+    meet(a, b)
+    b.put("mine", 1, dag=dag)
+    s, t = a.session(), b.session()
+    first = s.send()
+    if crossing:
+        s.receive(t.send())
+        assert not s.done
+        whole = s.send()
+        t.receive(first)
+        t.receive(whole)
+    else:
+        a.put("meanwhile", 1, dag="d1")
+        t.receive(first)
+        assert not t.done
+    talk(s, t)
+    assert s.done and t.done and a["mine"] == 1
+    assert_equal(a, b)
+
+
+def test_a_digest_comes_once_whole_and_from_somebody_else():
+    a = in_dags(1, 3)
+    b = a.fork()
+    first = a.session().send()
+    for at in range(len(first)):
+        s = b.session()
+        with pytest.raises(ck.DecodeError):
+            s.receive(first[:at] + bytes([first[at] ^ 4]) + first[at + 1 :])
+        assert s.send() is None and not s.done
+    for wrong in (first[:-1], first + b"x"):
+        with pytest.raises(ck.DecodeError):
+            b.session().receive(wrong)
+    s = b.session()
+    s.receive(first)
+    with pytest.raises(ck.SyncError):
+        s.receive(first)
+    s = a.session()
+    mirrored = s.send()
+    with pytest.raises(ck.SyncError):
+        s.receive(mirrored)
+    assert not s.done
+
+
 def test_large_content_is_cut_into_messages():
     a, b = datastore(1), datastore(2)
     for n in range(6):

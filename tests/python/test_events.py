@@ -80,8 +80,10 @@ def test_event_says_who_and_what():
     assert two.origin == "the editor" and two.is_local and two.changes == (doc.changes()[1].id,)
     assert three.author == other.identity.public_key and not three.is_local and three.origin is None
     assert three.changes == tuple(c.id for c in other.changes()) and len(three.patches) == 2
+    assert repr(subscription) == "<Subscription: on>"
     subscription.cancel()
     subscription.cancel()
+    assert repr(subscription) == "<Subscription: over>"
     doc["e"] = 5
     doc.commit()
     assert len(seen) == 3
@@ -140,6 +142,40 @@ def test_paths():
     doc["a"]["b"] = 5
     doc.commit()
     assert below.patches[-1] == ck.Patch(("a",), "set", "b", {"c": 2}, 5)
+
+
+def test_what_a_path_leads_to_comes_and_goes_with_what_it_is_in():
+    doc = ck.Doc()
+    theme, missing, second = Seen(), Seen(), Seen()
+    doc.observe(theme, ("settings", "theme"))
+    doc.observe(missing, ("settings", "nothing"))
+    doc.observe(second, ("list", 1, "x"))
+    doc["settings"] = {"theme": "dark"}
+    doc["list"] = [{"x": 1}]
+    doc.commit()
+    assert theme.patches == [ck.Patch((), "set", "settings", ck.MISSING, {"theme": "dark"})] and second == []
+    assert theme[0].path == ("settings", "theme") and isinstance(theme[0].patches, ck.PatchList)
+    doc["list"] += [{"x": 2}, {"x": 3}]
+    doc["settings"]["font"] = "serif"
+    doc.commit()
+    assert len(theme) == 1
+    assert second.patches == [ck.Patch(("list",), "insert", 1, ck.MISSING, [{"x": 2}, {"x": 3}])]
+    doc["list"].append({"y": 1})
+    doc["list"].move(0, 2)
+    doc.commit()
+    assert len(second) == 1  # another item than the one at 1 was moved
+    doc["list"].move(1, 0)
+    doc.commit()
+    assert [patch.kind for patch in second.patches[1:]] == ["move"]
+    del doc["settings"], doc["list"][1:]
+    doc.commit()
+    doc["list"] = ck.Text("other")
+    doc["list"].insert(1, "x")
+    doc.commit()
+    doc["list"].insert(1, "x")
+    doc.commit()
+    assert [patch.kind for patch in theme.patches[1:]] == ["remove"] and missing == []
+    assert [patch.kind for patch in second.patches[2:]] == ["remove"]
 
 
 def test_container_is_followed():
@@ -377,3 +413,23 @@ def test_mirrors_of_random_histories(seed):
         patches = doc.diff(versions[i][1], versions[j][1])
         assert typed(mirror(contents[i], patches)) == typed(contents[j])
         assert not (i == j and patches)
+
+
+def test_a_deep_path_is_made_of_the_same_strings_for_all_patches():
+    """A key takes up to 4 KiB, and 250 of them stand above each patch: copies would be a megabyte a patch."""
+    doc = ck.Doc()
+    place = doc
+    with doc.change():
+        for n in range(200):
+            place[f"{n}" * 1000] = {}
+            place = place[f"{n}" * 1000]
+        for n in range(50):
+            place[f"c{n}"] = [{}]
+    events = []
+    with doc.observe(events.append), doc.change():
+        for n in range(50):
+            place[f"c{n}"][0]["x"] = n
+    (event,) = events
+    assert [patch.path[200:] for patch in event.patches] == [(f"c{n}", 0) for n in range(50)]
+    for patches in (event.patches, doc.diff((), doc.heads), doc.diff(event.changes, ())):
+        assert all(patch.path[k] is patches[0].path[k] for patch in patches for k in range(len(patches[0].path))[:200])

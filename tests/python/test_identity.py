@@ -77,6 +77,26 @@ def test_save_replaces_and_narrows(tmp_path):
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600 and ck.Identity.load(path) == me
 
 
+@pytest.mark.parametrize("there", [b"a letter", None, "secret"])
+def test_a_file_that_is_there_may_be_spared(tmp_path, there):
+    """Bytes that are no key file; or one with a password, or without."""
+    path = tmp_path / "me.key"
+    if isinstance(there, bytes):
+        path.write_bytes(there)
+    else:
+        ck.Identity.generate().save(path, there, overwrite=False)
+        assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    before = path.read_bytes()
+    with pytest.raises(FileExistsError, match=r"stays as it is.*me\.key") as caught:
+        ck.Identity.generate().save(path, overwrite=False)
+    assert caught.value.filename == str(path)
+    assert path.read_bytes() == before and os.listdir(tmp_path) == ["me.key"]
+    dangling = tmp_path / "link.key"
+    dangling.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(FileExistsError):
+        ck.Identity.generate().save(dangling, overwrite=False)
+
+
 def test_failed_save_leaves_what_was_there(tmp_path, monkeypatch):
     path = tmp_path / "me.key"
     first = ck.Identity.generate()

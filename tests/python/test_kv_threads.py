@@ -10,26 +10,7 @@ import pytest
 
 import crdtkv as ck
 from crdtkv import _core
-
-
-def run(*targets):
-    """All at once; the first exception of any is raised."""
-    errors = []
-
-    def guarded(target):
-        try:
-            target()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(target,), daemon=True) for target in targets]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive(), "stuck"
-    if errors:
-        raise errors[0]
+from house.threads import run
 
 
 @pytest.fixture(autouse=True)

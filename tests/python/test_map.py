@@ -24,6 +24,28 @@ def detached(content=()):
     return ck.Map(content)
 
 
+def nested(depth):
+    value = {}
+    for _ in range(depth - 1):
+        value = {"x": value}
+    return value
+
+
+def test_update_counts_depth_from_where_the_map_is():
+    doc = ck.Doc()
+    doc.update(a=1, deep=nested(256))
+    place = doc["deep"]
+    for _ in range(199):
+        place = place["x"]
+    place.update(y=1, z=nested(56))
+    before = doc.to_py()
+    with pytest.raises(ck.LimitError):
+        place.update(y=2, z=nested(57))
+    with pytest.raises(ck.LimitError):
+        doc.update(a=2, deeper=nested(257))
+    assert doc.to_py() == before
+
+
 @pytest.fixture(params=[attached, detached])
 def make(request):
     return request.param

@@ -67,7 +67,10 @@ def test_reads_like_a_str(make, s):
         "isnumeric",
     ]:
         assert getattr(t, name)() == getattr(s, name)()
-    for name in ["isprintable", "istitle", "isupper"]:
+    assert t.center(9, "*") == s.center(9, "*") and t.ljust(9) == s.ljust(9) and t.rjust(9) == s.rjust(9)
+    assert t.zfill(9) == s.zfill(9) and t.expandtabs(tabsize=3) == s.expandtabs(3) and t.join("ab") == s.join("ab")
+    assert t.translate({ord("l"): "L"}) == s.translate({ord("l"): "L"})
+    for name in ["isprintable", "istitle", "isupper", "isidentifier"]:
         assert getattr(t, name)() is getattr(s, name)()
     assert t == s and str(t) == s
 
@@ -91,6 +94,32 @@ def test_comparison_and_concatenation(make):
     assert t < u and t <= "abc" and u > "abc" and t != u and t == "abc" and t != 5 and t != b"abc"
     assert t + "d" == "abcd" and "d" + t == "dabc" and t + u == "abcabd" and type(t + "d") is str
     assert t in ["", "abc", ""] and make("b") in t and t.find(make("c")) == 2
+
+
+def test_repetition(make):
+    t = make("ab")
+    assert t * 2 == 2 * t == "abab" and type(t * 2) is str and t * 0 == t * -1 == "" and t == "ab"
+    with pytest.raises(TypeError):
+        t * "x"
+    handle = t
+    t *= 3
+    assert t is handle and t == "ababab"
+    t *= 1
+    assert t is handle and t == "ababab"
+    t *= 0
+    assert t is handle and t == ""
+
+
+def test_repeating_in_place_keeps_what_is_there():
+    doc = ck.Doc()
+    doc["t"] = t = ck.Text("ab")
+    first = doc.commit()
+    last = t.cursor(1)
+    doc["t"] *= 2
+    assert doc["t"] is t and t == "abab" and last.index == 1 and t.blame()[0][:2] == (0, 2)
+    assert t.blame()[0][3] == first.id
+    with pytest.raises(TypeError):
+        doc.at(doc.heads)["t"].__imul__(2)
 
 
 @pytest.mark.parametrize("s", KINDS)

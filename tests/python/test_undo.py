@@ -77,6 +77,23 @@ def test_open_edits_are_a_step():
     assert stack.undo() and doc == {"a": 1, "b": 2}
 
 
+def test_a_stack_says_what_it_could_undo_now():
+    with ck.Database(":memory:") as db:
+        doc = db.doc("notes")
+        stack = doc.undo_stack()
+        doc["a"] = 1
+        assert "0 to undo, and an open change, 0 to redo" in repr(stack) and doc.stats()["open_ops"] == 1
+        doc.commit()
+        assert "1 to undo, 0 to redo" in repr(stack) and "1 to undo" in stack._repr_html_()
+        stack.undo()
+        assert "0 to undo, 1 to redo" in repr(stack)
+        doc["b"] = 2
+        assert "0 to undo, and an open change, 0 to redo" in repr(stack)
+        doc.commit()
+        db.delete("notes")
+        assert "0 to undo, 1 to redo" in repr(stack)  # the document cannot be asked any more: what was known last
+
+
 def test_new_work_ends_redo():
     doc = ck.Doc()
     stack = doc.undo_stack()
@@ -141,9 +158,21 @@ def test_scope():
     assert stack.redo() and doc["a"] == "a1"
     doc["b"]["in"].append(3)
     assert both.undo() and doc["b"]["in"] == [1, 2]
-    for wrong in ([5], ck.Map(), ck.Doc(), [ck.Text()]):
+    for wrong in ([5], ck.Map(), ck.Doc(), [ck.Text()], "c", ("b", "x"), 5):
         with pytest.raises(TypeError):
             doc.undo_stack(wrong)
+    for nowhere in ("zz", ("b", "zz"), [("b", "zz")]):
+        with pytest.raises(KeyError):
+            doc.undo_stack(nowhere)
+    by_path, by_paths = doc.undo_stack(("b", "in")), doc.undo_stack(["a", ("b", "in")])
+    doc["a"] += "2"
+    doc["b"]["in"].append(4)
+    doc.commit()
+    assert by_path.undo() and doc["b"]["in"] == [1, 2] and doc["a"] == "a12" and by_path.redo()
+    doc["b"]["y"] = 1
+    doc["a"] += "3"
+    doc.commit()
+    assert by_paths.undo() and doc["a"] == "a12" and doc["b"]["y"] == 1
     everything = doc.undo_stack(doc)
     doc["z"] = 1
     assert everything.undo() and "z" not in doc
