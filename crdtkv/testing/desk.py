@@ -223,6 +223,10 @@ Desk: TypeAlias = DocDesk | KvDesk
 
 def desk_of(replica: Doc | Datastore, identity: Identity, dag: str = DEFAULT) -> Desk:
     """A desk with a copy of this replica on it."""
+    if not isinstance(replica, Doc | Datastore):
+        raise TypeError(f"a Forger wants a Doc or a Datastore, not {type(replica).__name__}")
+    if not isinstance(identity, Identity):
+        raise TypeError(f"identity must be an Identity, not {type(identity).__name__}")
     if isinstance(replica, Datastore):
         return KvDesk.copy_of(replica, dag, identity)
     if dag != DEFAULT:

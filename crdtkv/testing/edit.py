@@ -37,7 +37,7 @@ MANY = 12  # items or characters from which removing is as likely as adding
 
 
 class Edit:
-    """One edit, written down: a line of Python about `doc` and `ck`. Calling it does it.
+    """One edit, written down: `code`, a line of Python about `doc` and `ck`. Calling it does it.
 
     >>> import crdtkv as ck
     >>> from crdtkv import testing
@@ -58,6 +58,11 @@ class Edit:
 
     def __repr__(self) -> str:
         return f"Edit({self.code!r})"
+
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.edit(self)
 
     def __eq__(self, other: object) -> bool:
         return self.code == other.code if isinstance(other, Edit) else NotImplemented

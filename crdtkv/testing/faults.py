@@ -54,6 +54,11 @@ class Faults:
             if not 0 <= (rate := getattr(self, field.name)) <= 1:
                 raise ValueError(f"{field.name} is a probability, not {rate}")
 
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.faults(self)
+
     @classmethod
     def swarm(cls, rng: random.Random) -> Self:
         """Each fault is off in some runs, rare in others and frequent in few: together they reach more states.

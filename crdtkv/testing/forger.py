@@ -171,7 +171,8 @@ class Forger:
     `doc` is a private copy of the replica, `lane` the id of a fresh lane of `identity`, in which all that it makes
     stands. The first change there has seq 0 and the heads of the document as parents. Nothing that it makes changes the
     document, the copy, or the forger: results follow the present tip, so two of them are siblings, until advance()
-    takes one in. Limits that a replica sets itself do not bind it.
+    takes one in. Limits that a replica sets itself do not bind it: edits nest containers beyond 256 (to 1,024), have
+    longer keys (16 KiB) and say more in one change (64 MiB).
 
     An *edit* is a callable that gets a document, or a datastore; all that it does (there: in `dag`) is one change. None
     sets a key, key and value drawn by lot. With a `seed` (int, str or bytes) the lane and what is drawn come from it:
@@ -215,6 +216,11 @@ class Forger:
 
     def __repr__(self) -> str:
         return f"<Forger {self.lane.hex()[:8]}: {self._seq} changes>"
+
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.forger(self)
 
     @property
     def doc(self) -> Doc | Datastore:

@@ -513,6 +513,11 @@ class HostilePeer:
     def __repr__(self) -> str:
         return f"<HostilePeer {self.strategy}: asked {LIFE - self._left} times>"
 
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.hostile_peer(self)
+
     @property
     def identity(self) -> Identity:
         """Who signs its changes."""

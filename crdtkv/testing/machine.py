@@ -67,8 +67,8 @@ class ConvergenceMachine(RuleBasedStateMachine):
     saved may be lost, no honest author be accused. A failing run is printed as a script of its steps.
 
     `size` is the number of replicas, `faults` what may go wrong: "partition", "crash", "restore", "clone", "corrupt",
-    "lie". `make(i)` gives replica i, `edits(doc)` the strategy of what the machine itself writes. Give documents
-    `self.clock`, fixed ids and identities, so that a run is the same each time.
+    "lie"; `post` holds the bundles under way. `make(i)` gives replica i, `edits(doc)` the strategy of what the machine
+    itself writes. Give documents `self.clock`, fixed ids and identities, so that a run is the same each time.
 
     >>> import crdtkv as ck
     >>> from crdtkv import testing
@@ -166,16 +166,19 @@ class ConvergenceMachine(RuleBasedStateMachine):
 
     @rule(i=someone)
     def commit(self, i: int) -> None:
+        """Somebody closes the open change."""
         self._open.discard(i)
         self.everyone[i].close()
 
     @rule(i=someone)
     def save(self, i: int) -> None:
+        """Somebody writes all to disk: a crash does not take it."""
         self._open.discard(i)
         self.everyone[i].flush()
 
     @rule(i=someone, redo=st.booleans())
     def undo(self, i: int, redo: bool) -> None:
+        """Somebody takes back what he did last, or takes that back."""
         self._open.discard(i)
         host = self.everyone[i]
         if host.undo is not None:  # datastores have none
@@ -218,6 +221,7 @@ class ConvergenceMachine(RuleBasedStateMachine):
     @unless_off("corrupt")
     @rule(j=someone, message=consumes(post), at=st.integers(0, 2**16), bit=st.integers(0, 7))
     def corrupt(self, j: int, message: bytes, at: int, bit: int) -> None:
+        """A bundle arrives with one bit flipped."""
         self._open.discard(j)
         bent = bytearray(message)
         bent[at % len(bent)] ^= 1 << bit
@@ -232,18 +236,21 @@ class ConvergenceMachine(RuleBasedStateMachine):
     @unless_off("crash")
     @rule(i=someone)
     def crash(self, i: int) -> None:
+        """Somebody's program dies, and starts again with what is on disk."""
         self._open.discard(i)
         self.everyone[i].crash()
 
     @unless_off("back_up")
     @rule(i=someone)
     def back_up(self, i: int) -> None:
+        """Somebody copies his disk."""
         self._open.discard(i)
         self.everyone[i].back_up()
 
     @unless_off("restore")
     @rule(i=someone, backup=st.integers(0, 3))
     def restore(self, i: int, backup: int) -> None:
+        """Somebody goes on from one of his backups."""
         self._open.discard(i)
         host = self.everyone[i]
         host.restore(backup % len(host.backups))
@@ -291,7 +298,8 @@ class ConvergenceMachine(RuleBasedStateMachine):
         """Everybody exchanges with everybody; AssertionError unless all agree and nothing is lost."""
         self._open.clear()
         self._far = frozenset()
-        for _ in range(2):
+        before: list[bytes] = []
+        while before != (before := [host.doc.root for host in self.everyone]):  # what waits at one, others may lack
             for a, b in zip(self.everyone, self.everyone[1:] + self.everyone[:1]):
                 b.receive(a.bundle(b.doc.heads))
         is_kv = isinstance(self.replicas[0], Datastore)

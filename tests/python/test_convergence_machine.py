@@ -108,6 +108,18 @@ TestTodo = Todo.TestCase
 TestTodo.settings = settings(max_examples=20, deadline=None)
 
 
+def test_what_waits_here_and_waits_there_has_its_ancestor_in_the_end():
+    """Two of the liar's changes wait at replicas that get the first one late, when others have been served."""
+    machine = testing.ConvergenceMachine()
+    machine.clone(i=0)
+    machine.clone(i=0)
+    machine.lie(lie="write", seed=68)
+    machine.lie(lie="misuse", seed=7)
+    assert len({host.doc.root for host in machine.everyone}) > 1
+    machine.teardown()
+    assert len({host.doc.root for host in machine.everyone}) == 1
+
+
 def test_replicas_are_of_one_document():
     class Strangers(testing.ConvergenceMachine):
         def make(self, i):

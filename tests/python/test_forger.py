@@ -666,6 +666,64 @@ def test_no_local_limit_binds_a_liar():
     assert verdict(doc, f.forge())[0] == "waiting"  # on the last story
 
 
+def step_by_step(depth):
+    def edit(doc):
+        place = doc
+        for _ in range(depth):
+            place["x"] = {}
+            place = place["x"]
+        assert place.to_py() == {} and len(doc.to_py()) == 5
+
+    return edit
+
+
+def in_one_piece(depth):
+    value = []
+    for _ in range(depth - 1):
+        value = [value]
+    return put("x", value)
+
+
+def by_default(depth):
+    def edit(doc):
+        place = doc
+        for _ in range(depth):
+            place = place.setdefault("x", {})
+
+    return edit
+
+
+@pytest.mark.parametrize("nest", [step_by_step, in_one_piece, by_default])
+def test_a_liar_nests_deeper_than_others_take(nest):
+    doc = ck.Doc(ADA)
+    doc.update(zip("abcd", range(4), strict=True))
+    f = forger(doc)
+    before = f.doc.to_py()
+    deep, deeper, deepest = (f.forge(nest(depth)) for depth in (256, 257, 1024))
+    with pytest.raises(ck.LimitError):
+        f.forge(nest(1025))
+    assert f.doc.to_py() == before
+    for wrong in (deeper, deepest):
+        replica, oracle = doc.fork(), oracle_of(doc)
+        assert verdict(replica, wrong)[0] == oracle_verdict(oracle, wrong) == "void"
+        assert replica == doc and replica.root == oracle.root
+    assert verdict(doc, deep)[0] == "applied"
+    with pytest.raises(ck.LimitError):
+        nest(257)(doc)
+
+
+def test_a_liar_writes_longer_keys_and_larger_changes_than_others_take():
+    doc = paper()
+    f = forger(doc)
+    for edit in (put("k" * 4097), put("x", {"é" * 2049: 1}), lambda doc: doc["t"].mark(0, 1, "m" * 4097, 1)):
+        bundle = f.forge(edit)
+        assert verdict(doc.fork(), bundle)[0] == oracle_verdict(oracle_of(doc), bundle) == "void"
+        with pytest.raises(ck.LimitError):
+            edit(doc)
+    large = f.forge(lambda doc: doc.update(a=b"a" * (9 << 20), b=b"b" * (9 << 20)))
+    assert verdict(doc, large)[0] == "refused" and doc == paper()
+
+
 # ---- stories
 
 
