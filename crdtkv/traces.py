@@ -17,6 +17,7 @@ from typing import Any
 __all__ = ["Splice", "Trace", "find", "joined", "made_up", "made_up_concurrent", "read"]
 
 Splice = tuple[int, int, str]
+LARGEST = 128 << 20  # bytes of JSON, unpacked
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,10 @@ def find(path: Path) -> Iterator[Trace]:
 def read(path: Path) -> Trace:
     """A trace file: JSON, packed with gzip or not."""
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-        data: dict[str, Any] = json.load(file)
+        text = file.read(LARGEST + 1)
+    if len(text) > LARGEST:
+        raise ValueError(f"a trace of more than {LARGEST >> 20} MiB")
+    data: dict[str, Any] = json.loads(text)
     txns = [[(pos, n_del, text) for pos, n_del, text, *_ in txn["patches"]] for txn in data["txns"]]
     name = path.name.partition(".")[0]
     if data.get("kind") == "concurrent":

@@ -8,6 +8,7 @@ imports none of their modules.
     values     keys, ids, times, values            table, tree, words   rows, nested content, coloured text
     past       what happened, who lied             documents, stores    objects and what they hold
     lanes      the hash graph                      pictures  graph and timeline
+    trials     simulated networks, liars, limits
     frame      rows for pandas
 
 docs/notebooks.md is the manual.
@@ -50,6 +51,7 @@ from crdtkv.notebook.stores import (
     sync_report,
     transaction,
 )
+from crdtkv.notebook.trials import edit, faults, forger, hostile_peer, limits, network
 
 __all__ = [
     "batch",
@@ -67,19 +69,25 @@ __all__ = [
     "datastore",
     "datastore_counter",
     "doc",
+    "edit",
     "entries",
     "entry",
     "equivocation",
     "equivocations",
     "event",
+    "faults",
+    "forger",
     "graph",
     "graph_svg",
     "history",
+    "hostile_peer",
     "identity",
     "key_event",
     "keys",
+    "limits",
     "link",
     "names",
+    "network",
     "patch",
     "patches",
     "presence",

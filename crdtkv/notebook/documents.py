@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterable, KeysView
+from collections.abc import ItemsView, KeysView
+from heapq import nsmallest
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ __all__ = ["blame", "by_author", "container", "cursor", "doc", "identity", "keys
 CHARS = 16 << 10  # of a text; more does not fit
 FEW = 100  # of keys, values, items
 RECENT = 5  # changes below a document
+MOST_PARTS = 200  # of a counter
 CONTEXT = 24  # characters on either side of a cursor
 
 
@@ -53,6 +55,15 @@ def opened(page: Page, n_ops: int) -> None:
 
 @shows
 def doc(page: Page, d: Doc) -> None:
+    """A document: what is not as it should be, its content, its newest changes.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> doc = ck.Doc()
+    >>> doc["title"] = "Picnic"
+    >>> "Picnic" in notebook.doc(doc)
+    True
+    """
     figures = d._glance()
     crew = Crew(d.identity.public_key)
     counts = [plural(figures[name], one) for name, one in (("changes", "change"), ("lanes", "lane"), ("heads", "head"))]
@@ -71,6 +82,15 @@ def doc(page: Page, d: Doc) -> None:
 
 @shows
 def view(page: Page, v: View) -> None:
+    """A version of a document.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> doc = ck.Doc()
+    >>> doc["title"] = "Picnic"
+    >>> "Picnic" in notebook.view(doc.at(doc.heads))
+    True
+    """
     heads = joined(map(ref, v.heads[:8]), " ") if v.heads else "the beginning"
     items, n_items = some_of(v._root, MOST)
     counted = f"more than {MOST} keys" if n_items is None else plural(n_items, "key")
@@ -84,7 +104,13 @@ def view(page: Page, v: View) -> None:
 
 @shows
 def container(page: Page, c: Any) -> None:
-    """A Map, List, Set, Text or Counter."""
+    """A Map, List, Set, Text or Counter.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> "bread" in notebook.container(ck.List(["bread", "rope"]))
+    True
+    """
     kind, holds = kind_of(c) or (type(c).__name__, "")
     where = "in a document" if c._doc is not None else None
     if isinstance(c, _core.Counter):
@@ -106,23 +132,46 @@ def container(page: Page, c: Any) -> None:
 
 @shows
 def keys(page: Page, some: Any) -> None:
-    """The keys, values or items of a mapping."""
-    page.put(title(type(some).__name__.removeprefix("Ordered"), plural(len(some), "entry", "entries")))
+    """The keys, values or items of a mapping.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> doc = ck.Doc()
+    >>> doc["title"] = "Picnic"
+    >>> "title" in notebook.keys(doc.keys())
+    True
+    """
     mapping = getattr(some, "_mapping", None)
+    n: int | None = None
     if isinstance(mapping, _core.Map | _core.Doc):  # going over it would read it all
         pairs, _ = some_of(mapping, FEW)
-        some_items: Iterable[Any] = pairs
+        found: list[Any] = list(pairs)
         if not isinstance(some, ItemsView):
-            some_items = [k if isinstance(some, KeysView) else v for k, v in pairs]
+            found = [k if isinstance(some, KeysView) else v for k, v in pairs]
     else:
-        some_items = islice(iter(some), FEW + 1)
+        found = list(islice(iter(some), FEW + 1))
+    if not isinstance(getattr(some, "_of", None), _core.Datastore):
+        n = len(some)
+    elif len(found) <= FEW:  # to count more takes long
+        n = len(found)
+    counted = f"more than {FEW} entries" if n is None else plural(n, "entry", "entries")
+    page.put(title(type(some).__name__.removeprefix("Ordered"), counted))
     is_items = isinstance(some, ItemsView)
-    rows = (tuple(map(value, item)) if is_items else (value(item),) for item in some_items)
-    table(page, ("key", "value") if is_items else ("value",), rows, len(some), most=FEW)
+    rows = (tuple(map(value, item)) if is_items else (value(item),) for item in found)
+    table(page, ("key", "value") if is_items else ("value",), rows, n, most=FEW)
 
 
 @shows
 def blame(page: Page, runs: Blame) -> None:
+    """A text in the colours of its authors.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> doc = ck.Doc()
+    >>> doc["plan"] = ck.Text("by the river")
+    >>> "by the river" in notebook.blame(doc["plan"].blame())
+    True
+    """
     known = dict.fromkeys(by for _, _, by, _ in islice(runs, CHARS))  # of a text that is too long, those who are shown
     authors = list(known)
     crew = Crew(runs._you, authors)
@@ -135,6 +184,15 @@ def blame(page: Page, runs: Blame) -> None:
 
 @shows
 def cursor(page: Page, c: _core.Cursor) -> None:
+    """A place in a text or list, and what is beside it.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> doc = ck.Doc()
+    >>> doc["plan"] = ck.Text("by the river")
+    >>> "at 2 of 12 characters" in notebook.cursor(doc["plan"].cursor(2))
+    True
+    """
     index, of = c.index, c.container
     page.put(title("Cursor", name=f"at {index:,} of {plural(len(of), (kind_of(of) or ('', 'item'))[1])}"))
     if isinstance(of, _core.Text):
@@ -147,17 +205,45 @@ def cursor(page: Page, c: _core.Cursor) -> None:
 
 @shows
 def identity(page: Page, me: Identity) -> None:
+    """Whose key it is; never the secret one.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> me = ck.Identity.generate()
+    >>> me.public_key.hex() in notebook.identity(me)
+    True
+    """
     page.put(title("Identity", name=author(me.public_key, Crew())))
     facts(page, (("public key", tag("code", me.public_key.hex())), ("secret key", "it is there, and shows nowhere")))
 
 
 @shows
 def undo_stack(page: Page, stack: UndoStack) -> None:
-    page.put(title("UndoStack", f"{len(stack._done):,} to undo", f"{len(stack._undone):,} to redo"))
+    """How much can be undone and redone.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> doc = ck.Doc()
+    >>> undo = doc.undo_stack()
+    >>> doc["title"] = "Picnic"
+    >>> doc.commit() is not None, "1 to undo" in notebook.undo_stack(undo)
+    (True, True)
+    """
+    done, undone, is_open = stack._counts()
+    page.put(title("UndoStack", f"{done:,} to undo", "and an open change" if is_open else None, f"{undone:,} to redo"))
 
 
 @shows
 def stats(page: Page, figures: Figures[Any]) -> None:
+    """Figures; what is bounded with a bar.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> doc = ck.Doc()
+    >>> doc["title"] = "Picnic"
+    >>> "waiting" in notebook.stats(doc.stats())
+    True
+    """
     page.put(title("Stats"))
     figure_table(page, figures)
 
@@ -192,6 +278,15 @@ def bar(figure: int, limit: int, in_bytes: bool) -> Html:
 
 @shows
 def by_author(page: Page, parts: ByAuthor) -> None:
+    """Who counted how much.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> kv = ck.Datastore()
+    >>> kv.counter("views").increment(7)
+    >>> "by 1 author" in notebook.by_author(kv.counter("views").by_author())
+    True
+    """
     total = sum(parts.values())
     page.put(title(count(total), f"by {plural(len(parts), 'author')}"))
     part_table(page, parts, Crew(parts._you))
@@ -200,9 +295,9 @@ def by_author(page: Page, parts: ByAuthor) -> None:
 def part_table(page: Page, parts: dict[bytes, int], crew: Crew) -> None:
     """Write who counted how much, the greatest part first."""
     most = max((abs(n) for n in parts.values()), default=0)
-    rows = sorted(parts.items(), key=lambda part: (-part[1], part[0]))
+    rows = nsmallest(MOST_PARTS, parts.items(), key=lambda part: (-part[1], part[0]))
     shown = ((author(by, crew), count(n) if n.bit_length() < 4000 else value(n), part_bar(n, most)) for by, n in rows)
-    table(page, ("author", "#counted", ""), shown, len(parts))
+    table(page, ("author", "#counted", ""), shown, len(parts), most=MOST_PARTS)
 
 
 def part_bar(n: int, most: int) -> Html:

@@ -85,12 +85,23 @@ def spots_of(graph: Graph) -> list[Spot]:
 def in_order(spots: list[Spot]) -> list[Spot]:
     """What waits comes in no order: here each stands behind those of the others that it builds on."""
     placed, rest = [s for s in spots if not s.is_waiting], [s for s in spots if s.is_waiting]
-    ahead = {s.node.id for s in rest}
-    while rest:
-        ready = [s for s in rest if not ahead.intersection(s.before())] or rest
-        placed += sorted(ready, key=lambda s: (s.node.seq, s.node.id))
-        ahead -= {s.node.id for s in ready}
-        rest = [s for s in rest if s.node.id in ahead]
+    ids = {s.node.id for s in rest}
+    ahead = {s.node.id: ids.intersection(s.before()) for s in rest}
+    behind: dict[bytes, list[Spot]] = {}
+    for s in rest:
+        for id in ahead[s.node.id]:
+            behind.setdefault(id, []).append(s)
+    ready = [s for s in rest if not ahead[s.node.id]]
+    while ready:
+        ready.sort(key=lambda s: (s.node.seq, s.node.id))
+        placed += ready
+        released = []
+        for s in ready:
+            for later in behind.get(s.node.id, ()):
+                ahead[later.node.id].discard(s.node.id)
+                if not ahead[later.node.id]:
+                    released.append(later)
+        ready = released
     return placed
 
 
@@ -266,15 +277,20 @@ def svg(graph: Graph, *, standalone: bool) -> str:
     words += ["some lines left out"] if len(kept) < len(back) + len(shapes) + len(lines) else []
     about = "; ".join(words)
     width = max(right, 7 * len(about) + 12)
+    return drawing("Hash graph", about, [tag("g", *behind, *front)], width, height, standalone=standalone)
+
+
+def drawing(what: str, about: str, inside: Iterable[Html], width: int, height: int, *, standalone: bool) -> Html:
+    """A picture as SVG, which says in words what it shows: above it, and to who does not see it."""
     return tag(
         "svg",
-        tag("title", "Hash graph"),
+        tag("title", what),
         tag("desc", about),
         *([tag("style", Html(STANDALONE))] if standalone else []),
         text(6, 16, about, 12),
-        tag("g", *behind, *front),
+        *inside,
         role="img",
-        aria_label=f"Hash graph: {about}",
+        aria_label=f"{what}: {about}",
         width=width,
         height=height,
         viewBox=f"0 0 {width} {height}",

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import wraps
 from typing import TypeVar
 
 from crdtkv.notebook.palette import CSS
@@ -119,7 +118,6 @@ def note(*words: object, cls: str = "ckv-note") -> Html:
 def shows(display: Callable[[Page, _T], object]) -> Callable[[_T], str]:
     """A function that writes to a page, as one that returns its HTML and never raises."""
 
-    @wraps(display)
     def shown(thing: _T) -> str:
         page = Page()
         try:
@@ -132,4 +130,6 @@ def shows(display: Callable[[Page, _T], object]) -> Callable[[_T], str]:
             page.put(note("It cannot be shown. ", why, cls="ckv-note ckv-warn"))
             return page.html()
 
+    for name in ("__module__", "__name__", "__qualname__", "__doc__"):  # its signature is another one: no wraps()
+        setattr(shown, name, getattr(display, name))
     return shown

@@ -11,7 +11,6 @@ through which the page shows: so displays fit a light page, a dark one and paper
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 
 __all__ = ["CSS", "INKS", "VEIL", "WARNING", "Crew", "fingerprint"]
@@ -36,11 +35,12 @@ class Crew:
     (True, '08')
     """
 
-    __slots__ = ("_signs", "you")
+    __slots__ = ("_signs", "_taken", "you")
 
     def __init__(self, you: bytes | None = None, authors: Iterable[bytes] = ()) -> None:
         self.you = you
         self._signs: dict[bytes, str] = {}
+        self._taken: set[str] = set()
         for author in (*(() if you is None else (you,)), *authors):
             self.ink(author)
             self.sign(author)
@@ -50,21 +50,25 @@ class Crew:
         first = author[0] % len(INKS) if author else 0
         if author in _SEEN or len(_SEEN) >= MOST_SEEN:
             return _SEEN.get(author, first)
-        used = Counter(_SEEN.values())
-        least = min(used[ink] for ink in range(len(INKS)))
+        least = min(_USED)
         turns = ((first + turn) % len(INKS) for turn in range(len(INKS)))
-        return _SEEN.setdefault(author, next(ink for ink in turns if used[ink] == least))
+        ink = _SEEN.setdefault(author, next(ink for ink in turns if _USED[ink] == least))
+        _USED[ink] += 1
+        return ink
 
     def sign(self, author: bytes) -> str:
         """The author's sign."""
         if author not in self._signs:
-            known, text = set(self._signs.values()), author.hex() or "--"
-            self._signs[author] = next((text[:n] for n in range(2, 65, 2) if text[:n] not in known), text)
+            text = author.hex() or "--"
+            sign = next((text[:n] for n in range(2, 65, 2) if text[:n] not in self._taken), text)
+            self._signs[author] = sign
+            self._taken.add(sign)
         return self._signs[author]
 
 
 MOST_SEEN = 1000
 _SEEN: dict[bytes, int] = {}  # the colours of authors that were shown; who comes later may share one
+_USED = [0] * len(INKS)  # how many of them have each
 
 
 def veil(ink: str) -> str:

@@ -37,6 +37,7 @@ __all__ = [
     "report",
 ]
 
+LONGEST_PLACE = 160  # characters of a path
 NEWEST = 100  # rows of a long list of changes
 COLUMNS = ("change", "author", "#seq", "time it claims", "#ops", "message", "")
 
@@ -64,6 +65,16 @@ def change_table(page: Page, some: Sequence[Change], n_all: int, crew: Crew, cap
 
 @shows
 def changes(page: Page, some: ChangeList) -> None:
+    """A list of changes, the newest first.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> doc = ck.Doc()
+    >>> doc["title"] = "Picnic"
+    >>> c = doc.commit("a start")
+    >>> "a start" in notebook.changes(doc.changes())
+    True
+    """
     page.put(title(plural(len(some), "change"), "the newest first" if len(some) > 1 else None))
     if some:
         change_table(page, some[-NEWEST:], len(some), Crew(some._you))
@@ -71,6 +82,16 @@ def changes(page: Page, some: ChangeList) -> None:
 
 @shows
 def change(page: Page, c: Change) -> None:
+    """One change: who, when, what about.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> doc = ck.Doc()
+    >>> doc["title"] = "Picnic"
+    >>> c = doc.commit("a start")
+    >>> "a start" in notebook.change(c)
+    True
+    """
     crew = Crew()
     page.put(title("Change", marks(c), name=tag("code", c.id.hex()[:16])))
     facts(
@@ -96,7 +117,12 @@ def change(page: Page, c: Change) -> None:
 
 def place(path: tuple[str | int, ...]) -> Html:
     """A path, as one would write it."""
-    return tag("code", short("".join(f"[{step!r}]" for step in path), 160) or "the document")
+    shown = ""
+    for step in path:  # it may be deep, and its keys long
+        if len(shown) > LONGEST_PLACE:
+            return tag("code", f"{shown[:LONGEST_PLACE]} … {len(path)} steps")
+        shown += f"[{(step[:LONGEST_PLACE] if isinstance(step, str) else step)!r}]"
+    return tag("code", short(shown, LONGEST_PLACE) or "the document")
 
 
 def old_and_new(p: Patch) -> Html:
@@ -123,6 +149,15 @@ def patch_table(page: Page, some: Sequence[Patch]) -> None:
 
 @shows
 def patches(page: Page, some: PatchList) -> None:
+    """A difference, step by step.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> doc = ck.Doc()
+    >>> doc["title"] = "Picnic"
+    >>> "Picnic" in notebook.patches(doc.diff((), doc.heads))
+    True
+    """
     page.put(title(plural(len(some), "patch", "patches"), None if some else "the two versions are alike"))
     if some:
         patch_table(page, some)
@@ -130,12 +165,34 @@ def patches(page: Page, some: PatchList) -> None:
 
 @shows
 def patch(page: Page, p: Patch) -> None:
+    """One thing that a change did.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> doc, seen = ck.Doc(), []
+    >>> with doc.observe(seen.append):
+    ...     doc["title"] = "Picnic"
+    ...     c = doc.commit()
+    >>> "Picnic" in notebook.patch(seen[0].patches[0])
+    True
+    """
     page.put(title("Patch"))
     patch_table(page, [p])
 
 
 @shows
 def event(page: Page, e: Event) -> None:
+    """What an observer was told.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> doc, seen = ck.Doc(), []
+    >>> with doc.observe(seen.append):
+    ...     doc["title"] = "Picnic"
+    ...     c = doc.commit()
+    >>> "Picnic" in notebook.event(seen[0])
+    True
+    """
     crew = Crew()
     page.put(title("Event", "made here" if e.is_local else "from elsewhere", plural(len(e.changes), "change")))
     origin = None if e.origin is None else short(repr(e.origin), 160)
@@ -145,6 +202,16 @@ def event(page: Page, e: Event) -> None:
 
 @shows
 def key_event(page: Page, e: KeyEvent) -> None:
+    """What became of a key of a datastore.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> kv, seen = ck.Datastore(), []
+    >>> with kv.observe(seen.append):
+    ...     kv["tea"] = "green"
+    >>> "green" in notebook.key_event(seen[0])
+    True
+    """
     what = "put" if is_there(e.new) else "delete"
     page.put(title("KeyEvent", what, "made here" if e.is_local else "from elsewhere", name=key(e.key)))
     is_key = e.author is not None and len(e.author) == 32
@@ -175,6 +242,16 @@ def entry_table(page: Page, some: Sequence[Entry], crew: Crew) -> None:
 
 @shows
 def history(page: Page, some: History) -> None:
+    """What was ever written to a key, the newest first.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> kv = ck.Datastore()
+    >>> kv["tea"] = "green"; kv["tea"] = "black"
+    >>> shown = notebook.history(kv.history("tea"))
+    >>> "green" in shown and "black" in shown
+    True
+    """
     name = key(some[0].key) if some else None
     page.put(title("History", plural(len(some), "write"), "the newest first" if len(some) > 1 else None, name=name))
     if some:
@@ -183,6 +260,15 @@ def history(page: Page, some: History) -> None:
 
 @shows
 def entry(page: Page, e: Entry) -> None:
+    """One row of a history.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> kv = ck.Datastore()
+    >>> kv["tea"] = "green"
+    >>> "green" in notebook.entry(kv.history("tea")[0])
+    True
+    """
     page.put(title("Entry", e.kind, name=key(e.key)))
     entry_table(page, [e], Crew())
 
@@ -203,6 +289,19 @@ def len_of(thing: Any) -> int:
 
 @shows
 def conflicts(page: Page, found: Conflicts) -> None:
+    """Values that were written at the same time, the one that shows first.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> doc = ck.Doc()
+    >>> doc["title"] = "Picnic"
+    >>> other = doc.fork(ck.Identity.generate())
+    >>> doc["title"], other["title"] = "Lunch", "Supper"
+    >>> report = doc.merge(other)
+    >>> shown = notebook.conflicts(doc.conflicts("title"))
+    >>> "Lunch" in shown and "Supper" in shown
+    True
+    """
     what = "nothing is there" if not found else "nobody disagrees" if len(found) == 1 else "written at the same time"
     page.put(title(plural(len(found), "value"), what))
     if found:
@@ -227,12 +326,31 @@ def refusal_table(page: Page, some: Sequence[Refusal]) -> None:
 
 @shows
 def refusal(page: Page, r: Refusal) -> None:
+    """What was not taken in, and why.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> from crdtkv import testing
+    >>> doc = ck.Doc()
+    >>> lie = testing.Forger(doc, ck.Identity.generate()).forge(lambda d: d.update(a=1), signature=bytes(64))
+    >>> "signature" in notebook.refusal(doc.apply(lie).refused[0])
+    True
+    """
     page.put(title("Refusal"))
     refusal_table(page, [r])
 
 
 @shows
 def report(page: Page, r: Report) -> None:
+    """What became of a bundle.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> doc = ck.Doc()
+    >>> doc["title"] = "Picnic"
+    >>> "1 applied" in notebook.report(ck.Doc(id=doc.id).apply(doc.export()))
+    True
+    """
     applied = r.applied
     page.put(title("Report", plural(len(applied), "applied", "applied"), "nothing new" if not r else None))
     rows = [
@@ -300,6 +418,18 @@ def accusation(page: Page, e: Equivocation, crew: Crew) -> None:
 
 @shows
 def equivocation(page: Page, e: Equivocation) -> None:
+    """Somebody who told two stories, and both of them.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> from crdtkv import testing
+    >>> doc, eve = ck.Doc(), ck.Identity.generate()
+    >>> for story in testing.Forger(doc, eve).fork(lambda d: d.update(vote="yes"), lambda d: d.update(vote="no")):
+    ...     report = doc.apply(story)
+    >>> shown = notebook.equivocation(doc.equivocations()[0])
+    >>> "yes" in shown and "no" in shown
+    True
+    """
     page.put(title("Equivocation", name=tag("code", fingerprint(e.author))))
     accusation(page, e, Crew())
     page.put(
@@ -309,6 +439,13 @@ def equivocation(page: Page, e: Equivocation) -> None:
 
 @shows
 def equivocations(page: Page, some: EquivocationList) -> None:
+    """All who told two stories.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> "nobody told two stories" in notebook.equivocations(ck.Doc().equivocations())
+    True
+    """
     n = len({e.author for e in some})
     page.put(
         title(plural(len(some), "equivocation"), f"by {plural(n, 'author')}" if some else "nobody told two stories")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from crdtkv.notebook.lanes import FAINT, FONT, MONO, STANDALONE, author_box, svg, text
+from crdtkv.notebook.lanes import FAINT, MONO, author_box, drawing, svg, text
 from crdtkv.notebook.page import Html, Page, note, shows, tag, title
 from crdtkv.notebook.palette import CSS, INKS, Crew, fingerprint
 from crdtkv.notebook.values import moment, plural
@@ -22,12 +22,28 @@ AUTHORS = 40  # rows
 
 
 def graph_svg(g: Graph) -> str:
-    """A graph as a picture of its own."""
+    """A graph as a picture of its own.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> doc = ck.Doc()
+    >>> doc["title"] = "Picnic"
+    >>> notebook.graph_svg(doc.graph())
+    '<svg ...'
+    """
     return svg(g, standalone=True)
 
 
 def graph(g: Graph) -> str:
-    """A graph as a part of a page, whose colours it takes."""
+    """A graph as a part of a page, whose colours it takes.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> doc = ck.Doc()
+    >>> doc["title"] = "Picnic"
+    >>> "<svg" in notebook.graph(doc.graph())
+    True
+    """
     return f'<div class="ckv"><style>{CSS}</style><div class="ckv-graph">{svg(g, standalone=False)}</div></div>'
 
 
@@ -72,32 +88,33 @@ def timeline_picture(t: Timeline, *, standalone: bool) -> str:
         for when, x, anchor in ((first, left, "start"), (last, left + WIDE, "end"))
         if t
     ]
-    outer = {"xmlns": "http://www.w3.org/2000/svg"} if standalone else {}
-    return tag(
-        "svg",
-        tag("title", "Timeline"),
-        tag("desc", words),
-        *([tag("style", Html(STANDALONE))] if standalone else []),
-        text(6, 16, words, 12),
-        *out,
-        *foot,
-        role="img",
-        aria_label=f"Timeline: {words}",
-        width=width,
-        height=height,
-        viewBox=f"0 0 {width} {height}",
-        font_family=FONT,
-        **outer,
-    )
+    return drawing("Timeline", words, [*out, *foot], width, height, standalone=standalone)
 
 
 def timeline_svg(t: Timeline) -> str:
-    """A timeline as a picture of its own."""
+    """A timeline as a picture of its own.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> doc = ck.Doc()
+    >>> doc["title"] = "Picnic"
+    >>> notebook.timeline_svg(doc.timeline())
+    '<svg ...'
+    """
     return timeline_picture(t, standalone=True)
 
 
 @shows
 def timeline(page: Page, t: Timeline) -> None:
+    """Who wrote when, by their own account.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> doc = ck.Doc()
+    >>> doc["title"] = "Picnic"
+    >>> "1 change by 1 author" in notebook.timeline(doc.timeline())
+    True
+    """
     picture = timeline_picture(t, standalone=False)
     if not page.put(Html(f'<div class="ckv-graph">{picture}</div>')):
         page.put(title("Timeline"))

@@ -45,6 +45,7 @@ __all__ = [
 ]
 
 FEW = 50  # keys of a table
+MOST_FOUND = 1000  # concurrent values that are looked at
 RECENT = 5  # changes below a datastore
 ENTRY = ("key", "value", "put by", "time of its clock")
 
@@ -65,6 +66,15 @@ def store_rows(s: Store) -> Iterator[tuple[object, ...]]:
 
 @shows
 def store(page: Page, s: Store) -> None:
+    """A store: its keys, and who put them.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> store = ck.Store("phone")
+    >>> store["theme"] = "dark"
+    >>> "dark" in notebook.store(store)
+    True
+    """
     figures = s.stats()
     page.put(title("Store", plural(len(s), "key"), plural(figures["peers"], "incarnation"), name=key(s.peer_id)))
     write = "nothing was written here yet" if s.incarnation is None else joined(("writing as ", peer(s.incarnation)))
@@ -77,6 +87,15 @@ def store(page: Page, s: Store) -> None:
 
 @shows
 def entries(page: Page, found: Entries) -> None:
+    """Keys and values of a store, with who put them and when.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> store = ck.Store("phone")
+    >>> store["theme"] = "dark"
+    >>> "dark" in notebook.entries(store.entries())
+    True
+    """
     page.put(title("Entries", plural(len(found), "key")))
     if found:
         table(page, ENTRY, ((key(k), *entry_cells(e)) for k, e in found.items()), len(found))
@@ -84,12 +103,30 @@ def entries(page: Page, found: Entries) -> None:
 
 @shows
 def store_entry(page: Page, e: StoreEntry) -> None:
+    """One value of a store, with who put it and when.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> store = ck.Store("phone")
+    >>> store["theme"] = "dark"
+    >>> "dark" in notebook.store_entry(store.entries()["theme"])
+    True
+    """
     page.put(title("StoreEntry"))
     table(page, ENTRY[1:], [entry_cells(e)], 1)
 
 
 @shows
 def store_conflicts(page: Page, found: StoreConflicts) -> None:
+    """Values of one key that were put at the same time.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> store = ck.Store("phone")
+    >>> store["theme"] = "dark"
+    >>> "nobody disagrees" in notebook.store_conflicts(store.conflicts("theme"))
+    True
+    """
     what = "nothing is there" if not found else "nobody disagrees" if len(found) == 1 else "put at the same time"
     page.put(title(plural(len(found), "value"), what))
     if found:
@@ -99,12 +136,29 @@ def store_conflicts(page: Page, found: StoreConflicts) -> None:
 
 @shows
 def clock(page: Page, c: StoreClock) -> None:
+    """The clock of a store.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> "at the beginning" in notebook.clock(ck.Store("phone").clock)
+    True
+    """
     page.put(title("StoreClock", name=hlc(c.last) if c.last else "at the beginning"))
     facts(page, (("last", tag("code", str(c.last))),))
 
 
 @shows
 def transaction(page: Page, t: Transaction) -> None:
+    """What is to be written to a store together.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> store = ck.Store("phone")
+    >>> with store.transaction() as t:
+    ...     t["theme"] = "dark"
+    ...     "dark" in notebook.transaction(t)
+    True
+    """
     page.put(title("Transaction", plural(len(t), "key"), "open: nobody else sees its writes"))
     if len(t):
         table(
@@ -115,17 +169,30 @@ def transaction(page: Page, t: Transaction) -> None:
 # ---- Datastore
 
 
-def datastore_rows(kv: Datastore, crew: Crew, is_open: bool) -> Iterator[tuple[object, ...]]:
-    """Who put a value is known where no change is open: to look for it would close it."""
+def datastore_rows(kv: Datastore, crew: Crew) -> Iterator[tuple[object, ...]]:
+    """Keys with who put them, and when: "open" while that change is. Where very many did, not all rows say it."""
+    n_found = 0
     for name, v in kv.query(limit=FEW + 1):
-        found = [] if is_open else kv._conflicts(name)
-        change = kv._change(found[0][0]) if found else None
-        who, when = (author(change.author, crew), moment(change.time)) if change is not None else ("", "")
+        found = kv._values_of(name) if n_found <= MOST_FOUND else []
+        n_found += len(found)
+        who, when = "", ""
+        if found:
+            _, _, key_of_author, _, time = found[0]
+            who, when = author(key_of_author, crew), "open" if time is None else moment(time)
         yield key(name), value(v), who, when, word(f"{len(found)} values") if len(found) > 1 else ""
 
 
 @shows
 def datastore(page: Page, kv: Datastore) -> None:
+    """A datastore: its first keys, and who put them.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> kv = ck.Datastore()
+    >>> kv["tea"] = "green"
+    >>> "green" in notebook.datastore(kv)
+    True
+    """
     figures = kv._glance()
     crew = Crew(kv.identity.public_key)
     n_keys = sum(1 for _ in kv.query(limit=FEW + 1, keys_only=True))
@@ -139,7 +206,7 @@ def datastore(page: Page, kv: Datastore) -> None:
     if n_keys:
         columns = ("key", "value", "put by", "time it claims", "")
         with page.keeping(8000):
-            rows = datastore_rows(kv, crew, figures["open_edits"] > 0)
+            rows = datastore_rows(kv, crew)
             table(page, columns, rows, n_keys if n_keys <= FEW else None, most=FEW)
     if recent := kv._newest(RECENT):
         change_table(page, recent, figures["changes"], crew, "Newest changes")
@@ -147,6 +214,15 @@ def datastore(page: Page, kv: Datastore) -> None:
 
 @shows
 def datastore_counter(page: Page, c: _core.DatastoreCounter) -> None:
+    """A counter, and everybody's part of it.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> kv = ck.Datastore()
+    >>> kv.counter("views").increment(7)
+    >>> "views" in notebook.datastore_counter(kv.counter("views"))
+    True
+    """
     parts = c.by_author()
     page.put(
         title(
@@ -159,6 +235,15 @@ def datastore_counter(page: Page, c: _core.DatastoreCounter) -> None:
 
 @shows
 def counters(page: Page, some: Counters) -> None:
+    """The counters of a datastore.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> kv = ck.Datastore()
+    >>> kv.counter("views").increment(7)
+    >>> "views" in notebook.counters(kv.counters())
+    True
+    """
     page.put(title("Counters"))
     rows = ((key(k), count(n) if n.bit_length() < 4000 else value(n)) for k, n in islice(some.items(), FEW + 1))
     table(page, ("name", "#total"), rows, None, most=FEW)
@@ -166,12 +251,32 @@ def counters(page: Page, some: Counters) -> None:
 
 @shows
 def crowd(page: Page, c: Crowd) -> None:
+    """Who is in a crowd.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> kv = ck.Datastore()
+    >>> guests = kv.crowd("guests")
+    >>> guests.add("ada")
+    >>> "ada" in notebook.crowd(guests)
+    True
+    """
     page.put(title("Crowd", name=key(c.name)))
     table(page, ("member",), ([key(member)] for member in islice(iter(c), FEW + 1)), None, most=FEW)
 
 
 @shows
 def batch(page: Page, b: _core.Batch) -> None:
+    """What is to be written to a datastore together.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> kv = ck.Datastore()
+    >>> with kv.batch() as b:
+    ...     b.put("tea", "green")
+    ...     "1 key" in notebook.batch(b)
+    True
+    """
     page.put(title("Batch", plural(len(b), "key"), "open: nobody else sees its writes" if b else "nothing to write"))
 
 
@@ -192,6 +297,15 @@ def parts(db: Database) -> Iterator[tuple[object, ...]]:
 
 @shows
 def database(page: Page, db: Database) -> None:
+    """A file: what is in it, under which names, and how large.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> with ck.Database(":memory:") as db:
+    ...     db.doc("notes")["title"] = "Picnic"
+    ...     "notes" in notebook.database(db)
+    True
+    """
     figures = db.stats()
     state = "read only" if db.read_only else None
     page.put(
@@ -213,6 +327,15 @@ def database(page: Page, db: Database) -> None:
 
 @shows
 def names(page: Page, found: Names) -> None:
+    """The names of a database, and of what kind each is.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> with ck.Database(":memory:") as db:
+    ...     db.doc("notes")["title"] = "Picnic"
+    ...     "notes" in notebook.names(db.names())
+    True
+    """
     page.put(title("Names", plural(len(found), "object")))
     if found:
         table(page, ("name", "kind"), ((key(k), kind) for k, kind in found.items()), len(found))
@@ -223,6 +346,13 @@ def names(page: Page, found: Names) -> None:
 
 @shows
 def session(page: Page, s: Any) -> None:
+    """A session: how much went over it.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> "Session" in notebook.session(ck.Doc().session())
+    True
+    """
     words = repr(s).strip("<>").partition(":")[0]
     page.put(title(words.partition(" ")[0], words.partition(" ")[2]))
     rows = ((name.replace("_", " "), size(n) if "bytes" in name else count(n)) for name, n in s.stats().items())
@@ -231,7 +361,14 @@ def session(page: Page, s: Any) -> None:
 
 @shows
 def link(page: Page, s: Any) -> None:
-    """A server, or a link of crdtkv.net."""
+    """A server, or a link of crdtkv.net.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> from crdtkv import net
+    >>> "0 peers" in notebook.link(net.asgi(ck.Doc()))
+    True
+    """
     figures = s.stats()
     state = {True: "connected", False: "not connected"}.get(figures.get("connected"))
     page.put(title(type(s).__name__, plural(len(s.peers), "peer"), state))
@@ -242,7 +379,14 @@ def link(page: Page, s: Any) -> None:
 
 @shows
 def presence(page: Page, p: Presence) -> None:
-    """What others say of themselves over a link."""
+    """What others say of themselves over a link.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> from crdtkv import net
+    >>> "0 others" in notebook.presence(net.Presence(ck.Identity.generate(), bytes(32)))
+    True
+    """
     said = p.peers
     page.put(title("Presence", plural(len(said), "other")))
     if said:
@@ -252,9 +396,25 @@ def presence(page: Page, p: Presence) -> None:
 
 @shows
 def sync_report(page: Page, r: SyncReport) -> None:
+    """What an exchange brought, and what it cost.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> doc = ck.Doc()
+    >>> doc["title"] = "Picnic"
+    >>> "1 change" in notebook.sync_report(ck.sync(doc, ck.Doc(id=doc.id)))
+    True
+    """
     page.put(title("SyncReport", plural(r.changes, "change"), size(r.bytes), plural(r.rounds, "round")))
 
 
 @shows
 def subscription(page: Page, s: Subscription) -> None:
+    """Is an observer still told?
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import notebook
+    >>> "calls back" in notebook.subscription(ck.Doc().observe(print))
+    True
+    """
     page.put(title("Subscription", "cancelled" if s._cancel is None else "calls back"))

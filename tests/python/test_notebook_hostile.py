@@ -1,6 +1,9 @@
 """Whoever writes to a document decides what is in it, not what a notebook does with it: text stays text."""
 
+import os
 import random
+import re
+import time
 from xml.etree import ElementTree
 
 import pytest
@@ -140,6 +143,100 @@ def test_a_liar_with_many_tips():
     assert 100 <= n_marked <= 300 and "more rows are not drawn" in graph._repr_svg_()
     for thing in (doc, doc.equivocations(), doc.equivocations()[0], doc.conflicts("lie")):
         checked(thing._repr_html_())
+
+
+def soon(thing, limit=64 << 10):
+    """What is shown of something that is meant to take for ever. A tenth of a second, where nobody else is at work."""
+    began = time.monotonic()
+    words = checked(thing._repr_html_(), limit)
+    assert time.monotonic() - began < 2 and "cannot be shown" not in words
+    return words
+
+
+def test_a_text_of_very_many_authors():
+    runs = [(i, i + 1, os.urandom(32), bytes(32)) for i in range(30_000)]
+    assert "30,000 runs" in soon(ck.Blame(runs, "x" * 30_000))
+    assert "by 100,000 authors" in soon(ck.ByAuthor({os.urandom(32): n for n in range(100_000)}))
+
+
+def test_paths_that_are_deep_and_keys_that_are_long():
+    path = tuple(f"{n}\u202e" * 3000 for n in range(250))
+    words = soon(
+        ck.Event(path, tuple(ck.Patch(path, "set", "x", 1, 2) for _ in range(5000)), bytes(32), None, True, ())
+    )
+    assert "250 steps" in words and "\u202e" not in words
+
+
+def test_a_graph_of_many_that_wait():
+    doc = ck.Doc()
+    doc["x"] = 1
+    forger = testing.Forger(doc, ck.Identity.generate())
+    for bundle in forger.chain([lambda d, n=n: d.__setitem__("k", n) for n in range(900)])[:0:-1]:
+        doc.apply(bundle)
+    graph = doc.graph(limit=10_000)
+    assert len(graph.waiting) == 899
+    words = soon(graph, 512 << 10)
+    shown = list(map(int, re.findall(r"(\d+)waiting", words)))
+    assert len(shown) >= 500 and shown == sorted(shown)  # each behind what it builds on
+
+
+def test_keys_with_very_many_concurrent_values():
+    kv = ck.Datastore()
+    for n in range(300):
+        other = ck.Datastore(id=kv.id)
+        with other.batch() as batch:
+            for k in range(40):
+                batch.put(f"k{k:02}", n)
+        kv.merge(other)
+    words = soon(kv)
+    assert words.count("300 values") == 4 and "k39" in words  # then it does not ask any more
+
+
+def test_keys_of_a_datastore_are_not_counted():
+    kv = ck.Datastore()
+    kv.update({f"k{n:03}": n for n in range(150)})
+    assert "more than 100 entries" in soon(kv.keys()) and "more than 100 entries" in soon(kv.items())
+    assert "10 entries" in soon(kv.keys(prefix="k00"))
+
+
+def test_what_is_closed_says_so_and_raises_nothing():
+    with ck.Database(":memory:") as db:
+        doc, kv, store = db.doc("doc"), db.datastore("kv"), db.store("store")
+        doc.update({"map": {"a": [1]}, "text": ck.Text("hi"), "n": ck.Counter(1), "set": {1}})
+        kv["a"] = store["a"] = 1
+        kv.counter("n").increment()
+        db.commit()
+        things = [
+            db,
+            doc,
+            kv,
+            store,
+            *doc.values(),
+            doc["map"]["a"],
+            doc.at(doc.heads),
+            doc.keys(),
+            doc["text"].cursor(0),
+        ]
+        things += [doc.graph(), doc.timeline(), doc.changes(), doc.conflicts("map"), doc.history("n"), doc.undo_stack()]
+        things += [kv.counter("n"), kv.counters(), kv.crowd("w"), kv.history("a"), kv.keys(), kv.items(), kv.batch()]
+        things += [store.entries(), store.items(), store.clock, doc.session(), kv.session(), db.names()]
+    for thing in things:
+        checked(thing._repr_html_(), 512 << 10)
+        assert repr(thing).isprintable()
+
+
+def test_what_is_printed_is_as_harmless():
+    """A repr stands on a terminal, DOT in a file that another program reads."""
+    for text in HOSTILE:
+        said = repr(ck.Refusal(None, text, ck.Error))
+        assert said.isprintable() and len(said) < 20_000
+        kv = ck.Datastore()
+        kv.put("k", 1, dag=f'\\N"]; x [URL="javascript:1{text[:40]}')
+        dot = kv.graph().to_dot()
+        title = next(line for line in dot.splitlines() if "label=" in line and "lane" in line)
+        assert all(line.isprintable() for line in dot.splitlines())
+        inside = re.fullmatch(r' *subgraph cluster_0 \{ label="((?:[^"\\]|\\.)*)";', title)
+        assert inside and "\\\\N" in inside[1] and not re.search("&(?!amp;)", inside[1])
 
 
 # ---- what is below

@@ -6,6 +6,7 @@ from typing import Any
 
 import crdtkv as ck
 from crdtkv import testing
+from crdtkv.net import Limits
 
 
 def ident(n: int) -> ck.Identity:
@@ -99,22 +100,31 @@ def animals(path: str) -> dict[str, Any]:
         "DatastoreCounter": kv.counter("views"),
         "Doc": doc,
         "Doc, empty": ck.Doc(),
+        "Edit": testing.Edit("doc['<script>'] = '\\x1b[31m'"),
         "Entries": other.entries(),
         "Entry": doc.history("title")[0],
         "Equivocation": doc.equivocations()[0],
         "EquivocationList": doc.equivocations(),
         "Event": next(e for e in events if isinstance(e, ck.Event)),
+        "Faults": testing.Faults(drop=0.5, crash=0),
+        "Forger": testing.Forger(doc, ident(7)),
         "Graph": doc.graph(),
         "Graph, of a datastore": kv.graph(),
         "Graph, empty": ck.Doc().graph(),
         "History": kv.history("title"),
+        "HostilePeer": testing.HostilePeer(doc, "flood"),
         "Identity": doc.identity,
         "KeyEvent": next(e for e in events if isinstance(e, ck.KeyEvent)),
+        "Limits": Limits(bytes=1000, links=3),
         "List": doc["list"],
         "List, detached": ck.List([1, [2]]),
         "Map": doc["map"],
         "Map, of the past": doc.at(before)["map"],
         "Names": db.names(),
+        "Network": testing.Network(3, replicas=3).run(60),
+        "Network, of datastores": testing.Network(3, replicas=3, kind="datastore").run(60),
+        "Network, healed": testing.Network(3, replicas=3).run(60).heal(),
+        "Network, new": testing.Network(3, replicas=1, byzantine=0),
         "Patch": doc.diff((), doc.heads)[0],
         "PatchList": doc.diff(before, doc.heads),
         "Refusal": refused.refused[0],
