@@ -6,7 +6,8 @@
 # As root on Debian or Ubuntu what is missing is installed; else the command to type is printed, and the exit code is 1.
 #
 #     tools/prepare.sh [PROGRAM=PACKAGES ...]    e.g. clang=clang, when a target needs a program more;
-#                                                ?PROGRAM=PACKAGES, when it can do without
+#                                                ?PROGRAM=PACKAGE, when it can do without: unpacked into
+#                                                build/servers, so that no service is started for it
 #
 # PYTHON=python3.12 chooses the Python, CC=clang the compiler.
 set -u
@@ -16,7 +17,9 @@ mkdir -p build || exit 1
 say() { printf 'crdtkv: %s\n' "$*" >&2; }
 has() { command -v "$1" >/dev/null 2>&1; }
 
-has_somewhere() { has "$1" || [ -x "/usr/sbin/$1" ]; } # servers are not in everybody's PATH
+has_somewhere() { # servers are not in everybody's PATH
+    has "$1" || [ -x "/usr/sbin/$1" ] || [ -x "build/servers/usr/sbin/$1" ] || [ -x "build/servers/usr/bin/$1" ]
+}
 
 # ---- does it work?
 
@@ -101,6 +104,20 @@ install() { # install PACKAGE...
     return 1
 }
 
+unpack() { # unpack PACKAGE...
+    has apt-get && has dpkg-deb || return
+    say "unpacks $* into build/servers"
+    mkdir -p build/servers
+    for round in 1 2; do
+        (cd build/servers && apt-get download -qq "$@") >build/apt.log 2>&1 && break
+        [ "$round" = 2 ] && return 1
+        [ "$(id -u)" = 0 ] && apt-get update -qq >/dev/null 2>&1
+    done
+    for archive in build/servers/*.deb; do
+        dpkg-deb -x "$archive" build/servers && rm "$archive" || return
+    done
+}
+
 # ---- all of it; what is in $packages and $libraries is split into words on purpose
 # shellcheck disable=SC2086
 {
@@ -119,7 +136,7 @@ install() { # install PACKAGE...
         fi
     fi
     if [ -n "$optional" ]; then
-        install $optional || say "going on without what these would bring: sudo apt-get install -y $optional"
+        unpack $optional || say "going on without what these would bring: $optional"
     fi
     if [ -n "$libraries" ] && has apt-get; then
         install $libraries || say "building from pinned sources what this would spare (SQLite cannot be): sudo apt-get install -y $libraries"

@@ -1,9 +1,18 @@
 """Links between processes, over asyncio: WebSocket (`crdtkv[ws]`) and NATS JetStream (`crdtkv[nats]`).
 
-    async with net.serve(target, "127.0.0.1", 8765) as server: ...
-    async with net.connect(target, "ws://127.0.0.1:8765") as link: await link.synced()
+A target is a Doc, a Datastore or a Database. What a link needs is imported when it is made. docs/network.md is the
+manual.
 
-A target is a Doc, a Datastore or a Database. What a link needs is imported when it is made.
+>>> import asyncio, crdtkv as ck
+>>> from crdtkv import net
+>>> async def main():
+...     with ck.Database(":memory:") as office, ck.Database(":memory:") as laptop:
+...         office.doc("notes")["title"] = "Picnic"
+...         async with net.serve(office, "127.0.0.1", 0) as server, net.connect(laptop, server.url) as link:
+...             await link.synced()
+...             return laptop.doc("notes").to_py()
+>>> asyncio.run(main())
+{'title': 'Picnic'}
 """
 
 from __future__ import annotations

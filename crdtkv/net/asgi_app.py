@@ -33,10 +33,8 @@ def asgi(
     """An ASGI application that serves a target over WebSocket; the arguments are those of serve().
 
     Mount it where you like; clients come with net.connect(target, "wss://example.org/where/that/is/") (Starlette wants
-    the slash at the end of what is mounted). TLS, pings, and
-    how long a message may be are the business of the ASGI server: for uvicorn, `ws_max_size` of at least 1,052,704.
-
-        app = Starlette(routes=[Mount("/sync", app=net.asgi(db))])
+    the slash at the end of what is mounted). TLS, pings, and how long a message may be are the business of the ASGI
+    server: for uvicorn, `ws_max_size` of at least 1,052,704. docs/network.md has a whole application.
 
     >>> import crdtkv as ck
     >>> from crdtkv import net
@@ -47,7 +45,14 @@ def asgi(
 
 
 class App(Service):
-    """What asgi() gives: an ASGI application. Made by asgi()."""
+    """What asgi() gives: an ASGI application.
+
+    >>> import crdtkv as ck
+    >>> from crdtkv import net
+    >>> app = net.asgi(ck.Doc())
+    >>> app.stats()["links"], app.peers
+    (0, ())
+    """
 
     def __init__(self, target: Target, origins: Collection[str], **how: Any) -> None:
         super().__init__(target, **how)
@@ -57,7 +62,7 @@ class App(Service):
         """One connection."""
         match scope["type"]:
             case "websocket":
-                origins = {value for name, value in scope.get("headers", ()) if name == b"origin"}
+                origins = {value for name, value in scope.get("headers", ()) if name.lower() == b"origin"}
                 await self._websocket(receive, send, origins <= self._origins)
             case "http":
                 await send({"type": "http.response.start", "status": 426, "headers": [(b"upgrade", b"websocket")]})
@@ -70,10 +75,14 @@ class App(Service):
     async def _websocket(self, receive: Receive, send: Send, is_welcome: bool) -> None:
         if (await receive())["type"] != "websocket.connect":
             return
-        if not is_welcome or self._is_full():
-            await send({"type": "websocket.close", "code": int(Code.TRY_LATER if is_welcome else Code.NOT_ALLOWED)})
+        may_come = is_welcome and not self._is_full()
+        code = int(Code.TRY_LATER if is_welcome else Code.NOT_ALLOWED)
+        try:
+            await send({"type": "websocket.accept"} if may_come else {"type": "websocket.close", "code": code})
+        except (OSError, RuntimeError):  # it has gone already, which is nobody's error
             return
-        await send({"type": "websocket.accept"})
+        if not may_come:
+            return
         self._start()
         try:
             await self._serve(AsgiWire(receive, send))

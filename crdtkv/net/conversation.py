@@ -12,6 +12,7 @@ What a slow reader is not told yet is not kept here: a session knows what the ot
 from __future__ import annotations
 
 import logging
+import time
 from asyncio import Future
 from collections import deque
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ from crdtkv.net.frame import (
 )
 from crdtkv.net.handshake import Gate, Handshake
 from crdtkv.net.limits import Code, Limits, LinkError, Meter
+from crdtkv.net.namesakes import Namesakes
 from crdtkv.net.presence import MOST_PEERS, Presence, scope_of
 from crdtkv.session import Session
 
@@ -45,6 +47,7 @@ __all__ = ["Conversation", "Waiting"]
 AHEAD = 4  # messages of a session under way: a slower reader gets fewer and longer ones
 BEHIND = 2  # messages that may come before the other end is told so at once
 WORDS_PER_SECOND = 5000  # of presence, that are looked at; others are not missed for long
+OWN_WORDS = 100  # likewise, of a client, who speaks for itself only
 
 log = logging.getLogger("crdtkv.net")
 
@@ -86,6 +89,7 @@ class Conversation:
         "_chatter",
         "_directory",
         "_dirty",
+        "_fresh",
         "_generation",
         "_given_up",
         "_handshake",
@@ -95,6 +99,8 @@ class Conversation:
         "_limits",
         "_lines",
         "_mark",
+        "_n_heard",
+        "_namesakes",
         "_numbers",
         "_open",
         "_outbox",
@@ -116,6 +122,7 @@ class Conversation:
         "moved",
         "peer",
         "refused",
+        "turn",
         "waiting",
     )
 
@@ -128,10 +135,12 @@ class Conversation:
         endpoint: str = "",
         limits: Limits | None = None,
         quota: Quota | None = None,
+        namesakes: Namesakes | None = None,
     ) -> None:
         self._directory, self._is_client = directory, is_client
         self._limits = limits = limits or Limits()
         self._quota = quota or Quota(limits.new_names)
+        self._namesakes = namesakes  # who is told of conflicts
         self._chatter = Meter(limits.chatter, 5 * limits.chatter)
         only = None if directory.only is None else directory.get(directory.only)
         hello = Handshake.hello(directory.identity, gate, only, endpoint)
@@ -144,6 +153,9 @@ class Conversation:
         self._numbers: list[bytes] = []  # and back
         self._unanswered: set[bytes] = set()  # ids that the other end has said nothing of
         self._theirs: list[Entry] = []  # by number
+        self._n_heard = 0  # entries of the frame that is being taken in
+        self._fresh: list[tuple[int, bytes]] = []  # of these, those that are shared: (number, id)
+        self.turn = float("inf")  # seconds that receive() may go on making names, before it wants to be called again
         self._given_up: set[bytes] = set()  # ids of which nothing more is said
         self._lines: dict[bytes, Line] = {}
         self._dirty: dict[bytes, None] = {}  # ids whose sessions may have something to say, in order
@@ -157,7 +169,7 @@ class Conversation:
         self._owed: deque[int] = deque()  # those before which the caller has looked
         self.board: Presence | None = None
         self._mark = 0  # of the board, up to which words were said here
-        self._words = Meter(WORDS_PER_SECOND, 2 * MOST_PEERS)
+        self._words = Meter(WORDS_PER_SECOND, 2 * MOST_PEERS) if is_client else Meter(OWN_WORDS, 2 * OWN_WORDS)
         self._wants_words = False
         self.conflicts: dict[str, tuple[bytes | None, bytes]] = {}  # name -> (id here, id there)
         self.left_out = 0  # own entries that were not said, because there are too many
@@ -361,8 +373,6 @@ class Conversation:
                     line.sent += 1
                     line.told = line.came
                     return Said(line.number, line.came, message)
-                if line.session._over:  # a DAG that it was about was purged; the next link begins anew
-                    raise LinkError(Code.SESSION, "the session is over")
                 if line.session._settled:
                     self._unsettled.discard(id)
                 else:
@@ -372,6 +382,8 @@ class Conversation:
                     return Taken(line.number, line.came)
             except StaleHandleError:
                 self._lost(id)
+            except SyncError as error:  # a DAG that was purged is here again; the next link begins anew
+                raise LinkError(Code.SESSION, str(error)) from None
         return None
 
     @staticmethod
@@ -399,11 +411,16 @@ class Conversation:
     # ---- in
 
     def receive(self, data: bytes) -> bool:
-        """Take a frame in. False: not now, because a block is open in the object; come again with it."""
+        """Take a frame in. False: not now, because a block is open in the object, or not all at once, because others
+        have waited for a `turn`; come again with it.
+        """
         try:
             frame = read(data)
             if isinstance(frame, Said) and self._open:
                 if not self._hear(frame):
+                    return False
+            elif isinstance(frame, Names) and self._open:
+                if not self._hear_names(frame.entries):
                     return False
             else:
                 self._control(frame)
@@ -418,9 +435,6 @@ class Conversation:
             self._greet(frame)
             return
         match frame:
-            case Names(entries):
-                self._hear_names(entries)
-                return
             case Taken(number, n):
                 self._hear_taken(number, n)
                 return
@@ -443,6 +457,8 @@ class Conversation:
         if not self._chatter.take(1):
             raise LinkError(Code.FLOOD, "too much that says nothing")
         if isinstance(frame, Barrier):
+            if len(self._unseen) + len(self._owed) >= 5 * self._limits.chatter:
+                raise LinkError(Code.FLOOD, "too many barriers that are not passed")
             self._unseen.append(frame.number)
 
     def _hear_words(self, words: tuple[tuple[int, bytes], ...]) -> None:
@@ -485,34 +501,47 @@ class Conversation:
             this, that = (f"{entry.kind} {entry.id[:8].hex()}" for entry in (here, hello.only))
             raise LinkError(Code.OTHER_OBJECT, f"here it is the {this}, there the {that}")
 
-    def _hear_names(self, entries: tuple[Entry, ...]) -> None:
+    def _hear_names(self, entries: tuple[Entry, ...]) -> bool:
+        """Take in what the other end shares. False: there are more, and it is somebody else's turn."""
         theirs = self._handshake.theirs
         assert theirs is not None
-        if len(self._theirs) + len(entries) > self._limits.names:
+        began = time.monotonic()
+        if len(self._theirs) - self._n_heard + len(entries) > self._limits.names:
             raise LinkError(Code.FLOOD, f"more than {self._limits.names} names")
-        shared = []
-        for entry in entries:
+        while self._n_heard < len(entries):
+            entry = entries[self._n_heard]
             if theirs.only is not None and entry.id != theirs.only.id:
                 raise LinkError(Code.MALFORMED, "it said that it is another object")
-            number = len(self._theirs)
-            self._theirs.append(entry)
-            verdict = self._directory.offer(entry, self._quota)
-            self._unanswered.discard(entry.id)
-            if verdict is Verdict.SHARED:
-                shared.append((number, entry.id))
-                continue
-            if verdict is Verdict.CONFLICT:
-                self.conflicts[entry.name] = (self._directory.id_of(entry.name), entry.id)
-            else:
-                self.refused += 1
-            self._outbox.append(Gone(False, number))
+            self._n_heard += 1
+            self._hear_name(entry)
+            if time.monotonic() - began > self.turn:
+                return False
+        fresh, self._n_heard, self._fresh = self._fresh, 0, []
         if self._generation != self._directory.generation:
             self._announce()
-        for number, id in shared:
+        for number, id in fresh:
             if id in self._announced:
                 self._start(id)
             else:
                 self._outbox.append(Gone(False, number))
+        return True
+
+    def _hear_name(self, entry: Entry) -> None:
+        number = len(self._theirs)
+        self._theirs.append(entry)
+        verdict = self._directory.offer(entry, self._quota)
+        self._unanswered.discard(entry.id)
+        if verdict is Verdict.SHARED:
+            self._fresh.append((number, entry.id))
+            return
+        if verdict is Verdict.CONFLICT:
+            here = self._directory.against(entry)
+            if entry.name not in self.conflicts and self._namesakes is not None:
+                self._namesakes.meet(here, entry)
+            self.conflicts[entry.name] = (None if here is None else here.id, entry.id)
+        else:
+            self.refused += 1
+        self._outbox.append(Gone(False, number))
 
     def _hear_gone(self, own: bool, number: int) -> None:
         """Of an entry of theirs (own), or of ours."""

@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeAlias
 from crdtkv.database import Database
 from crdtkv.datastore import Datastore
 from crdtkv.doc import Doc
-from crdtkv.errors import Error, StaleHandleError
+from crdtkv.errors import Error, StaleHandleError, StoreError
 from crdtkv.identity import Identity
 from crdtkv.net.limits import Meter
 
@@ -94,9 +94,9 @@ class Directory:
         self.opened: dict[bytes, Shared] = {}  # what open() gave out
         self.openings = 0  # grows with it
         self.generation = 0  # grows whenever entries() may say something else
+        if isinstance(target, Database | Doc | Datastore):
+            must_be_writable(target)
         if isinstance(target, Database):
-            if target.read_only:
-                raise ValueError("a database that was opened for reading only cannot take in what others say")
             self._db = target
             self.refresh()
         elif isinstance(target, Doc | Datastore):
@@ -200,10 +200,9 @@ class Directory:
             self._seen = before + 1  # nobody else has made one
         return Verdict.SHARED
 
-    def id_of(self, name: str) -> bytes | None:
-        """What a name stands for here; also that of a store."""
-        entry = self._by_name.get(name)
-        return None if entry is None else entry.id
+    def against(self, there: Entry) -> Entry | None:
+        """What an entry that is in conflict is in conflict with; that may be a store."""
+        return self._by_name.get(there.name or there.id.hex()) or self._by_id.get(there.id)
 
     def _is_welcome(self, entry: Entry) -> bool:
         if self._accept is None:
@@ -223,6 +222,13 @@ class Directory:
     def _state(db: Database) -> int:
         """How many names were ever added."""
         return sum(n for (n,) in db._check_life().run("SELECT value FROM meta WHERE key = 'objects'"))
+
+
+def must_be_writable(target: Target) -> None:
+    """StoreError: it is of a file that was opened for reading only."""
+    if target.read_only if isinstance(target, Database) else target._is_read_only:
+        what = repr(target.path) if isinstance(target, Database) else repr(target)
+        raise StoreError(f"{what} is open for reading only; a link takes in what others write, so open it for writing")
 
 
 def with_fewer(accept: Accept) -> Callable[[str, str, bytes], object]:

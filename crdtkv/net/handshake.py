@@ -53,14 +53,22 @@ def gate(allow: Allow | None, token: str | bytes | None, hosts: Collection[str] 
     if isinstance(hosts, str) or isinstance(allow, bytes | bytearray | str):
         raise TypeError("allow= and hosts= are collections")
     if allow is not None and not callable(allow):
-        keys = frozenset(bytes(key) for key in allow)
-        if any(len(key) != 32 for key in keys):
-            raise ValueError("a public key has 32 bytes")
-        allow = keys.__contains__
+        allow = frozenset(map(checked_key, allow)).__contains__
+    if not isinstance(token, str | bytes | None):
+        raise TypeError(f"token must be str or bytes, not {type(token).__name__}")
     secret = token.encode() if isinstance(token, str) else token
     if secret is not None and not secret:
         raise ValueError("an empty token keeps nobody out")
     return Gate(allow, secret, None if hosts is None else frozenset(hosts))
+
+
+def checked_key(key: bytes) -> bytes:
+    """A public key, if it is one."""
+    if not isinstance(key, bytes | bytearray | memoryview):
+        raise TypeError(f"a public key is bytes, not {type(key).__name__}")
+    if len(key := bytes(key)) != 32:
+        raise ValueError("a public key has 32 bytes")
+    return key
 
 
 class Handshake:

@@ -13,6 +13,7 @@ __all__ = ["Code", "Limits", "LinkError", "Meter"]
 
 MESSAGE = (1 << 20) + 4096  # bytes of a session's message
 FRAME = MESSAGE + 32  # bytes of a frame
+REPLICAS = ": both ends want replicas of one object, made with fork(), with save() and load(), or with Doc(id=...)"
 
 
 class Code(IntEnum):
@@ -48,12 +49,16 @@ class LinkError(Exception):
     def as_error(self) -> Error:
         """For people."""
         kind = UnauthorizedError if self.code == Code.NOT_ALLOWED else SyncError
-        return kind(self.reason)
+        return kind(self.reason + (REPLICAS if self.code == Code.OTHER_OBJECT else ""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What one link may cost. Who asks for more loses the link, nobody else notices.
+
+    `links`: that a server has at once. Seconds: `handshake`, until it is known who is there; `ping`, between pings;
+    `stall`, that a frame may wait to be taken. A second: `messages`, `bytes`, and `chatter`, which brings nothing.
+    `names`: objects that are shared over one link; `new_names`: of them, those that the other end brings.
 
     >>> from crdtkv.net import Limits
     >>> Limits(links=10, handshake=2.0).links
@@ -69,6 +74,11 @@ class Limits:
     bytes: int = 64 << 20  # bytes a second, and four times as many at once
     names: int = 10_000  # objects that are shared over one link
     new_names: int = 1024  # of them, those that the other end brings
+
+    def _repr_html_(self) -> str:
+        from crdtkv import notebook
+
+        return notebook.limits(self)
 
 
 class Meter:

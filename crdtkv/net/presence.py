@@ -57,6 +57,7 @@ class Presence:
 
     `set(value)`: say something, anything JSON can say, up to 4 KiB. It is said again every 10 seconds while the link
     lives. `peers`: the public key of each other author -> what he said last; he is gone 30 s after his last word.
+    `ignored`: how many words were not believed. `wake`: what a link is called by, when there is something to carry.
 
     >>> import crdtkv as ck
     >>> from crdtkv.net import Presence
@@ -192,15 +193,14 @@ class Presence:
         """
         try:
             word = self._read(data, age, source)
+            if word is None or (author is not None and word.author != author):
+                raise DecodeError("a word of another time, or of somebody else")
+            if word.until <= self._clock() or word.number <= self._known.get(word.author, -1):
+                return False  # so far nothing has cost anything
+            if not Identity._verifies(word.author, DOMAIN + self._scope + data[32:-64], data[-64:]):
+                raise DecodeError("a word that its author has not signed")
+            word.value = None if word.gone else decoded(word.value)
         except DecodeError:
-            self.ignored += 1
-            return False
-        if word is None or (author is not None and word.author != author):
-            self.ignored += 1
-            return False
-        if word.until <= self._clock() or word.number <= self._known.get(word.author, -1):
-            return False
-        if not Identity._verifies(word.author, DOMAIN + self._scope + data[32:-64], data[-64:]):
             self.ignored += 1
             return False
         return self._enter_word(word)
@@ -222,7 +222,7 @@ class Presence:
         self._enter_word(Word(key, self._number, data, None, not value, now + LIFE, 0, self))
 
     def _read(self, data: bytes, age: int, source: object) -> Word | None:
-        """Not verified yet. None: it is of another time."""
+        """Neither verified nor decoded yet: its value is bytes. None: it is of another time."""
         if len(data) > WORD:
             raise DecodeError("a word is too long")
         reader = Reader(data)
@@ -232,7 +232,7 @@ class Presence:
         if abs(number - 1000 * self._wall()) > DRIFT:
             return None
         until = self._clock() + LIFE - age / 1000
-        return Word(author, number, data, decoded(said) if said else None, not said, until, 0, source)
+        return Word(author, number, data, said, not said, until, 0, source)
 
     def _enter_word(self, word: Word) -> bool:
         self._forget()

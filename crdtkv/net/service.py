@@ -11,6 +11,7 @@ from crdtkv.net.directory import Accept, Quota, Target
 from crdtkv.net.handshake import Gate
 from crdtkv.net.hub import Hub, Wire
 from crdtkv.net.limits import Limits, Meter
+from crdtkv.net.namesakes import LoggedNamesakes
 from crdtkv.net.presence import Presence
 
 __all__ = ["Service"]
@@ -26,6 +27,7 @@ class Service:
         self._gate = gate
         self._links: set[asyncio.Task[Any]] = set()
         self._accepted = self._turned_away = 0
+        self._namesakes = LoggedNamesakes()
         self._new_names = Meter(NEW_NAMES, NEW_NAMES * limits.new_names)
 
     @property
@@ -79,7 +81,14 @@ class Service:
         self._accepted += 1
         quota = Quota(hub.limits.new_names, self._new_names)
         try:
-            conversation = Conversation(hub.directory, self._gate, is_client=False, limits=hub.limits, quota=quota)
+            conversation = Conversation(
+                hub.directory,
+                self._gate,
+                is_client=False,
+                limits=hub.limits,
+                quota=quota,
+                namesakes=self._namesakes,
+            )
             await hub.carry(wire, conversation)
         finally:
             self._links.discard(task)
@@ -89,4 +98,3 @@ class Service:
         for task in self._links:
             task.cancel()
         await asyncio.gather(*self._links, return_exceptions=True)
-        await self._hub.stop()

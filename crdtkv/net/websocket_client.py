@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
 import random
@@ -13,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as dial
 from websockets.exceptions import WebSocketException
 
@@ -23,8 +25,9 @@ from crdtkv.net.directory import Accept, Quota, Target
 from crdtkv.net.handshake import Allow, Gate, gate
 from crdtkv.net.hub import Hub, WireClosed
 from crdtkv.net.limits import Code, Limits, LinkError
+from crdtkv.net.namesakes import WarnedNamesakes
 from crdtkv.net.presence import Presence
-from crdtkv.net.websocket_wire import WebSocketWire, options
+from crdtkv.net.websocket_wire import Guarded, WebSocketWire, options
 
 __all__ = ["Link", "connect"]
 
@@ -67,7 +70,7 @@ def connect(
     if not isinstance(url, str):
         raise TypeError(f"url must be str, not {type(url).__name__}")
     parts = urlsplit(url)
-    if parts.scheme not in ("ws", "wss") or not parts.hostname:
+    if parts.scheme not in ("ws", "wss") or not parts.hostname or not url.isprintable() or " " in url:
         raise ValueError(f"not a ws:// or wss:// address: {url!r}")
     if tls is not None and parts.scheme == "ws":
         raise ValueError("tls= wants a wss:// address")
@@ -86,6 +89,18 @@ def waits(rng: random.Random) -> Iterator[float]:
     while True:
         yield rng.uniform(0, most)
         most = min(LONGEST, 2 * most)
+
+
+class Caller(Guarded, ClientConnection):
+    """A connection that was dialled."""
+
+
+class Dial(dial):
+    """Goes where it was told to: a server must not send it elsewhere, into a network that it cannot reach itself."""
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        """None is followed."""
+        return exc
 
 
 class Link:
@@ -112,6 +127,7 @@ class Link:
         self._shown = f"{url.partition('://')[0]}://{endpoint}"  # no password, nor what the path may give away
         self._url, self._endpoint, self._tls, self._gate = url, endpoint, tls, gate
         self._quota = Quota(limits.new_names)
+        self._namesakes = WarnedNamesakes()
         self._conversation: Conversation | None = None
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()  # connected, or over
@@ -179,9 +195,13 @@ class Link:
     async def synced(self) -> None:
         """Returns when what both ends had at this call is on both, presence too. Waits while there is no connection.
 
-        SyncError, UnauthorizedError: the link has given up, see `error`. Of a Database, what is in conflict or was
-        refused stays where it is.
+        SyncError, UnauthorizedError: the link has given up, see `error`. Of a Database, what was refused stays where
+        it is; so does what is in conflict, of which a RuntimeWarning tells, once for each name.
         """
+        await self._until_synced()
+        self._namesakes.warn(stacklevel=3)
+
+    async def _until_synced(self) -> None:
         while True:
             if self._error is not None:
                 raise self._error
@@ -215,18 +235,22 @@ class Link:
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         assert self._task is not None
-        if self.connected and kind is None:
-            self._presence.clear()
-            self._hub.say_words()
+        try:
+            if self.connected and kind is None:
+                self._presence.clear()
+                self._hub.say_words()
+                with contextlib.suppress(TimeoutError, Error):
+                    async with asyncio.timeout(LAST_WORDS):
+                        await self._until_synced()
+        finally:  # also when the caller is cancelled meanwhile
+            self._task.cancel()
             try:
-                async with asyncio.timeout(LAST_WORDS):
-                    await self.synced()
-            except (TimeoutError, Error):
-                pass
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-        await self._hub.stop()
-        self._changed.set()
+                await asyncio.gather(self._task, return_exceptions=True)
+            finally:
+                self._changed.set()
+                await self._hub.stop()
+        if kind is None:
+            self._namesakes.warn(stacklevel=3)
 
     # ---- how it stays connected
 
@@ -278,7 +302,10 @@ class Link:
             how["ssl"] = self._tls
         if HAS_PROXY and is_near(self._endpoint):
             how["proxy"] = None
-        connection = await dial(self._url, user_agent_header=None, **how)
+        try:
+            connection = await Dial(self._url, user_agent_header=None, create_connection=Caller, **how)
+        except ValueError as error:  # older versions of the library say so of an answer that is not HTTP
+            raise ConnectionError(str(error)) from None
         conversation = Conversation(
             self._hub.directory,
             self._gate,
@@ -286,10 +313,14 @@ class Link:
             endpoint=self._endpoint,
             limits=self._hub.limits,
             quota=self._quota,
+            namesakes=self._namesakes,
         )
         self._conversation = conversation
         try:
             return await self._hub.carry(WebSocketWire(connection), conversation, self._opened)
+        except BaseException:  # nobody will say goodbye any more
+            connection.transport.abort()
+            raise
         finally:
             self._conflicts = dict(conversation.conflicts)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections.abc import Collection
 from http import HTTPStatus
@@ -18,7 +19,7 @@ from crdtkv.net.directory import Accept, Target
 from crdtkv.net.handshake import Allow, gate
 from crdtkv.net.limits import Limits
 from crdtkv.net.service import Service
-from crdtkv.net.websocket_wire import GOODBYE, WebSocketWire, options
+from crdtkv.net.websocket_wire import GOODBYE, Guarded, WebSocketWire, options
 
 __all__ = ["Server", "serve"]
 
@@ -30,7 +31,7 @@ ANY = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # what dials a ser
 
 def serve(
     target: Target,
-    host: str = "127.0.0.1",
+    host: str | None = "127.0.0.1",
     port: int = 8765,
     *,
     tls: ssl.SSLContext | None = None,
@@ -43,12 +44,12 @@ def serve(
 ) -> Server:
     """Serve a Doc, a Datastore, or a Database with all its names: `async with net.serve(...) as server`.
 
-    Others come with net.connect(). `port=0` takes a free one, see `server.port`. `tls`: what to be known by; the url is
-    wss:// then. `allow`: public keys, or a callable that is asked for each: who may come; everybody, without. `token`:
-    a secret that both ends know; it does not travel. `hosts`: "name:port" as which clients may have dialled this
-    server. `origins`: web pages that may come, as "https://example.org"; none, without: a page that somebody looks at
-    on this machine shall not read what is served here. `accept(name, kind, id)`: may this name, which is not here, be
-    made in the database? `limits`: see `Limits`.
+    Others come with net.connect(). `port=0` takes a free one, see `server.port`; `host=None` is everywhere. `tls`:
+    what to be known by; the url is wss:// then. `allow`: public keys, or a callable that is asked for each: who may
+    come; everybody, without. `token`: a secret that both ends know; it does not travel. `hosts`: "name:port" as which
+    clients may have dialled this server. `origins`: web pages that may come, as "https://example.org"; none, without:
+    a page that somebody looks at on this machine shall not read what is served here. `accept(name, kind, id)`: may
+    this name, which is not here, be made in the database? `limits`: see `Limits`.
 
     >>> import asyncio, crdtkv as ck
     >>> from crdtkv import net
@@ -65,6 +66,10 @@ def serve(
     """
     if tls is not None and not isinstance(tls, ssl.SSLContext):
         raise TypeError(f"tls must be an ssl.SSLContext, not {type(tls).__name__}")
+    if not isinstance(port, int) or isinstance(port, bool):
+        raise TypeError(f"port must be int, not {type(port).__name__}")
+    if not 0 <= port < 1 << 16:
+        raise ValueError(f"port must be 0 to 65535, not {port}")
     how = {"gate": gate(allow, token, hosts), "accept": accept, "limits": limits or Limits()}
     return Server(target, host, port, tls, [None, *origins], **how)
 
@@ -79,10 +84,11 @@ class Server(Service):
     """
 
     def __init__(
-        self, target: Target, host: str, port: int, tls: ssl.SSLContext | None, origins: list[Any], **how: Any
+        self, target: Target, host: str | None, port: int, tls: ssl.SSLContext | None, origins: list[Any], **how: Any
     ) -> None:
         super().__init__(target, **how)
-        self._host, self._port, self._tls, self._origins = host, port, tls, origins
+        self._host, self._port, self._tls, self._origins = host or "", port, tls, origins
+        self._near = ANY.get(self._host, self._host)
         self._listener: Listener | None = None
         self._at_door = 0  # TCP connections, whatever they are
         self._is_closing = False
@@ -95,12 +101,15 @@ class Server(Service):
     @property
     def url(self) -> str:
         """What to connect to, on this machine."""
-        host = ANY.get(self._host, self._host)
+        host = self._near
         return f"{'ws' if self._tls is None else 'wss'}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     async def __aenter__(self) -> Self:
         if self._listener is not None:
             raise RuntimeError("a server is entered once")
+        how = options(self._hub.limits)
+        if self._tls is not None:
+            how["ssl_handshake_timeout"] = self._hub.limits.handshake
         self._listener = await listen(
             self._handle,
             self._host or None,
@@ -110,9 +119,13 @@ class Server(Service):
             origins=self._origins,
             server_header=None,
             create_connection=self._door(),
-            **options(self._hub.limits),
+            **how,
         )
-        self._port = next(iter(self._listener.sockets)).getsockname()[1]
+        # everywhere, port 0: IPv4 and IPv6 have a port each
+        first = min(self._listener.sockets, key=lambda found: found.family != socket.AF_INET)
+        self._port = first.getsockname()[1]
+        if self._host in ANY:
+            self._near = "127.0.0.1" if first.family == socket.AF_INET else "::1"
         self._start()
         return self
 
@@ -122,7 +135,10 @@ class Server(Service):
         assert self._listener is not None
         self._is_closing = True
         self._listener.close(close_connections=False)  # nobody comes any more
-        await self._finish()
+        try:
+            await self._finish()
+        finally:
+            await self._hub.stop()
         await self._listener.wait_closed()
         try:
             async with asyncio.timeout(GOODBYE):
@@ -136,7 +152,7 @@ class Server(Service):
         service = self
         most = 2 * self._hub.limits.links + KNOCKING
 
-        class Door(ServerConnection):
+        class Door(Guarded, ServerConnection):
             def connection_made(self, transport: Any) -> None:
                 service._at_door += 1
                 super().connection_made(transport)

@@ -8,13 +8,47 @@ from typing import Any
 
 from websockets.asyncio.connection import Connection
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import DATA_OPCODES, Frame, Opcode
 
 from crdtkv.net.hub import WireClosed
-from crdtkv.net.limits import FRAME, Code, Limits, LinkError
+from crdtkv.net.limits import FRAME, Code, Limits, LinkError, Meter
 
-__all__ = ["WebSocketWire", "options"]
+__all__ = ["Guarded", "WebSocketWire", "options"]
 
 GOODBYE = 2.0  # seconds in which the other end may answer a goodbye
+SIP = 1 << 14  # bytes that are taken from the line at once, and may be thousands of frames
+BITS = 1000  # pings, pongs and pieces of messages a second, and twice as many at once
+
+
+class Guarded(Connection):
+    """A connection that also counts what never becomes a message, and is cut off when there is too much of it.
+
+    The library answers each ping, whether or not anybody reads the answers, and keeps the pieces of a message until its
+    end has come, however many there are. Few bytes make much of both.
+    """
+
+    def connection_made(self, transport: Any) -> None:
+        """It begins."""
+        self._bits = Meter(BITS, 2 * BITS)
+        with contextlib.suppress(AttributeError):  # not all loops and transports have it: then others wait longer
+            transport.max_size = SIP
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes that came: a little at a time, so that it can be cut off in their midst."""
+        for at in range(0, len(data), SIP):
+            if self.transport.is_closing():
+                return
+            super().data_received(data[at : at + SIP])
+
+    def process_event(self, event: Any) -> None:
+        """A frame that came, or the words before the first one."""
+        is_bit = isinstance(event, Frame) and (event.opcode not in DATA_OPCODES or event.opcode is Opcode.CONT)
+        if is_bit and not self._bits.take(1) and not self.transport.is_closing():
+            self.protocol.fail(Code.FLOOD, "too much that says nothing")
+            self.send_data()
+            self.transport.abort()
+        super().process_event(event)
 
 
 class WebSocketWire:

@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 from typing import Self
 
-PROGRAM = shutil.which("nats-server") or shutil.which("nats-server", path="/usr/sbin:/usr/local/sbin")
+UNPACKED = Path(__file__).parents[2] / "build" / "servers" / "usr" / "sbin"  # by tools/prepare.sh
+PROGRAM = shutil.which("nats-server") or shutil.which("nats-server", path=f"/usr/sbin:/usr/local/sbin:{UNPACKED}")
 
 
 def free_port() -> int:

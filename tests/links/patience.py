@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 PATIENCE = 20.0  # seconds; the machine may be busy
 
 
-async def until(happened: Callable[[], object]) -> None:
+async def until(happened: Callable[[], object], seconds: float = PATIENCE) -> None:
     """Returns when it has."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + seconds
     while not happened():
         if time.monotonic() > end:
             raise AssertionError("it did not happen")
@@ -23,3 +23,13 @@ async def until(happened: Callable[[], object]) -> None:
 async def soon(what: Awaitable[_T]) -> _T:
     """What is awaited, or an error."""
     return await asyncio.wait_for(what, PATIENCE)
+
+
+def run(story: Callable[[], Awaitable[Any]], seconds: float = 1.5 * PATIENCE) -> None:
+    """A story from its beginning to its end."""
+
+    async def bounded() -> None:
+        async with asyncio.timeout(seconds):
+            await story()
+
+    asyncio.run(bounded())

@@ -3,54 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import subprocess
 import sys
-from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
+from contextlib import AsyncExitStack
 
-import nats as nats_py
 import pytest
+from links.patience import run, until
+from links.replicas import replicas
+from links.streams import client_of, needs_server
 
 import crdtkv as ck
 from crdtkv import net
-from house.nats_server import PROGRAM, NatsServer
+from crdtkv.net.jetstream import log
+from house.nats_server import NatsServer
 
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="there is no nats-server: apt-get install nats-server")
+pytestmark = needs_server
 
 
 @pytest.fixture
 def server(tmp_path):
     with NatsServer(tmp_path) as server:
         yield server
-
-
-def run(story):
-    async def bounded():
-        async with asyncio.timeout(30):
-            await story()
-
-    asyncio.run(bounded())
-
-
-async def until(condition, seconds=10.0):
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
-@asynccontextmanager
-async def client_of(server):
-    client = await nats_py.connect(server.url)
-    try:
-        yield client
-    finally:
-        await client.close()
-
-
-def replicas(n, kind=ck.Doc):
-    first = kind()
-    return [first, *(kind(id=first.id) for _ in range(n - 1))]
 
 
 # ---- how it should go
@@ -71,6 +44,42 @@ def test_what_one_writes_the_other_reads_before_and_while_they_are_linked(server
             assert a.root == b.root
             assert left.peers == (b.identity.public_key,) and right.peers == (a.identity.public_key,)
             assert left.stats()["connected"] and left.stats()["trouble"] is None
+
+    run(story)
+
+
+@pytest.mark.parametrize("is_told_before", [True, False])
+@pytest.mark.parametrize("peer_is_there", [True, False])
+def test_what_was_purged_is_read_again_when_it_is_admitted(server, peer_is_there, is_told_before):
+    """From the log, whoever else is there; what was never here comes, too."""
+
+    async def story():
+        a, b = replicas(2, ck.Datastore)
+        a["x"] = 1
+        a.put("y", 1, dag="side")
+        async with net.nats(b, server.url) as right:
+            async with net.nats(a, server.url) as left:
+                await left.synced()
+                await right.synced()
+                assert a.root == b.root
+                b.purge("side")
+                if is_told_before:
+                    await right.synced()
+                    a.put("z", 2, dag="side")
+                    await left.synced()
+                    await right.synced()
+                    assert dict(b) == {"x": 1}
+                if peer_is_there:
+                    b.admit("side")
+                    await right.synced()
+                    assert a.root == b.root
+            if not peer_is_there:
+                b.admit("side")
+                await right.synced()
+                assert a.root == b.root
+            b.put("later", 3, dag="side")
+            await right.synced()
+            assert right.stats()["connected"]
 
     run(story)
 
@@ -303,6 +312,32 @@ def test_a_stream_that_is_deleted_is_made_again_and_peers_fill_the_gap(server):
     run(story)
 
 
+def test_a_server_that_does_not_say_that_a_request_is_over_is_asked_again(server, monkeypatch):
+    for name, seconds in {"PULL": 0.5, "BEAT": 0.25, "GRACE": 0.1}.items():
+        monkeypatch.setattr(log, name, seconds)
+    read_one = log.Reader._read_one
+
+    def forget(self, msg, pull):
+        if (msg.headers or {}).get("Status") != "408":
+            read_one(self, msg, pull)
+
+    monkeypatch.setattr(log.Reader, "_read_one", forget)
+
+    async def story():
+        a, b = replicas(2)
+        async with net.nats(a, server.url), net.nats(b, server.url) as right:
+            await right.synced()
+            reader = right._line.reader
+            consumer = reader._consumer
+            for i in range(4):  # each beyond the end of a request
+                await asyncio.sleep(0.6)
+                a[f"k{i}"] = i
+                await until(lambda i=i: f"k{i}" in b)
+            assert right._line.reader is reader and reader._consumer == consumer
+
+    run(story)
+
+
 def test_many_who_come_at_once_make_one_stream(server):
     async def story():
         docs = replicas(12)
@@ -330,14 +365,6 @@ def test_a_file_that_was_closed_and_opened_again_publishes_nothing_twice(server,
     run(story)
 
 
-def test_the_page_about_it_runs(server, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    page = (Path(__file__).parents[2] / "docs" / "network.md").read_text()
-    (block,) = re.findall(r"^```py\n(.*?)^```", page, re.M | re.S)
-    exec(compile(block.replace("nats://127.0.0.1:4222", server.url), "network.md", "exec"), {})
-    assert capsys.readouterr().out == "True {'notes': 'doc'}\n"
-
-
 # ---- databases
 
 
@@ -362,6 +389,26 @@ def test_databases_share_names_and_new_ones_appear(server, tmp_path):
     run(story)
 
 
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_name_that_was_made_just_before_is_in_the_stream(server, waits):
+    """When synced() has returned, or the block was left."""
+
+    async def story():
+        with ck.Database(":memory:") as db:
+            async with net.nats(db, server.url) as link:
+                await link.synced()
+                db.doc("notes")["title"] = "Picnic"
+                if waits:
+                    await link.synced()
+                    assert link.stats()["published"] == 1
+        with ck.Database(":memory:") as late:
+            async with net.nats(late, server.url) as link:
+                await link.synced()
+                assert late.names() == {"notes": "doc"} and late.doc("notes") == {"title": "Picnic"}
+
+    run(story)
+
+
 def test_one_name_with_two_ids_is_a_conflict_and_accept_may_refuse(server, tmp_path):
     async def story():
         asked = []
@@ -376,8 +423,10 @@ def test_one_name_with_two_ids_is_a_conflict_and_accept_may_refuse(server, tmp_p
             a.doc("secret")["s"] = 1
             a.doc("open")["o"] = 1
             async with net.nats(a, server.url) as left, net.nats(b, server.url, accept=accept) as right:
-                await left.synced()
-                await right.synced()
+                with pytest.warns(RuntimeWarning, match="'notes' is one document here and another one there") as caught:
+                    await left.synced()
+                    await right.synced()
+                assert caught[0].filename == __file__
                 assert b.names() == {"notes": "doc", "open": "doc"} and there == {"y": 2}
                 assert right.stats()["conflicts"] == {"notes": (there.id, here.id)}
                 assert asked.count(("secret", "doc", a.doc("secret").id)) == 1
@@ -483,7 +532,7 @@ def test_wrong_arguments():
     for stream in ("", "a.b", "a*", "a b", "a>", "a\n"):
         with pytest.raises(ValueError, match="name of a stream"):
             net.nats(ck.Doc(), stream=stream)
-    for url in ("", "http://localhost", "nats://", ["nats://localhost", "ftp://x"]):
+    for url in ("", "http://localhost", "nats://", "nats://a b", ["nats://localhost", "ftp://x"]):
         with pytest.raises(ValueError, match="nats://"):
             net.nats(ck.Doc(), url)
     with pytest.raises(TypeError):

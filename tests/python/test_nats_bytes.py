@@ -333,9 +333,9 @@ def test_a_flood_of_notices_costs_no_signatures():
 
 
 def test_numbers_of_a_delivery():
-    assert numbers_of("$JS.ACK.s.c.1.17.3.1700000000000000000.0") == ("s", "c", 17, 3)
-    assert numbers_of("$JS.ACK.dom.acc.s.c.1.17.3.1700000000000000000.0.rand") == ("s", "c", 17, 3)
-    assert numbers_of("_INBOX.x") == ("", "", 0, 0)
+    assert numbers_of("$JS.ACK.s.c.1.17.3.1700000000000000000.5") == ("s", "c", 17, 3, 5)
+    assert numbers_of("$JS.ACK.dom.acc.s.c.1.17.3.1700000000000000000.5.rand") == ("s", "c", 17, 3, 5)
+    assert numbers_of("_INBOX.x") == ("", "", 0, 0, 0)
 
 
 def test_which_subjects_cover_which():

@@ -6,19 +6,20 @@ import asyncio
 import itertools
 import random
 import time
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 
-import nats as nats_py
 import pytest
+from links.patience import run, until
+from links.streams import client_of, needs_server
 
 import crdtkv as ck
 from crdtkv import net
 from crdtkv.net.jetstream import line
 from crdtkv.net.jetstream.frame import BUSY, END, OPEN, WORD, Note, Notice, Piece, pieces_of
 from crdtkv.testing import HOSTILE, Forger, HostilePeer
-from house.nats_server import PROGRAM, NatsServer
+from house.nats_server import NatsServer
 
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="there is no nats-server: apt-get install nats-server")
+pytestmark = needs_server
 
 
 @pytest.fixture(scope="module")
@@ -31,29 +32,6 @@ def server(tmp_path_factory):
 def stream(request):
     """A stream of its own for each test, on one server."""
     return f"s{abs(hash(request.node.nodeid)):x}"
-
-
-def run(story):
-    async def bounded():
-        async with asyncio.timeout(30):
-            await story()
-
-    asyncio.run(bounded())
-
-
-async def until(condition, seconds=10.0):
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
-@asynccontextmanager
-async def liar_at(server):
-    client = await nats_py.connect(server.url)
-    try:
-        yield client
-    finally:
-        await client.close()
 
 
 def frame_of(bundle, name=""):
@@ -106,7 +84,7 @@ def test_junk_in_the_stream_is_passed_over_by_all_and_counted(server, stream):
         b, late = ck.Doc(id=a.id), ck.Doc(id=a.id)
         subject = f"{stream}.doc.{a.id.hex()}.log"
         async with (
-            liar_at(server) as liar,
+            client_of(server) as liar,
             net.nats(a, server.url, stream=stream) as left,
             net.nats(b, server.url, stream=stream) as right,
         ):
@@ -136,7 +114,7 @@ def test_equivocations_come_through_and_are_known_to_all(server, stream):
         b = ck.Doc(id=a.id)
         one, two = Forger(a, eve).fork(lambda doc: doc.update({"l": 1}), lambda doc: doc.update({"l": 2}))
         async with (
-            liar_at(server) as liar,
+            client_of(server) as liar,
             net.nats(a, server.url, stream=stream) as left,
             net.nats(b, server.url, stream=stream) as right,
         ):
@@ -160,7 +138,7 @@ def test_notices_of_what_nobody_holds_cost_a_few_talks_that_become_rare(server, 
         a = ck.Doc()
         a["x"] = 1
         subject = f"{stream}.doc.{a.id.hex()}.heads"
-        async with liar_at(server) as liar, net.nats(a, server.url, stream=stream) as link:
+        async with client_of(server) as liar, net.nats(a, server.url, stream=stream) as link:
             await link.synced()
             began = time.monotonic()
             while time.monotonic() - began < 1.5:
@@ -177,12 +155,36 @@ def test_notices_of_what_nobody_holds_cost_a_few_talks_that_become_rare(server, 
     run(story)
 
 
+def test_who_hears_others_who_have_read_as_far_keeps_silent(server, stream):
+    async def story():
+        a = ck.Doc()
+        a["x"] = 1
+        subject = f"{stream}.doc.{a.id.hex()}.heads"
+
+        async def sent_while(position):
+            before, began = link.stats()["notices_sent"], time.monotonic()
+            while time.monotonic() - began < 1.5:
+                for peer, eve in others.items():  # each holds something else than is here
+                    await liar.publish(subject, notice_of(eve, subject, peer=peer, position=position))
+                await asyncio.sleep(0.02)
+            return link.stats()["notices_sent"] - before
+
+        async with client_of(server) as liar, net.nats(a, server.url, stream=stream, rebroadcast=0.2) as link:
+            others = {random.randbytes(16): ck.Identity.generate() for _ in range(line.FEW)}
+            await link.synced()
+            alone = await sent_while(0)  # they read on, and will know more
+            assert alone >= 4
+            assert await sent_while(1 << 40) <= alone / 2
+
+    run(story)
+
+
 def test_garbage_as_notices_and_notes_is_counted(server, stream):
     async def story():
         a = ck.Doc()
         b = ck.Doc(id=a.id)
         async with (
-            liar_at(server) as liar,
+            client_of(server) as liar,
             net.nats(a, server.url, stream=stream) as left,
             net.nats(b, server.url, stream=stream) as right,
         ):
@@ -215,7 +217,7 @@ def test_a_peer_who_lies_in_a_talk_ends_that_talk(server, stream, strategy):
         a["x"] = 1
         b = ck.Doc(id=a.id)
         me = random.randbytes(16)
-        async with liar_at(server) as liar, net.nats(a, server.url, stream=stream) as left:
+        async with client_of(server) as liar, net.nats(a, server.url, stream=stream) as left:
             await left.synced()
             peer, talk = HostilePeer(a, strategy), random.randbytes(8)
             number, said = itertools.count(), itertools.count()
@@ -257,7 +259,7 @@ def test_who_opens_many_talks_and_says_nothing_is_turned_away(server, stream):
     async def story():
         a = ck.Doc()
         a["x"] = 1
-        async with liar_at(server) as liar, net.nats(a, server.url, stream=stream) as left:
+        async with client_of(server) as liar, net.nats(a, server.url, stream=stream) as left:
             await left.synced()
             to = f"{stream}.to.{left._state.me.hex()}.talk"
             for i in range(100):
@@ -274,7 +276,7 @@ def test_who_opens_many_talks_and_says_nothing_is_turned_away(server, stream):
 def test_a_number_of_a_message_that_somebody_else_took_hides_nothing(server, stream, monkeypatch):
     async def story():
         a = ck.Doc()
-        async with liar_at(server) as liar, net.nats(a, server.url, stream=stream) as link:
+        async with client_of(server) as liar, net.nats(a, server.url, stream=stream) as link:
             await link.synced()
             subject = f"{stream}.doc.{a.id.hex()}.log"
             log = link._line._log

@@ -183,3 +183,22 @@ def test_other_kinds_of_connections():
             await app({"type": "smoke"}, receive, send)
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("error", [OSError, RuntimeError])
+@pytest.mark.parametrize("headers", [[], [(b"Origin", b"https://evil.example")]], ids=["welcome", "unwelcome"])
+def test_a_client_that_has_gone_before_it_was_let_in_is_no_error(error, headers):
+    async def story():
+        app = net.asgi(ck.Doc())
+
+        async def receive():
+            return {"type": "websocket.connect"}
+
+        async def send(event):
+            assert event["type"] == ("websocket.close" if headers else "websocket.accept")
+            raise error("gone")
+
+        await soon(app({"type": "websocket", "headers": headers}, receive, send))
+        assert app.stats()["links"] == app.stats()["accepted"] == 0
+
+    asyncio.run(story())

@@ -11,7 +11,7 @@ from crdtkv.net import frame as f
 from crdtkv.net.conversation import Conversation
 from crdtkv.net.directory import Directory, Entry
 from crdtkv.net.handshake import Handshake, gate
-from crdtkv.net.limits import Code, LinkError
+from crdtkv.net.limits import Code, LinkError, Meter
 
 OPEN = gate(None, None)
 
@@ -445,3 +445,44 @@ def test_names_said_twice_are_one_object(db):
     liar.says(f.Names((entry, entry, entry)))
     said = [frame for frame in liar.hears() if isinstance(frame, f.Said)]
     assert len(said) == 1
+
+
+def test_names_are_made_a_few_at_a_time():
+    """Each name that is made is written to a disk; the others wait no longer than a turn for it."""
+    with ck.Database(":memory:") as db:
+        db.doc("here")
+        liar = Liar(db)
+        liar.server.turn = 0.0
+        entries = tuple(Entry(f"n{i}", "doc", bytes([1, i]) + bytes(30)) for i in range(20))
+        frame = f.write(f.Names((*entries, Entry("here", "doc", bytes(32)))))
+        seen = []
+        while not liar.server.receive(frame):
+            seen.append(len(db.names()))
+        assert seen == [*range(2, 22), 21] and liar.server.frames_in == 3
+        heard = liar.hears()
+        assert f.Gone(False, 20) in heard and list(liar.server.conflicts) == ["here"]
+        assert sum(isinstance(frame, f.Said) for frame in heard) == 20 == liar.server.names
+
+
+def test_barriers_that_are_never_passed_are_bounded():
+    doc = ck.Doc()
+    liar = Liar(doc, limits=Limits(chatter=50), only=Entry("", "doc", doc.id))
+    liar.server._chatter = Meter(1e9, 1e9)
+    liar.says(f.Names((Entry("", "doc", doc.id),)))  # it has announced an object, and says nothing of it
+    for n in range(250):
+        liar.says(f.Barrier(n))
+        liar.server.looked()
+        assert f.Passed(n) not in liar.hears()
+    with pytest.raises(LinkError) as caught:
+        liar.says(f.Barrier(250))
+    assert caught.value.code == Code.FLOOD
+
+
+def test_a_client_has_few_words():
+    doc = ck.Doc()
+    liar = Liar(doc, only=Entry("", "doc", doc.id))
+    board = Presence(doc.identity, doc.id)
+    liar.server.meet(board)
+    for _ in range(10):
+        liar.says(f.Words(((0, b"what is no word costs nothing but its place in the count"),) * 64))
+    assert 200 <= board.ignored < 400

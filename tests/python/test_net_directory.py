@@ -121,10 +121,13 @@ def test_a_name_made_meanwhile_is_seen(db):
 
 
 def test_what_cannot_be_shared(tmp_path, db):
-    with ck.Database(tmp_path / "x.db"):
-        pass
-    with ck.Database(tmp_path / "x.db", read_only=True) as reader, pytest.raises(ValueError, match="reading"):
-        Directory(reader)
+    with ck.Database(tmp_path / "x.db") as writer:
+        writer.doc("d")["x"] = writer.datastore("k")["x"] = 1
+    with ck.Database(tmp_path / "x.db", read_only=True) as reader:
+        for target, name in ((reader, "x.db"), (reader.doc("d"), "<Doc"), (reader.datastore("k"), "<Datastore")):
+            with pytest.raises(ck.StoreError, match=f"{name}.* reading only; a link takes in") as refused:
+                Directory(target)
+            assert refused.value.pid is None
     for wrong in (ck.Store(), {}, None, db.path):
         with pytest.raises(TypeError, match="shared"):
             Directory(wrong)

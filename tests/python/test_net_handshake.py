@@ -176,3 +176,9 @@ def test_what_people_write_wrongly():
         gate([b"short"], None)
     with pytest.raises(ValueError, match="empty"):
         gate(None, "")
+    for keys in ([32], ["k" * 32], [None]):  # bytes(32) would be a key
+        with pytest.raises(TypeError, match="public key"):
+            gate(keys, None)
+    for token in (5, 32, ["secret"], True):
+        with pytest.raises(TypeError, match="token"):
+            gate(None, token)

@@ -132,6 +132,91 @@ def test_floods():
     asyncio.run(story())
 
 
+PING, PONG, PIECE = 0x89, 0x8A, 0x00
+
+
+def wire_frame(head, data, *, masked):
+    """A frame of WebSocket itself: first byte, length, mask of zeros, content."""
+    return bytes([head, len(data) | (0x80 if masked else 0)]) + bytes(4 if masked else 0) + data
+
+
+@pytest.mark.parametrize(("head", "data"), [(PING, b"x" * 125), (PING, b""), (PONG, b""), (PIECE, b""), (PIECE, b"x")])
+@pytest.mark.parametrize("is_shaken", [False, True], ids=["stranger", "peer"])
+def test_floods_that_never_become_a_message(head, data, is_shaken):
+    """Each ping is answered, each piece is kept until the last one comes: a few bytes make much of both."""
+
+    async def story():
+        async with place() as (server, _), dial(server.url, ping_interval=None) as socket:
+            if is_shaken:
+                await shaken(socket)
+            socket.transport.pause_reading()  # the answers are not read
+            if head == PIECE:
+                socket.transport.write(wire_frame(0x02, b"x", masked=True))
+            socket.transport.write(wire_frame(head, data, masked=True) * 100_000)
+            await until(lambda: server.stats()["ended"].get("flood") == 1)
+            socket.transport.abort()
+
+    asyncio.run(story())
+
+
+def test_a_server_that_floods_a_client_with_pings_is_left():
+    async def story():
+        async def flood(socket):
+            await socket.recv()
+            socket.transport.write(wire_frame(PING, b"", masked=False) * 100_000)
+            await socket.wait_closed()
+
+        async with listen(flood, "127.0.0.1", 0) as liar:
+            port = next(iter(liar.sockets)).getsockname()[1]
+            async with net.connect(ck.Doc(), f"ws://127.0.0.1:{port}") as link:
+                await until(lambda: link.stats()["ended"].get("flood", 0) >= 2)  # and it comes again, as to any other
+                assert link.error is None
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("where", ["ws://127.0.0.1:{}/inside", "/elsewhere", "ws://[", "http://127.0.0.1:{}", "\x80"])
+def test_a_server_cannot_send_a_client_elsewhere(where):
+    async def story():
+        guests = []
+
+        async def inside(reader, writer):
+            guests.append(await reader.read(100))
+            writer.close()
+
+        async def liar(reader, writer):
+            asked = await reader.readuntil(b"\r\n\r\n")
+            calls.append(asked.split()[1])
+            writer.write(f"HTTP/1.1 302 Found\r\nLocation: {where.format(secret)}\r\n\r\n".encode("latin-1"))
+            writer.close()
+
+        calls = []
+        async with await asyncio.start_server(inside, "127.0.0.1", 0) as a:
+            secret = a.sockets[0].getsockname()[1]
+            async with await asyncio.start_server(liar, "127.0.0.1", 0) as b:
+                url = f"ws://127.0.0.1:{b.sockets[0].getsockname()[1]}/here"
+                async with net.connect(ck.Doc(), url) as link:
+                    await until(lambda: len(calls) >= 3)
+                    assert link.error is None and not guests and set(calls) == {b"/here"}
+
+    asyncio.run(story())
+
+
+def test_pings_and_pieces_of_somebody_honest_are_welcome():
+    async def story():
+        async with place() as (server, doc), dial(server.url) as socket:
+            await shaken(socket)
+            for _ in range(200):
+                await (await soon(socket.ping()))
+            said = f.write(f.Names((Entry("", "doc", doc.id),)))
+            await socket.send([said[i : i + 1] for i in range(len(said))])
+            await socket.send(f.write(f.Barrier(3)))
+            while not isinstance(f.read(await soon(socket.recv())), f.Said):
+                pass
+
+    asyncio.run(story())
+
+
 def test_who_does_not_read_is_cut_off():
     async def story():
         doc = ck.Doc()

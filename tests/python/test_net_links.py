@@ -1,6 +1,7 @@
 """Links over real sockets: live, both ways, through restarts; with tokens, keys and TLS."""
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import os
@@ -17,15 +18,11 @@ pytest.importorskip("websockets")
 import websockets
 from links.patience import soon, until
 from links.proxy import Proxy
+from links.replicas import replicas
 
 import crdtkv as ck
 from crdtkv import net
 from crdtkv.net.websocket_client import LONGEST, waits
-
-
-def replicas(n, kind=ck.Doc):
-    first = kind()
-    return [first, *(kind(id=first.id) for _ in range(n - 1))]
 
 
 @pytest.mark.parametrize("kind", [ck.Doc, ck.Datastore])
@@ -205,6 +202,49 @@ def test_nothing_is_left_behind():
     assert asyncio.run(story()) == set()
 
 
+def test_nothing_is_left_behind_by_who_is_cancelled_at_any_moment():
+    """Also not while it says goodbye: a link that nobody holds any more would stay, and come again for ever."""
+
+    async def story():
+        doc = ck.Doc()
+
+        async def stay(server):
+            async with net.connect(ck.Doc(id=doc.id), server.url) as link:
+                await link.synced()
+                link.presence.set("here")
+
+        async with net.serve(doc, port=0) as server:
+            usual = len(asyncio.all_tasks())
+            for n in range(60):
+                staying = asyncio.ensure_future(stay(server))
+                for _ in range(n * 3):
+                    await asyncio.sleep(0)
+                await asyncio.sleep(0.0003 * n)
+                staying.cancel()
+                await asyncio.gather(staying, return_exceptions=True)
+            await until(lambda: server.stats()["links"] == 0 and server._at_door == 0)
+            await until(lambda: len(asyncio.all_tasks()) <= usual)
+
+        async def serve(entered):
+            async with net.serve(doc, port=0) as server, net.connect(ck.Doc(id=doc.id), server.url) as link:
+                await link.synced()
+                entered.set()
+                await asyncio.sleep(3600)
+
+        for n in range(20):
+            entered = asyncio.Event()
+            serving = asyncio.ensure_future(serve(entered))
+            await soon(entered.wait())
+            serving.cancel()
+            for _ in range(n):
+                await asyncio.sleep(0)
+            serving.cancel()  # once more, while it is leaving
+            await asyncio.gather(serving, return_exceptions=True)
+        await until(lambda: len(asyncio.all_tasks()) <= 1)
+
+    asyncio.run(story())
+
+
 def test_what_was_edited_last_goes_out_before_the_end():
     async def story():
         a, b = replicas(2)
@@ -229,7 +269,8 @@ def test_databases_with_conflicts_and_an_accept_hook(tmp_path):
                 net.serve(here, port=0) as server,
                 net.connect(there, server.url, accept=lambda name, kind, id: name != "secret") as link,
             ):
-                await soon(link.synced())
+                with pytest.warns(RuntimeWarning, match="'notes' is one document here and another one there"):
+                    await soon(link.synced())
                 assert link.stats()["conflicts"] == {"notes": (there.doc("notes").id, here.doc("notes").id)}
                 assert link.stats()["refused"] == 1
                 assert there.names() == {"kv": "datastore", "notes": "doc"} and there.datastore("kv")["k"] == 1
@@ -239,6 +280,25 @@ def test_databases_with_conflicts_and_an_accept_hook(tmp_path):
             assert here.check() == there.check() == []
 
     asyncio.run(story())
+
+
+def test_names_from_elsewhere_are_no_paths(tmp_path):
+    """What others call their documents names rows of one file, and nothing on the disk."""
+    names = ["../out", str(tmp_path / "absolute"), "a/../../b", "\0", "a.db", "a.db.key", "-rf", "~", "C:\\x", "."]
+    home = tmp_path / "home"
+    home.mkdir()
+
+    async def story():
+        with ck.Database(":memory:") as there, ck.Database(home / "a.db") as here:
+            for name in names:
+                there.doc(name)["x"] = 1
+            async with net.serve(there, port=0) as server, net.connect(here, server.url) as link:
+                await soon(link.synced())
+                assert sorted(here.names()) == sorted(names)
+                assert all(here.doc(name) == {"x": 1} for name in names)
+
+    asyncio.run(story())
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.db", "a.db.key", "home"]
 
 
 def test_presence():
@@ -326,7 +386,7 @@ def test_two_different_documents_are_no_link():
         a, b = ck.Doc(), ck.Doc()
         a["x"], b["y"] = 1, 2
         async with net.serve(a, port=0) as server, net.connect(b, server.url) as link:
-            with pytest.raises(ck.SyncError, match="here it is the doc"):
+            with pytest.raises(ck.SyncError, match=r"here it is the doc .*: both ends .* fork\(\)"):
                 await soon(link.synced())
         assert a.to_py() == {"x": 1} and b.to_py() == {"y": 2}
 
@@ -509,11 +569,77 @@ def test_a_dag_that_was_purged_comes_back_when_it_is_admitted():
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("n_changes", [1, 2])
+@pytest.mark.parametrize("who", ["client", "server", "server in a file"])
+@pytest.mark.parametrize("pause", [None, 0.0, 0.1])
+def test_synced_brings_back_what_was_purged_and_admitted(tmp_path, who, pause, n_changes):
+    """Whether it was told of the purge before, or hears of both at once; whoever purged."""
+
+    async def story():
+        a, b = replicas(2, ck.Datastore)
+        if who == "server in a file":
+            stack.enter_context(db := ck.Database(tmp_path / "app.db"))
+            a = db.add("kv", a)
+        a["x"] = 1
+        for n in range(n_changes):
+            a.put("y", n, dag="side")
+            a.commit()
+        purger = b if who == "client" else a
+        async with net.serve(a, port=0) as server, net.connect(b, server.url) as link:
+            await soon(link.synced())
+            assert a.root == b.root
+            purger.purge("side")
+            if pause is not None:
+                await soon(link.synced())
+                await asyncio.sleep(pause)
+                assert "y" not in purger
+            purger.admit("side")
+            await soon(link.synced())
+            assert a.root == b.root and dict(a) == dict(b) == {"x": 1, "y": n_changes - 1}
+            a.put("y", "later", dag="side")
+            await soon(link.synced())
+            assert b["y"] == "later"
+
+    with contextlib.ExitStack() as stack:
+        asyncio.run(story())
+
+
+@pytest.mark.parametrize("kind", [ck.Doc, ck.Datastore])
+def test_a_mirror_takes_in_nothing_for_good(tmp_path, kind):
+    """The recipe of docs/network.md: a copy in memory, which the next one replaces."""
+
+    async def story():
+        with ck.Database(tmp_path / "app.db") as writer:
+            there = writer.add("it", kind())
+            there["x"] = 1
+            there.commit()
+            with ck.Database(tmp_path / "app.db", read_only=True) as db:
+                kept = db.doc("it") if kind is ck.Doc else db.datastore("it")
+                copy = kind.load(kept.save(), db.identity)
+                ben = kind(id=kept.id)
+                ben["y"] = 2
+                async with net.serve(copy, port=0) as server, net.connect(ben, server.url) as link:
+                    await soon(link.synced())
+                assert ben == copy == {"x": 1, "y": 2} and kept == there == {"x": 1}
+
+    asyncio.run(story())
+
+
+def test_what_is_open_for_reading_only_is_not_linked(tmp_path):
+    with ck.Database(tmp_path / "app.db") as db:
+        db.doc("notes")["x"] = 1
+    with ck.Database(tmp_path / "app.db", read_only=True) as db:
+        for target in (db, db.doc("notes")):
+            for make in (net.serve, net.asgi, lambda it: net.connect(it, "ws://127.0.0.1:9")):
+                with pytest.raises(ck.StoreError, match="reading only"):
+                    make(target)
+
+
 def test_what_people_write_wrongly():
     doc = ck.Doc()
     with pytest.raises(TypeError, match="url"):
         net.connect(doc, 5)
-    for url in ("http://x", "ws://", "localhost:80", ""):
+    for url in ("http://x", "ws://", "localhost:80", "", "ws://no body:80", "ws://x\n:80"):
         with pytest.raises(ValueError, match="ws://"):
             net.connect(doc, url)
     with pytest.raises(ValueError, match="wss"):
@@ -522,6 +648,12 @@ def test_what_people_write_wrongly():
         net.serve(doc, tls=True)
     with pytest.raises(TypeError):
         net.serve(ck.Store())
+    for port in ("8765", 1.5, None, True):
+        with pytest.raises(TypeError, match="port"):
+            net.serve(doc, port=port)
+    for port in (-1, 65536):
+        with pytest.raises(ValueError, match="port"):
+            net.serve(doc, port=port)
 
     async def twice():
         async with net.serve(doc, port=0) as server:
@@ -537,6 +669,31 @@ def test_what_people_write_wrongly():
     asyncio.run(twice())
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0", "", None, "::1", "::"])
+def test_the_url_of_a_server_leads_to_it(host):
+    """Who listens everywhere on port 0 has one port for IPv4 and another one for IPv6."""
+
+    async def story():
+        a, b = replicas(2)
+        a["x"] = 1
+        async with net.serve(a, host, 0) as server, net.connect(b, server.url) as link:
+            await soon(link.synced())
+            return b.to_py()
+
+    if host and ":" in host and not has_ipv6():
+        pytest.skip("there is no IPv6 here")
+    assert asyncio.run(story()) == {"x": 1}
+
+
+def has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as there:
+            there.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
 def test_attempts_are_farther_and_farther_apart_and_never_together():
     pauses = [list(zip(waits(random.Random(seed)), range(40))) for seed in range(50)]
     assert all(run[0][0] == 0 for run in pauses)
@@ -548,7 +705,7 @@ def test_attempts_are_farther_and_farther_apart_and_never_together():
 def test_lines_that_are_cut_and_slow():
     async def story():
         a, b = replicas(2)
-        async with net.serve(a, port=0) as server, Proxy(server.port) as line, net.connect(b, line.url) as link:
+        async with net.serve(a, port=0) as server, Proxy(server.port) as line, net.connect(b, line.url("ws")) as link:
             line.delay, line.chunk = 0.001, 200
             for i in range(8):
                 await until(lambda: link.connected)
@@ -569,7 +726,7 @@ def test_lines_that_damage_what_they_carry(caplog):
                 here.doc(f"n{i}")["text"] = "x" * 3000
             async with net.serve(here, port=0) as server, Proxy(server.port) as line:
                 line.flips = 20_000
-                async with net.connect(there, line.url) as link:
+                async with net.connect(there, line.url("ws")) as link:
                     for _ in range(4):
                         await asyncio.sleep(0.2)
                         there.datastore("kv")[os.urandom(4)] = os.urandom(3000)

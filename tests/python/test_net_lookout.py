@@ -96,3 +96,21 @@ def test_callbacks_that_fail_and_commits_that_do(db, caplog):
     lookout._all[ids["a"]].shared = Broken()
     assert lookout.look() == [] == lookout.look()
     assert caplog.text.count("disk") == 1
+
+
+@pytest.mark.parametrize("n_changes", [1, 2, 3])
+def test_it_sees_that_a_dag_was_purged_and_admitted_however_small_it_was(n_changes):
+    kv = ck.Datastore()
+    directory = Directory(kv)
+    directory.open(kv.id)
+    lookout = Lookout(directory)
+    for n in range(n_changes):
+        kv.put("x", n, dag="side")
+        kv.commit()
+    assert lookout.look() == [kv.id] and lookout.look() == []
+    for change in (kv.purge, kv.admit):
+        before = kv._version
+        change("side")
+        assert kv._version > before and lookout.look() == [kv.id], "versions only grow"
+    kv.admit("side")
+    assert lookout.look() == [], "it was here"

@@ -275,3 +275,18 @@ def test_it_shows_itself_and_nothing_in_it_acts(meet):
     carry(ada, ben)
     html = ben._repr_html_()
     assert "1 other" in html and "&lt;script" in html and "<script" not in html
+
+
+def test_words_that_are_old_or_unsigned_are_not_even_decoded(meet, monkeypatch):
+    """JSON takes longer than anything else about a word: nobody spends it on what is thrown away anyway."""
+    ada, ben = meet(), meet()
+    ada.set([["much", "to", "read"]] * 100)
+    ((_, data),), _ = ada.since(0)
+    assert ben.take(data)
+    n_decoded = []
+    monkeypatch.setattr(crdtkv.net.presence, "decoded", n_decoded.append)
+    later = data[:32] + (int.from_bytes(data[32:40], "little") + 1).to_bytes(8, "little") + data[40:]
+    for other in (data, later, bytes(32) + data[32:]):
+        assert not ben.take(other)
+    assert not n_decoded and ben.ignored == 2
+    assert not ben.take(data, author=bytes(32)) and not n_decoded

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Iterable
@@ -23,12 +24,12 @@ from nats.errors import Error as NatsError
 
 from crdtkv.errors import SyncError
 from crdtkv.identity import Identity
-from crdtkv.net.jetstream.crew import Crew
+from crdtkv.net.jetstream.crew import Crew, end
 from crdtkv.net.jetstream.frame import Notice, pieces_of
 from crdtkv.net.jetstream.log import Log, Reader
 from crdtkv.net.jetstream.outbox import InBlockError
 from crdtkv.net.jetstream.replica import Replica
-from crdtkv.net.jetstream.state import State
+from crdtkv.net.jetstream.state import MOST_PEERS, State
 from crdtkv.net.jetstream.talk import Talks, free
 from crdtkv.net.presence import Presence
 
@@ -40,6 +41,10 @@ FEW = 3  # peers that all speak; of more, so many in a round: in a crowd of n ea
 ROOM = 16  # others, of whom a newcomer hears at once what they say of themselves
 CROWD = 32  # peers; more of them speak less often, in proportion
 PATIENCE = 5.0  # seconds that synced() waits for a talk that brings nothing
+LOOK = 1.0  # seconds between looks whether something came from the server
+SILENCE = 10  # looks that found nothing before the server is asked whether it is there, and then for its answer
+PONG = 3600  # seconds that nats-py waits for the answer: longer than we do
+LATE = 5.0  # seconds at most before saying that somebody else lacks something, where there are many who could
 LAG = 2.0  # seconds for the log to explain what somebody holds
 ALL = "0" * 64  # in place of an id: whatever there is
 RETRY, RETRY_MOST = 0.5, 30.0
@@ -78,7 +83,7 @@ class Line:
         state.refresh()
         if state.place.n_streams != n_streams:
             for replica in state.replicas.values():
-                replica.seq = 0
+                replica.seq = replica.acked = 0
         here = f"{state.stream}.database.{ALL}"
         await client.subscribe(state.subjects("heads"), cb=self._on_notice)
         if state.directory.only is not None:
@@ -94,12 +99,33 @@ class Line:
             await self._crew.end()
 
     async def _watch(self, closed: asyncio.Event) -> None:
-        """nats-py does not always say that it has closed."""
-        while not self._client.is_closed:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(1.0):
-                    await closed.wait()
-        raise ConnectionError("the connection to NATS is gone")
+        """Raises when the connection is gone, which nats-py does not always say, or when nothing comes any more.
+
+        Any message is a sign of life, not only the answer to a ping, which may be behind many of them. Looks are
+        counted, not seconds: what came while this process did something else is read before the next look.
+        """
+        client, n, quiet = self._client, -1, 0
+        ping: asyncio.Task[None] | None = None
+        try:
+            while not client.is_closed:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK):
+                        await closed.wait()
+                is_answered = False
+                if ping is not None and ping.done():
+                    is_answered, ping = not ping.cancelled() and ping.exception() is None, None
+                if is_answered or n != client.stats["in_msgs"]:
+                    n, quiet = client.stats["in_msgs"], 0
+                    continue
+                quiet += 1
+                if quiet >= 2 * SILENCE:
+                    raise ConnectionError(f"nothing came from the NATS server for {2 * SILENCE * LOOK:.0f} seconds")
+                if quiet >= SILENCE and ping is None:
+                    ping = asyncio.create_task(client.flush(PONG))
+        finally:
+            if ping is not None:
+                await end([ping])
+        raise ConnectionError(f"the connection to NATS is gone: {client.last_error or 'closed'}")
 
     # ---- the log
 
@@ -118,6 +144,11 @@ class Line:
                 await self.reader.reached_end()
         self.ready.set()
         self.dirty.set()
+
+    async def _entered(self) -> None:
+        """Until the log was read, unless it lacks something that only peers can tell."""
+        if not self._state.place.gap:
+            await self.ready.wait()
 
     async def _publish(self) -> None:
         """Whenever something is new here."""
@@ -141,7 +172,9 @@ class Line:
                 wait = RETRY
 
     async def flush(self) -> None:
-        """Publish what the log lacks. NatsError, TimeoutError, SyncError."""
+        """Publish what the log lacks, names that were just made included. NatsError, TimeoutError, SyncError."""
+        if self._state.directory.has_news():
+            await self.introduce(self._state.refresh())
         for replica in list(self._state.replicas.values()):
             if not replica.outbox.is_clean():
                 await self._flush_one(replica)
@@ -149,6 +182,8 @@ class Line:
     async def _flush_one(self, replica: Replica) -> None:
         outbox, counts, name = replica.outbox, self._state.counts, replica.entry.name
         async with replica.flushing:
+            if not outbox.is_clean() and replica.has_admitted():
+                self.reader.begin_again()
             while not outbox.is_clean():
                 await free(replica.shared)
                 try:
@@ -157,7 +192,8 @@ class Line:
                     continue
                 for parcel in parcels:
                     for frame in pieces_of(name, parcel.data, self._client.max_payload):
-                        await self._log.publish(f"{replica.to}.log", frame)
+                        seq = await self._log.publish(f"{replica.to}.log", frame)
+                        replica.acked = max(replica.acked, seq)
                         counts["published"] += 1
                         counts["published_bytes"] += len(frame)
                     outbox.acknowledge_part(parcel)
@@ -205,7 +241,7 @@ class Line:
         state.counts["notices_sent"] += 1
 
     async def _announce(self) -> None:
-        """What is held here, now and then, unless enough others say the same."""
+        """What is held here, now and then, unless enough others say as much."""
         await self.ready.wait()
         soon = min(2.0, self._rebroadcast / 4) if self._state.counts["connections"] == 1 else self._pause()
         wait = random.uniform(0, soon)
@@ -213,7 +249,7 @@ class Line:
             since = time.monotonic()
             await asyncio.sleep(wait)
             for replica in list(self._state.replicas.values()):
-                if replica.said_since(since) < FEW and await self._quiet(replica):
+                if replica.told_since(since) < FEW and await self._quiet(replica) and replica.told_since(since) < FEW:
                     await self._notice(replica)
             wait = self._pause() * random.uniform(0.75, 1.25)
 
@@ -221,16 +257,17 @@ class Line:
         """Seconds between notices."""
         return self._rebroadcast * max(1.0, len(self._state.peers(3 * self._rebroadcast)) / CROWD)
 
-    async def _quiet(self, replica: Replica) -> bool:
+    async def _quiet(self, replica: Replica, wait: float = 0.0) -> bool:
         """Until nothing of it goes to or comes from the log, or some seconds went by. Does nothing come, at least?"""
-        wait, seq = 0.0, replica.seq
+        is_still = False
         for _ in range(10):
             seq = replica.seq
             await asyncio.sleep(wait)
-            if replica.seq == seq and replica.outbox.is_clean():
+            is_still = replica.seq == seq and not self.reader.is_behind
+            if is_still and replica.outbox.is_clean() and seq >= replica.acked:
                 return True
             wait = random.uniform(1.0, 2.0)
-        return replica.seq == seq
+        return is_still
 
     async def introduce(self, replicas: Iterable[Replica]) -> None:
         """Names that are new here."""
@@ -254,6 +291,8 @@ class Line:
 
     def _weigh(self, replica: Replica, notice: Notice) -> None:
         """What somebody says he holds, against what is here."""
+        if replica.shared.root == notice.root or notice.position >= replica.seq:
+            replica.told.append(time.monotonic())
         if replica.shared.root == notice.root:
             replica.said.append(time.monotonic())
             replica.suspects.pop(notice.peer, None)
@@ -267,19 +306,29 @@ class Line:
         else:
             replica.heard.set()
 
-    def _answer_soon(self, replica: Replica) -> None:
+    def _answer_soon(self, replica: Replica, wait: float | None = None) -> None:
         if replica.answering is None or replica.answering.done():
-            replica.answering = self._crew.start(self._answer(replica))
+            replica.answering = self._crew.start(self._answer(replica, wait))
 
-    async def _answer(self, replica: Replica) -> None:
+    def _late(self) -> float:
+        """Seconds before saying what nobody asked for. All of a crowd, however large it is, may be about to: most of
+        them wait for long, and a few for a short time, so that the others hear of it (as in RFC 5401, 5.2)."""
+        if len(self._state.peers(3 * self._rebroadcast)) <= FEW:
+            return random.uniform(0, self._spread())
+        return LATE * max(0.0, 1.0 + math.log(1.0 - random.random()) / math.log(MOST_PEERS))
+
+    async def _answer(self, replica: Replica, wait: float | None) -> None:
         """Say what is here, with all that was not published yet, unless somebody else says the same."""
         since = time.monotonic()
+        await self._entered()
+        if self.reader.is_behind:
+            await self.reader.reached_end()
         if self.ready.is_set() and not replica.outbox.is_clean():
             try:
                 await self._flush_one(replica)
             except (NatsError, TimeoutError, SyncError):
                 self.dirty.set()
-        await asyncio.sleep(random.uniform(0, self._spread()))
+        await asyncio.sleep(random.uniform(0, self._spread()) if wait is None else wait)
         if not replica.said_since(since) or len(self._state.peers(3 * self._rebroadcast)) <= FEW:
             await self._notice(replica)
 
@@ -303,8 +352,11 @@ class Line:
             await self._reach(replica, max(notice.position for notice in replica.suspects.values()))
             await asyncio.sleep(random.uniform(0, self._spread()))
             await asyncio.sleep(max(0.0, replica.quiet_until - time.monotonic()))
+            await self._entered()
             if self.ready.is_set():
-                await self._quiet(replica)
+                await self._quiet(replica, random.uniform(1.0, 2.0))  # what it hangs on may be on its way
+            if self.reader.is_behind or replica.seq < replica.acked:
+                await self.reader.reached_end()
             await free(replica.shared)
             if not replica.suspects:
                 return
@@ -316,7 +368,7 @@ class Line:
                 continue  # the other one reads on, and comes to the same
             if notice.n_changes < replica.n_changes:
                 if not notice.wants_answer:
-                    self._answer_soon(replica)  # it is the other one who lacks something
+                    self._answer_soon(replica, self._late())  # it is the other one who lacks something
                 continue
             gained = await self.talks.ask(notice.peer, replica.place, replica.outbox)
             replica.met(gained, time.monotonic())

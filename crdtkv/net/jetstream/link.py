@@ -55,11 +55,8 @@ def nats(
 
     `stream`: its name, and what all subjects begin with; made if it is absent, to keep `max_bytes` and `max_age`
     seconds of changes on `replicas` servers. `accept(name, kind, id)`: may a name that is new here be made? `options`:
-    further arguments for `nats.connect()`, such as tls, token, user and password, user_credentials.
-
-        async with net.nats(doc, "nats://127.0.0.1:4222") as link:
-            doc["title"] = "Picnic"
-            await link.synced()
+    further arguments for `nats.connect()`, such as tls, token, user and password, user_credentials. docs/network.md
+    has a whole program.
 
     >>> import asyncio, crdtkv as ck
     >>> from crdtkv import net
@@ -97,7 +94,7 @@ def shown(url: str) -> str:
     if not isinstance(url, str):
         raise TypeError(f"the address of a server must be str, not {type(url).__name__}")
     parts = urlsplit(url if "://" in url else f"nats://{url}")
-    if parts.scheme not in SCHEMES or not parts.hostname:
+    if parts.scheme not in SCHEMES or not parts.hostname or not url.isprintable() or " " in url:
         raise ValueError(f"not a nats:// address: {url!r}")
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
@@ -105,7 +102,11 @@ def shown(url: str) -> str:
 class NatsLink:
     """A target on a stream; made by `net.nats()`. Leaving the block publishes the last edits, if that is quick.
 
-    `presence`: who else is here. See docs/network.md.
+    >>> import crdtkv as ck
+    >>> from crdtkv import net
+    >>> link = net.nats(ck.Doc(), "nats://127.0.0.1:4222")
+    >>> link.connected, link.peers, link.error
+    (False, (), None)
     """
 
     def __init__(
@@ -195,8 +196,13 @@ class NatsLink:
     async def synced(self) -> None:
         """Until what is here now is in the log, and what the log and an answering peer hold now is here.
 
-        Waits while there is no connection. UnauthorizedError, SyncError: it cannot be had the way things are.
+        Waits while there is no connection. UnauthorizedError, SyncError: it cannot be had the way things are. Of names
+        that mean something else to others a RuntimeWarning tells, once for each.
         """
+        await self._until_synced()
+        self._state.namesakes.warn(stacklevel=3)
+
+    async def _until_synced(self) -> None:
         while True:
             line = await self._standing()
             work = asyncio.ensure_future(self._settle(line))
@@ -251,6 +257,8 @@ class NatsLink:
         self._changed = asyncio.Event()
 
     def _set_fault(self, fault: Exception | None) -> None:
+        if isinstance(fault, TimeoutError):
+            fault = ConnectionError("the NATS server does not answer")
         if fault is not self._fault:
             self._fault = fault
             self._notify()
@@ -286,6 +294,8 @@ class NatsLink:
             self._ended = True
             self._notify()
             await end(self._tasks)
+        if kind is None:
+            self._state.namesakes.warn(stacklevel=3)
 
     async def _look(self) -> None:
         """Was something written here? Looking costs a microsecond for each object that is open."""
@@ -353,7 +363,6 @@ class NatsLink:
                         "max_reconnect_attempts": 1,
                         "reconnect_time_wait": 0,
                         "connect_timeout": 5,
-                        "ping_interval": 20,
                         "no_echo": True,
                         "error_cb": on_error,
                         "closed_cb": on_closed,

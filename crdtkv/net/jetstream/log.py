@@ -13,7 +13,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from secrets import token_bytes
 from typing import Any
@@ -33,6 +33,7 @@ WITHIN = 15.0  # seconds for an answer of the server
 BATCH = 256  # messages in one pull
 BATCH_BYTES = 4 << 20
 PULL = 30.0  # seconds that a pull waits for messages
+GRACE = 2.0  # seconds more to hear that it is over; nats-server 2.9 does not always say so
 BEAT = 10.0  # seconds between signs of life while it waits
 IDLE = 120.0  # seconds after which the server forgets a consumer that nobody pulls from
 SLICE = 0.01  # seconds of reading before others in the event loop have their turn
@@ -54,6 +55,7 @@ class Place:
     gap: bool = False  # something between was trimmed before it was read, or the stream is another one
     n_read: int = 0
     n_streams: int = 1  # that there were so far
+    secret: bytes = field(default_factory=lambda: token_bytes(16))  # so that nobody guesses the numbers of messages
 
 
 class Log:
@@ -62,7 +64,6 @@ class Log:
     def __init__(self, client: Client, stream: str, config: dict[str, Any], place: Place) -> None:
         self._client, self._stream, self._config, self.place = client, stream, config, place
         self._js = client.jetstream(timeout=WITHIN)
-        self._secret = token_bytes(16)
 
     async def prepare(self) -> None:
         """Find the stream, or make it. SyncError: there is no JetStream, or the stream is of other subjects."""
@@ -102,8 +103,11 @@ class Log:
         place.gap = place.gap or is_another or state.first_seq > place.seq + 1
 
     async def publish(self, subject: str, frame: bytes) -> int:
-        """Put a message into the log; its number there. NatsError, SyncError: it may or may not be there."""
-        key = blake2b(frame, digest_size=16, key=self._secret).hexdigest()
+        """Put a message into the log; its number there. NatsError, SyncError: it may or may not be there.
+
+        The same frame again, by this connection or the next one, is kept once, if that is within the server's window.
+        """
+        key = blake2b(frame, digest_size=16, key=self.place.secret).hexdigest()
         for attempt in range(RETRIES):
             headers = {"Nats-Msg-Id": f"{key}.{attempt}"}
             ack = await self._js.publish(subject, frame, headers=headers)
@@ -150,7 +154,14 @@ class Reader:
         self._consumer: str | None = None
         self._n = 0  # messages that this consumer has delivered
         self.n_ends = 0  # how often the end was reached
+        self._pending = 0  # messages behind the last one that was read, when it was sent
         self._pull: Pull | None = None
+        self._again = False  # read from the beginning
+
+    def begin_again(self) -> None:
+        """Read the log from its beginning once more. Who waits in reached_end() waits for that."""
+        self._again = True
+        self._came.set()
 
     async def run(self) -> None:
         """For ever. NatsError: the connection is of no use any more."""
@@ -174,6 +185,11 @@ class Reader:
                 await subscription.unsubscribe()
             await self._drop_consumer()
 
+    @property
+    def is_behind(self) -> bool:
+        """Does the log hold more than was read, as far as this is known without asking?"""
+        return not self.n_ends or bool(self._pending or self._queue)
+
     async def reached_end(self) -> None:
         """Until everything is read that is in the log now."""
         while True:
@@ -190,12 +206,14 @@ class Reader:
             else:
                 if self._consumer == name:
                     self.n_ends += 1
+                    if self._n == target:
+                        self._pending = 0  # what was to come may have been trimmed
                     return
 
     async def _end(self) -> int | None:
         """How many messages this consumer will have delivered when it has delivered all."""
         name = self._consumer
-        if name is None:
+        if name is None or self._again:
             return None
         try:
             info = await self._js.consumer_info(self._stream, name)
@@ -206,6 +224,8 @@ class Reader:
         return int((info.delivered.consumer_seq if info.delivered else 0) + (info.num_pending or 0))
 
     async def _make_consumer(self) -> None:
+        if self._again:
+            self._again, self.place.seq = False, 0
         config = api.ConsumerConfig(
             ack_policy=api.AckPolicy.NONE,
             filter_subject=self._subjects,
@@ -217,7 +237,7 @@ class Reader:
         )
         info = await self._js.add_consumer(self._stream, config)
         self._queue.clear()
-        self._n, self._pull, self._consumer = 0, None, info.name
+        self._n, self._pull, self._consumer, self._pending = 0, None, info.name, info.num_pending or 0
         self._read.set()
 
     async def _drop_consumer(self) -> None:
@@ -244,13 +264,19 @@ class Reader:
             f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}", json.dumps(ask).encode(), reply=box
         )
         n, loop = self._n, asyncio.get_running_loop()
-        while pull.left > 0:
+        over = loop.time() + PULL + GRACE
+        while pull.left > 0 and loop.time() < over:
+            if self._again:
+                raise StreamGoneError("from its beginning")
             if not self._queue:
                 self._came.clear()
+                silent = loop.time() + 2.5 * BEAT
                 try:
-                    async with asyncio.timeout(2.5 * BEAT):
+                    async with asyncio.timeout_at(min(silent, over)):
                         await self._came.wait()
                 except TimeoutError:
+                    if over < silent:
+                        break
                     raise StreamGoneError("the server fell silent") from None
             until = loop.time() + SLICE
             try:
@@ -265,7 +291,7 @@ class Reader:
             await asyncio.sleep(0.5)
 
     def _read_one(self, msg: Msg, pull: Pull) -> None:
-        stream, consumer, seq, n = numbers_of(msg.reply)
+        stream, consumer, seq, n, pending = numbers_of(msg.reply)
         if not stream:  # said by the server itself, not by whoever wrote into the stream
             status = (msg.headers or {}).get("Status")
             if status == "100":
@@ -273,29 +299,32 @@ class Reader:
             if status in ("404", "503") or "Deleted" in (msg.headers or {}).get("Description", ""):
                 raise StreamGoneError(f"status {status}")
             pull.left, pull.failed = 0, status != "408"
+            if not pull.failed:
+                self._pending = 0
             return
         if stream != self._stream or consumer != self._consumer:
             return  # of the last consumer
         if n != self._n + 1:
             raise StreamGoneError(f"message {n} came instead of {self._n + 1}")
         self._take(msg.subject, msg.data, seq)
-        self._n = n
+        self._n, self._pending = n, pending
         self.place.seq, self.place.n_read = seq, self.place.n_read + 1
         pull.left -= 1
 
 
-def numbers_of(reply: str) -> tuple[str, str, int, int]:
-    """Stream, consumer, number in the stream and number of the delivery, from the subject to acknowledge to.
+def numbers_of(reply: str) -> tuple[str, str, int, int, int]:
+    """Stream, consumer, number in the stream, number of the delivery and how many are to follow, from the subject to
+    acknowledge to.
 
     >>> numbers_of("$JS.ACK.notes.c1.1.17.3.1700000000000000000.0")
-    ('notes', 'c1', 17, 3)
+    ('notes', 'c1', 17, 3, 0)
     """
     parts = reply.split(".")
     if len(parts) >= 11:  # with domain and account
         del parts[2:4]
-    if len(parts) < 9 or parts[:2] != ["$JS", "ACK"] or not (parts[5] + parts[6]).isdecimal():
-        return "", "", 0, 0
-    return parts[2], parts[3], int(parts[5]), int(parts[6])
+    if len(parts) < 9 or parts[:2] != ["$JS", "ACK"] or not (parts[5] + parts[6] + parts[8]).isdecimal():
+        return "", "", 0, 0, 0
+    return parts[2], parts[3], int(parts[5]), int(parts[6]), int(parts[8])
 
 
 def covers(pattern: str, subject: str) -> bool:

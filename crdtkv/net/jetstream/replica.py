@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 
+from crdtkv.datastore import Datastore
 from crdtkv.net.directory import Entry, Shared
 from crdtkv.net.jetstream.frame import Notice
 from crdtkv.net.jetstream.outbox import Outbox
@@ -20,6 +21,8 @@ class Replica:
     """One object: its outbox, its subjects, and which peers announced something else than is here."""
 
     __slots__ = (
+        "_n_admitted",
+        "acked",
         "answering",
         "asking",
         "entry",
@@ -32,6 +35,7 @@ class Replica:
         "seq",
         "suspects",
         "to",
+        "told",
         "unlogged",
     )
 
@@ -39,11 +43,14 @@ class Replica:
         self.entry, self.outbox = entry, Outbox(shared)
         self.to = f"{stream}.{entry.kind}.{entry.id.hex()}"
         self.seq = 0  # of its last message in the log that was read
+        self._n_admitted = self._count_admitted()
+        self.acked = 0  # of the last one that was published here
         self.flushing = asyncio.Lock()
         self.heard = asyncio.Event()  # somebody said something of it, or nobody is there to
         self.suspects: OrderedDict[bytes, Notice] = OrderedDict()  # by peer
         self.unlogged: OrderedDict[bytes, bytes] = OrderedDict()  # peer -> root that was not all in the log
         self.said: deque[float] = deque(maxlen=64)  # when others announced the very thing that is here
+        self.told: deque[float] = deque(maxlen=64)  # when others did who have read at least as far
         self.quiet, self.quiet_until = QUIET, 0.0
         self.answering: asyncio.Task[None] | None = None
         self.asking: asyncio.Task[None] | None = None
@@ -63,9 +70,22 @@ class Replica:
         """How many changes are here, void ones too."""
         return self.shared.stats()["changes"]
 
+    def has_admitted(self) -> bool:
+        """Was a DAG admitted since this was asked last? Then the log holds what was refused when it was read."""
+        before, self._n_admitted = self._n_admitted, self._count_admitted()
+        return self._n_admitted != before
+
+    def _count_admitted(self) -> int:
+        return self.shared._n_admitted if isinstance(self.shared, Datastore) else 0
+
     def said_since(self, when: float) -> int:
         """How many others announced the very thing that is here, since then."""
         return sum(at >= when for at in self.said)
+
+    def told_since(self, when: float) -> int:
+        """How many notices, since then, tell everybody here as much as one of this end would: whoever holds something
+        else finds out by any of them."""
+        return sum(at >= when for at in self.told)
 
     def suspect(self, notice: Notice) -> None:
         """Somebody holds something else."""

@@ -14,8 +14,9 @@ from crdtkv.net.jetstream.log import Place
 from crdtkv.net.jetstream.outbox import InBlockError
 from crdtkv.net.jetstream.pieces import Pieces
 from crdtkv.net.jetstream.replica import Replica
+from crdtkv.net.namesakes import WarnedNamesakes
 
-__all__ = ["State"]
+__all__ = ["MOST_PEERS", "State"]
 
 MOST_PEERS = 4096
 MOST_REFUSED = 4096  # names and ids that were not welcome, so that nobody is asked again
@@ -84,6 +85,7 @@ class State:
         self.replicas: dict[bytes, Replica] = {}
         self.place, self.pieces = Place(), Pieces()
         self.conflicts: dict[str, tuple[bytes | None, bytes]] = {}  # name -> id here, id there
+        self.namesakes = WarnedNamesakes()  # to tell of them
         self.counts: dict[str, int] = dict.fromkeys(COUNTS, 0)
         self._peers: OrderedDict[bytes, tuple[bytes, int, float]] = OrderedDict()  # peer -> author, number, when
         self._quota, self._unwelcome = Quota(), OrderedDict[Entry, None]()
@@ -128,7 +130,10 @@ class State:
         if verdict is Verdict.SHARED and here is not None:
             return self._open(here)
         if verdict is Verdict.CONFLICT and len(self.conflicts) < MOST_REFUSED:
-            self.conflicts[name] = (self.directory.id_of(name), id)
+            other = self.directory.against(entry)
+            if name not in self.conflicts:
+                self.namesakes.meet(other, entry)
+            self.conflicts[name] = (None if other is None else other.id, id)
         self._unwelcome[entry] = None
         self.counts["unwelcome"] += 1
         if len(self._unwelcome) > MOST_REFUSED:
