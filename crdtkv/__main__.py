@@ -11,16 +11,16 @@ __all__ = ["main"]
 def main(argv: Sequence[str] | None = None) -> int:
     """Read the command line, do what it says; the exit code."""
     try:
-        import click
-        import rich  # noqa: F401
-    except ModuleNotFoundError as error:
-        print(f"crdtkv: the command line needs {error.name}: pip install 'crdtkv[cli]'", file=sys.stderr)
-        return 3
-    try:
+        try:
+            import click  # noqa: F401
+            import rich  # noqa: F401
+        except ModuleNotFoundError as error:
+            print(f"crdtkv: the command line needs {error.name}: pip install 'crdtkv[cli]'", file=sys.stderr)
+            return 3
         from crdtkv.cli.main import main as run
 
         return run(argv)
-    except (KeyboardInterrupt, click.Abort):  # before there was anybody to catch it
+    except KeyboardInterrupt:  # before there was anybody to catch it
         return 130
 
 

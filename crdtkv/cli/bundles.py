@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import tempfile
 from contextlib import suppress
@@ -25,6 +26,7 @@ from crdtkv.store import Store
 __all__ = ["backup", "export", "import_"]
 
 DOC, DATASTORE, STORE = b"CKB", b"CKD", b"V"  # how bundles and saved stores begin
+LARGEST = 256 << 20  # bytes that are read from a pipe
 NOTHING = "no bundle of a document or datastore, and no saved store"
 
 
@@ -41,7 +43,7 @@ def export(ctx: click.Context, file: str, name: str, out: str, since: str | None
         raise click.UsageError("stdout cannot have both the bundle and JSON")
     if out == "-" and sys.stdout.isatty():
         raise click.UsageError("a bundle is no text: give a file, or a pipe")
-    with reading(file) as db:
+    with screen.busy("exporting"), reading(file) as db:
         kept = find(db, name)
         if since is None:
             data = kept.save()
@@ -103,7 +105,7 @@ def import_(ctx: click.Context, file: str, name: str, source: str) -> None:
         else:
             with open(source, "rb") as opened:
                 data = bundle_of(opened)
-        with screen.busy("importing"):
+        with screen.busy(f"importing {len(data):,} bytes"):
             kind, report = taken_in(db, name, data)
     refused = [refusal.reason for refusal in report["refused"]]
     if screen.json:
@@ -122,11 +124,17 @@ def import_(ctx: click.Context, file: str, name: str, source: str) -> None:
 
 
 def bundle_of(stream: BinaryIO) -> bytes:
-    """All of it, if it begins as one: /dev/zero has no end."""
-    head = stream.read(len(DOC))
-    if not head.startswith((DOC, DATASTORE, STORE)):
+    """All of it, if it begins as one, and if it ends: what is no file may go on for ever."""
+    data = stream.read(len(DOC))
+    if not data.startswith((DOC, DATASTORE, STORE)):
         raise BadBytesError(NOTHING)
-    return head + stream.read()
+    with suppress(OSError):
+        if stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            return data + stream.read()
+    data += stream.read(LARGEST + 1 - len(data))
+    if len(data) > LARGEST:
+        raise BadBytesError(f"more than {LARGEST >> 20} MiB, and it does not end: put it into a file first")
+    return data
 
 
 def as_text(kind: str, what: Any) -> Any:
@@ -182,10 +190,18 @@ def backup(ctx: click.Context, file: str, dest: str) -> None:
     """Write a consistent copy of FILE to DEST, also while somebody writes. The key file is not copied."""
     screen = screen_of(ctx)
     os.stat(os.path.dirname(dest) or ".")  # so that it is the folder that is named, if it is not there
-    with screen.busy("copying"), reading(file) as db:
+    with screen.busy("copying") as work, reading(file) as db:
+        work.towards(db.stats()["bytes"], lambda: size_of(f"{dest}-new"))
         db.backup(dest)
     size = os.path.getsize(dest)
     if screen.json:
         screen.value({"file": file, "dest": dest, "size": size})
     else:
         screen.write(f"{clean(dest)}: {size:,} bytes\n")
+
+
+def size_of(path: str) -> int:
+    """Of a copy that grows there; 0 before and after."""
+    with suppress(OSError):
+        return os.path.getsize(path)
+    return 0

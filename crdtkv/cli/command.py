@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,23 @@ from crdtkv.cli.answers import No
 from crdtkv.cli.screen import Screen
 from crdtkv.errors import LimitError
 
-__all__ = ["ANY_NAME", "FILE", "KEY", "NAME", "TEXT", "Command", "arguments", "command", "hexed", "screen_of"]
+__all__ = [
+    "ANY_NAME",
+    "COUNT",
+    "FILE",
+    "HOST",
+    "KEY",
+    "NAME",
+    "SECONDS",
+    "TEXT",
+    "Command",
+    "CountType",
+    "arguments",
+    "command",
+    "hexed",
+    "host_of",
+    "screen_of",
+]
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -24,6 +42,7 @@ else:
     ParamType = click.ParamType  # generic only in later versions of click
 
 NEGATIVE = re.compile(r"-\.?\d")
+MOST = sys.maxsize // 2  # more is as good as all
 
 
 class Command(click.Command):
@@ -98,27 +117,84 @@ class Utf8(ParamType):
             self.fail("this is not UTF-8; keys that are bytes are given in hex, with --hex", param, ctx)
 
 
+def is_plain(word: str) -> bool:
+    """Does it mean itself in any shell, and no option?
+
+    >>> [is_plain(word) for word in ("notes/2026-11", "größe", "a b", "$(rm x)", "`rm`", "*", "-f", "")]
+    [True, True, False, False, False, False, False, False]
+    """
+    return word[:1] not in ("", "-") and all(c.isalnum() or c in "@%+=:,./-_" for c in word)
+
+
 class NameType(Utf8):
     """The name of an object in a file, which the shell can complete."""
 
     name = "name"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """The names in the FILE that stands before it."""
+        """The names in the FILE that stands before it.
+
+        Only those in which a shell reads nothing else: bash puts what is offered on the line as it is, and others may
+        have chosen the name.
+        """
         from click.shell_completion import CompletionItem
 
-        from crdtkv.database import Database
+        from crdtkv.cli.target import reading
 
         try:
-            with Database(ctx.params["file"], read_only=True) as db:
-                return [
-                    CompletionItem(name) for name in db.names() if name.startswith(incomplete) and name.isprintable()
-                ]
+            with reading(ctx.params["file"]) as db:  # others chose the names: bash would run $(...) at the next return
+                names = [name for name in db.names() if name.startswith(incomplete) and is_plain(name)]
+                return list(map(CompletionItem, names))
         except Exception:  # the line is not finished, the file may be anything: then there is nothing to offer
             return []
 
 
+class CountType(click.IntRange):
+    """How many: a number as large as one likes."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number, or the greatest that is of use."""
+        return min(super().convert(value, param, ctx), MOST)
+
+
+class SecondsType(click.FloatRange):
+    """How long: more than nothing, and a number, which NaN is not."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The seconds."""
+        seconds = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is not a number of seconds", param, ctx)
+        return seconds
+
+
+class HostType(Utf8):
+    """The name of a machine, or its address."""
+
+    name = "host"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name, if one can ask for it."""
+        host = super().convert(value, param, ctx)
+        try:
+            return host_of(host)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def host_of(host: str) -> str:
+    """The name of a machine as it was given. ValueError: none can have it."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        raise ValueError(f"no machine can have this name: {host!r}") from None
+    return host
+
+
 TEXT = Utf8()
+HOST = HostType()
+SECONDS = SecondsType(min=0, min_open=True)
+COUNT = CountType(min=0)
 FILE = click.argument("file", type=click.Path())
 NAME = click.argument("name", type=NameType())
 ANY_NAME = click.argument("name", type=NameType(), required=False)

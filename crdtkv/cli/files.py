@@ -13,6 +13,7 @@ from crdtkv.cli.answers import Exit, FileTrouble
 from crdtkv.cli.command import ANY_NAME, FILE, NAME, TEXT, command, screen_of
 from crdtkv.cli.keys import plain
 from crdtkv.cli.paths import walk
+from crdtkv.cli.progress import Work
 from crdtkv.cli.screen import Cell, clean, shown_key
 from crdtkv.cli.target import find, must_be_a_file, reading, writing
 from crdtkv.database import Database
@@ -100,8 +101,8 @@ def show(ctx: click.Context, file: str, name: str, path: str | None) -> None:
 def check(ctx: click.Context, file: str) -> None:
     """Look for damage: every page, record, hash and signature. Exit code 1: there are findings, a line each."""
     screen = screen_of(ctx)
-    with screen.busy("checking"):
-        found = findings(file)
+    with screen.busy("checking") as work:
+        found = findings(file, work)
     if screen.json:
         screen.value(found)
     else:
@@ -113,11 +114,11 @@ def check(ctx: click.Context, file: str) -> None:
         ctx.exit(Exit.NO)
 
 
-def findings(file: str) -> list[str]:
+def findings(file: str, work: Work) -> list[str]:
     """What is wrong with a file of ours."""
     try:
         with reading(file) as db:
-            return db.check()
+            return db._check_through(work.steps)
     except (StoreError, DecodeError) as error:
         if getattr(error, "errno", None) is not None:  # the device, not the bytes on it
             raise
@@ -133,8 +134,8 @@ def verify(ctx: click.Context, file: str) -> None:
     Exit code 1: something does not hold, or somebody lied.
     """
     screen = screen_of(ctx)
-    with screen.busy("checking"):
-        found = findings(file)
+    with screen.busy("checking") as work:
+        found = findings(file, work)
     said: dict[str, Any] = {}
     with suppress(StoreError, DecodeError), reading(file) as db:
         for name in screen.steps("verifying", list(db.names())):
@@ -236,8 +237,8 @@ def stats(ctx: click.Context, file: str, name: str | None) -> None:
 def compact(ctx: click.Context, file: str, name: str | None) -> None:
     """Make FILE small, or only what NAME takes: superseded bodies of datastores go, content and roots stay."""
     screen = screen_of(ctx)
-    with screen.busy("compacting"), writing(file) as db:
-        sizes = db.compact() if name is None else compacted(db, name)
+    with screen.busy("compacting") as work, writing(file) as db:
+        sizes = db._compact_through(work.steps) if name is None else compacted(db, name)
     if screen.json:
         screen.value(sizes)
     else:

@@ -13,7 +13,7 @@ import click
 
 from crdtkv import _core
 from crdtkv.cli.answers import No
-from crdtkv.cli.command import ANY_NAME, FILE, NAME, TEXT, command, screen_of
+from crdtkv.cli.command import ANY_NAME, COUNT, FILE, NAME, TEXT, CountType, command, screen_of
 from crdtkv.cli.keys import plain
 from crdtkv.cli.lanes import colour, drawn, legend, ops
 from crdtkv.cli.paths import holder_of, walk
@@ -48,7 +48,7 @@ def when(ms: int | None) -> str:
 @command("log")
 @FILE
 @ANY_NAME
-@click.option("--limit", "-n", type=click.IntRange(min=0), help="At most so many.")
+@click.option("--limit", "-n", type=COUNT, help="At most so many.")
 @click.option("--reverse", is_flag=True, help="Oldest first.")
 @click.pass_context
 def log(ctx: click.Context, file: str, name: str | None, limit: int | None, reverse: bool) -> None:
@@ -91,8 +91,8 @@ def in_time(db: Database, name: str | None) -> Iterator[tuple[str, _core.Change]
         yield each, change
 
 
-def change_in_json(name: str, change: _core.Change) -> dict[str, Any]:
-    """A change as JSON has it."""
+def place_in_json(name: str, change: _core.Change | Node) -> dict[str, Any]:
+    """Which change it is, and where in the hash graph of what."""
     return {
         "id": change.id.hex(),
         "name": name,
@@ -102,6 +102,13 @@ def change_in_json(name: str, change: _core.Change) -> dict[str, Any]:
         "seq": change.seq,
         "prev": change.prev and change.prev.hex(),
         "parents": [parent.hex() for parent in change.parents],
+    }
+
+
+def change_in_json(name: str, change: _core.Change) -> dict[str, Any]:
+    """A change as JSON has it."""
+    return {
+        **place_in_json(name, change),
         "time": change.time,
         "message": change.message,
         "n_ops": change.n_ops,
@@ -116,7 +123,7 @@ def change_in_json(name: str, change: _core.Change) -> dict[str, Any]:
 @command("graph")
 @FILE
 @ANY_NAME
-@click.option("--limit", type=click.IntRange(min=1), default=200, help="The newest so many changes (200).")
+@click.option("--limit", type=CountType(min=1), default=200, help="The newest so many changes (200).")
 @click.option("--dot", is_flag=True, help="In the language of Graphviz.")
 @click.option("--svg", is_flag=True, help="As an SVG picture.")
 @click.pass_context
@@ -152,14 +159,7 @@ def draw(screen: Screen, name: str, nodes: list[Node], n_older: int) -> None:
 def node_in_json(name: str, node: Node) -> dict[str, Any]:
     """A node of a graph as JSON has it."""
     return {
-        "id": node.id.hex(),
-        "name": name,
-        "dag": node.dag,
-        "author": node.author.hex(),
-        "lane": node.lane.hex(),
-        "seq": node.seq,
-        "prev": node.prev and node.prev.hex(),
-        "parents": [parent.hex() for parent in node.parents],
+        **place_in_json(name, node),
         "n_ops": node.n_ops,
         "head": node.is_head,
         "fork": node.is_fork,
@@ -186,7 +186,7 @@ def full_id(ids: list[bytes], word: str) -> bytes:
         raise click.UsageError(f"a version is `heads`, `empty` or ids in hex, not {word!r}")
     found = [id for id in ids if id.hex().startswith(word.lower())]
     if not found:
-        raise No(f"no change has an id that begins with {word}")
+        raise No(f"no change has an id that begins with {word}; `crdtkv log` lists them")
     if len(found) > 1:
         raise click.UsageError(f"{len(found)} ids begin with {word}: give more digits")
     return found[0]
@@ -307,11 +307,9 @@ def show_pieces(screen: Screen, runs: list[dict[str, Any]]) -> None:
     for run in runs:
         column.setdefault(run["author"], len(column))
     if screen.is_terminal:
-        from rich.text import Text as Painted
-
-        screen.console.print(
-            Painted.assemble(*((clean_text(run["text"]), colour(column[run["author"]])) for run in runs), "\n")
-        )
+        for run in runs:
+            screen.write(screen.painted((run["text"], colour(column[run["author"]])), clean_text))
+        screen.write("\n\n")
 
     def row(run: dict[str, Any]) -> list[Cell]:
         author: Cell = (run["author"][:8], colour(column[run["author"]]))

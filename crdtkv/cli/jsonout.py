@@ -15,12 +15,13 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from crdtkv.patch import MISSING
 
-__all__ = ["dumps", "in_json", "key_text", "listed", "parse"]
+__all__ = ["dumps", "in_json", "key_text", "listed", "parse", "parse_pairs"]
 
 
 def in_json(value: Any) -> Any:
@@ -76,13 +77,66 @@ def parse(text: str) -> Any:
     >>> parse("[1, 2]"), parse("hello"), parse("NaN"), parse('"7"'), parse("7")
     ([1, 2], 'hello', 'NaN', '7', 7)
     """
-
-    def constant(name: str) -> NoReturn:
-        raise json.JSONDecodeError("JSON has no such number", name, 0)
-
     try:
-        return json.loads(text, parse_constant=constant)
+        return TYPED.decode(text)
     except json.JSONDecodeError:
         return text
     except RecursionError:
         raise ValueError("JSON that is nested too deeply") from None
+
+
+def parse_pairs(text: str) -> dict[Any, Any]:
+    """Keys and values: JSON, pairs or lists of pairs, one after the other. ValueError: something else is among them.
+
+    Bytes and floats that JSON does not know stand there as in_json() writes them.
+
+    >>> parse_pairs('[["a", 1], ["b", {"bytes": "AAE="}]]')
+    {'a': 1, 'b': b'\\x00\\x01'}
+    >>> parse_pairs('["a", 1] [{"bytes": "AAE="}, [2]]')
+    {'a': 1, b'\\x00\\x01': [2]}
+    """
+    pairs: dict[Any, Any] = {}
+    at = after_space(text, 0)
+    while at < len(text):
+        try:
+            value, end = WRITTEN.raw_decode(text, at)
+        except RecursionError:
+            raise ValueError("JSON that is nested too deeply") from None
+        for pair in value if isinstance(value, list) and not is_pair(value) else [value]:
+            if not is_pair(pair):
+                raise ValueError(f"line {text.count(chr(10), 0, at) + 1}: not a pair of a key and its value")
+            pairs[pair[0]] = pair[1]
+        at = after_space(text, end)
+    return pairs
+
+
+def after_space(text: str, at: int) -> int:
+    found = SPACE.match(text, at)
+    assert found is not None
+    return found.end()
+
+
+def is_pair(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str | bytes)
+
+
+def meant(value: dict[str, Any]) -> Any:
+    """What in_json() wrote as an object of one field."""
+    match value:
+        case {"bytes": str(text), **rest} if not rest:
+            try:
+                return base64.b64decode(text, validate=True)
+            except ValueError:
+                return value
+        case {"float": "nan" | "inf" | "-inf" as text, **rest} if not rest:
+            return float(text)
+    return value
+
+
+def constant(name: str) -> NoReturn:
+    raise json.JSONDecodeError("JSON has no such number", name, 0)
+
+
+SPACE = re.compile(r"[ \t\r\n]*")
+TYPED = json.JSONDecoder(parse_constant=constant)
+WRITTEN = json.JSONDecoder(parse_constant=constant, object_hook=meant)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
 import click
 
 from crdtkv.cli.answers import No
-from crdtkv.cli.command import FILE, KEY, NAME, TEXT, arguments, command, hexed, screen_of
-from crdtkv.cli.jsonout import parse
+from crdtkv.cli.command import COUNT, FILE, KEY, NAME, TEXT, arguments, command, hexed, screen_of
+from crdtkv.cli.jsonout import parse, parse_pairs
+from crdtkv.cli.paths import new_spot, spot_of
 from crdtkv.cli.screen import shown, shown_key
 from crdtkv.cli.target import KINDS, Kept, find, made, reading, writing
 from crdtkv.datastore import Counters, Datastore
@@ -23,12 +25,18 @@ from crdtkv.text import Text
 
 __all__ = ["count", "delete", "get", "put", "query"]
 
+LARGEST = 16 << 20  # bytes of JSON that are read from stdin
 HEX = click.option("--hex", "is_hex", is_flag=True, help="Keys are bytes, given in hex.")
 
 
 def plain(value: Any) -> Any:
     """A value without handles."""
     return value.to_py() if hasattr(value, "to_py") else value
+
+
+PATH = click.option(
+    "--path", "is_path", is_flag=True, help="In a document: KEY is a path to a place in it, items/0/done."
+)
 
 
 # ---- one key
@@ -43,16 +51,21 @@ def plain(value: Any) -> Any:
 @click.option(
     "--all", "all_values", is_flag=True, help="All values that were put at the same time, the shown one first."
 )
+@PATH
 @click.pass_context
-def get(ctx: click.Context, file: str, name: str, key: str, is_hex: bool, raw: bool, all_values: bool) -> None:
+def get(
+    ctx: click.Context, file: str, name: str, key: str, is_hex: bool, raw: bool, all_values: bool, is_path: bool
+) -> None:
     """Print the value of KEY. Exit code 1: it is not there."""
     screen = screen_of(ctx)
     with reading(file) as db:
         kept: Any = find(db, name)
         place = key_for(kept, key, is_hex)
         with arguments():
-            if place not in kept:
-                raise No(f"no such key: {key!r}")
+            if is_path:
+                kept, place = spot_of(tree(kept, is_hex), key)
+            elif place not in kept:
+                raise absent(kept, key)
         value = concurrent(kept, place) if all_values else plain(kept[place])
     if all_values and not screen.json:
         for each in value:
@@ -76,7 +89,24 @@ def key_for(kept: Kept, key: str, is_hex: bool) -> Any:
     return place
 
 
-def concurrent(kept: Kept, key: Any) -> list[Any]:
+def tree(kept: Kept, is_hex: bool) -> Doc:
+    """What has paths."""
+    if is_hex or not isinstance(kept, Doc):
+        raise click.UsageError("--path is for documents, whose keys are text")
+    return kept
+
+
+def absent(kept: Kept, key: str) -> No:
+    """There is no such key; but was it meant for one?"""
+    hint = "; `crdtkv show` lists them"
+    if isinstance(kept, Doc):
+        with suppress(No):
+            spot_of(kept, key)
+            hint = "; --path takes it as a path, which leads somewhere"
+    return No(f"no such key: {key!r}{hint}")
+
+
+def concurrent(kept: Any, key: Any) -> list[Any]:
     """The values of a key that nobody has superseded."""
     if isinstance(kept, Store):
         return [entry.value for entry in kept.conflicts(key)]
@@ -86,9 +116,15 @@ def concurrent(kept: Kept, key: Any) -> list[Any]:
 @command("put")
 @FILE
 @NAME
-@KEY
+@click.argument("key", type=TEXT, required=False)
 @click.argument("value", required=False)
 @HEX
+@click.option(
+    "--pairs",
+    "are_pairs",
+    is_flag=True,
+    help="Read many keys and values from stdin, as `query --json` prints them or as one [KEY, VALUE] a line.",
+)
 @click.option("--bytes", "is_bytes", is_flag=True, help="Store the value as bytes, as they are.")
 @click.option("--stdin", "from_stdin", is_flag=True, help="Read the value from stdin, to its end.")
 @click.option(
@@ -96,62 +132,141 @@ def concurrent(kept: Kept, key: Any) -> list[Any]:
 )
 @click.option("--kind", type=click.Choice(KINDS), help="What a new NAME is (default: datastore).")
 @click.option("--message", "-m", type=TEXT, help="What the change says of itself.")
+@PATH
 @click.pass_context
 def put(
     ctx: click.Context,
     file: str,
     name: str,
-    key: str,
+    key: str | None,
     value: str | None,
     is_hex: bool,
+    are_pairs: bool,
     is_bytes: bool,
     from_stdin: bool,
     is_text: bool,
     kind: str | None,
     message: str | None,
+    is_path: bool,
 ) -> None:
-    """Set KEY to VALUE: JSON if it parses, else the text itself.
+    """Set KEY to VALUE: JSON if it parses, else the text itself. Or many keys at once, with --pairs.
 
     A NAME that is not there is made, as a datastore unless --kind says otherwise.
     """
     screen = screen_of(ctx)
-    if (value is None) != from_stdin:
+    if are_pairs:
+        if key is not None or from_stdin or is_bytes or is_text or is_hex or is_path:
+            raise click.UsageError("--pairs reads keys and values from stdin: nothing else says what they are")
+        data = all_of_stdin(False)
+    elif key is None:
+        raise click.UsageError("Missing argument 'KEY'.", ctx)
+    elif (value is None) != from_stdin:
         raise click.UsageError("give a VALUE or --stdin" if value is None else "give a VALUE or --stdin, not both")
-    data = sys.stdin.buffer.read() if from_stdin else os.fsencode(value or "")
+    else:
+        data = all_of_stdin(is_bytes or is_text) if from_stdin else os.fsencode(value or "")
     try:
         content: Any = data if is_bytes else data.decode()
     except UnicodeDecodeError:
         raise click.UsageError("the value is not UTF-8; --bytes takes it as it is") from None
     with writing(file) as db, arguments():
-        if not is_bytes and not is_text:
+        if are_pairs:
+            content = parse_pairs(content)
+        elif not is_bytes and not is_text:
             content = parse(content)
         with made(db, name, kind, "doc" if is_text else "datastore") as kept:
-            place = key_for(kept, key, is_hex)
-            change: Any = None
-            if isinstance(kept, Store):
-                kept[place] = content
-                kept.commit()
-            elif isinstance(kept, Datastore):
-                batch = kept.batch(message=message)
-                batch.put(place, content)
-                change = batch.commit()
+            if key is None:
+                change = put_many(kept, content, message)
+            elif is_path:
+                change = put_at(tree(kept, is_hex), key, content, is_text, message)
             else:
-                change = put_in_doc(kept, place, content, is_text, message)
-        said = {"name": name, "kind": db.names()[name], "change": change and change.id.hex()}
+                looked_like_a_path = isinstance(kept, Doc) and not is_hex and is_new_path(kept, key)
+                change = put_one(kept, key_for(kept, key, is_hex), content, is_text, message)
+                if looked_like_a_path:
+                    screen.note(f"{key!r} is a key of the root now; --path would have taken it as a path")
+        said: dict[str, Any] = {"name": name, "kind": db.names()[name], "change": change and change.id.hex()}
+        if are_pairs:
+            said["keys"] = len(content)
     if screen.json:
         screen.value(said)
 
 
+def all_of_stdin(is_whole: bool) -> bytes:
+    """What comes from stdin, which may have no end. `is_whole`: not taken apart, which takes many times as much."""
+    most = 4 * LARGEST if is_whole else LARGEST
+    data = sys.stdin.buffer.read(most + 1)
+    if len(data) > most:
+        raise click.UsageError(f"more than {most >> 20} MiB came from stdin: no value is as large")
+    return data
+
+
+def put_one(kept: Kept, key: Any, content: Any, is_text: bool, message: str | None) -> Any:
+    """Sets one key; the change, None of a store."""
+    if isinstance(kept, Doc):
+        return put_in_doc(kept, key, content, is_text, message)
+    if isinstance(kept, Store):
+        kept[key] = content
+        kept.commit()
+        return None
+    batch = kept.batch(message=message)
+    batch.put(key, content)
+    return batch.commit()
+
+
+def put_many(kept: Kept, pairs: dict[Any, Any], message: str | None) -> Any:
+    """Sets keys, all or none; the last change that it took, None of a store."""
+    if isinstance(kept, Store):
+        kept.update(pairs)
+        kept.commit()
+        return None
+    before = kept.heads
+    if isinstance(kept, Doc):
+        if not all(isinstance(key, str) for key in pairs):
+            raise click.UsageError("the keys of a document are text")
+        with kept.change(message):
+            kept.update(pairs)
+    else:
+        Datastore().update(pairs)  # what is wrong with one of them is said before the first is written
+        with kept.batch(message=message) as batch:
+            for key, value in pairs.items():
+                batch.put(key, value)
+    return next(reversed(kept.changes(since=before)), None)
+
+
 def put_in_doc(doc: Doc, key: str, content: Any, is_text: bool, message: str | None) -> Any:
     """Sets a key of the root; its change, or None if nothing had to be changed."""
-    old = doc.get(key)
+    put_in(doc, key, doc.get(key), content, is_text)
+    return doc.commit(message)
+
+
+def put_at(doc: Doc, path: str, content: Any, is_text: bool, message: str | None) -> Any:
+    """Sets what is at a path, or a new key of a map that is there."""
+    try:
+        holder, key = spot_of(doc, path)
+        old = holder[key]
+    except No:
+        (holder, key), old = new_spot(doc, path), None
+    put_in(holder, key, old, content, is_text)
+    return doc.commit(message)
+
+
+def put_in(holder: Any, key: str | int, old: Any, content: Any, is_text: bool) -> None:
     if not is_text:
-        doc[key] = content
+        holder[key] = content
     elif isinstance(old, Text):
         old.update(content)
     else:
-        doc[key] = Text(content)
-    return doc.commit(message)
+        holder[key] = Text(content)
+
+
+def is_new_path(doc: Doc, key: str) -> bool:
+    """No key of the root, but a path to where something is, or may be."""
+    if key in doc:
+        return False
+    for look in (spot_of, new_spot):
+        with suppress(No):
+            if look(doc, key)[0] is not doc:
+                return True
+    return False
 
 
 @command("del")
@@ -159,16 +274,21 @@ def put_in_doc(doc: Doc, key: str, content: Any, is_text: bool, message: str | N
 @NAME
 @KEY
 @HEX
+@PATH
 @click.pass_context
-def delete(ctx: click.Context, file: str, name: str, key: str, is_hex: bool) -> None:
+def delete(ctx: click.Context, file: str, name: str, key: str, is_hex: bool, is_path: bool) -> None:
     """Delete KEY. Exit code 1: it is not there."""
     screen = screen_of(ctx)
     with writing(file) as db, arguments():
         kept: Any = find(db, name)
         place = key_for(kept, key, is_hex)
-        if place not in kept:
-            raise No(f"no such key: {key!r}")
-        del kept[place]
+        if is_path:
+            holder, place = spot_of(tree(kept, is_hex), key)
+        elif place in kept:
+            holder = kept
+        else:
+            raise absent(kept, key)
+        del holder[place]
         change = kept.commit()
         said = {"name": name, "kind": db.names()[name], "change": change and change.id.hex()}
     if screen.json:
@@ -183,8 +303,8 @@ def delete(ctx: click.Context, file: str, name: str, key: str, is_hex: bool) -> 
 @NAME
 @click.option("--prefix", type=TEXT, default="", help="Only keys that begin with it.")
 @click.option("--after", type=TEXT, help="Only keys beyond it, in the direction of travel.")
-@click.option("--limit", type=click.IntRange(min=0), help="At most so many.")
-@click.option("--offset", type=click.IntRange(min=0), default=0, help="Leave out so many first.")
+@click.option("--limit", type=COUNT, help="At most so many.")
+@click.option("--offset", type=COUNT, default=0, help="Leave out so many first.")
 @click.option("--reverse", is_flag=True, help="Greatest key first.")
 @click.option("--keys-only", is_flag=True, help="Keys without values.")
 @click.option("--counters", is_flag=True, help="The counters of a datastore and their totals, instead.")

@@ -7,14 +7,18 @@ import logging
 import signal
 import ssl
 import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
 import click
 
 from crdtkv import net
-from crdtkv.cli.answers import No, OfflineError
-from crdtkv.cli.command import FILE, TEXT, arguments, command, screen_of
+from crdtkv.cli.answers import BadBytesError, No, OfflineError
+from crdtkv.cli.command import FILE, HOST, SECONDS, TEXT, arguments, command, host_of, screen_of
 from crdtkv.cli.screen import clean, one_line
 from crdtkv.cli.target import writing
 
@@ -31,7 +35,7 @@ ALLOW = click.option(
     "--allow", multiple=True, metavar="KEY", help="The public key, in hex, of who may be at the other end (repeatable)."
 )
 URL = click.argument("url", type=TEXT)
-SECONDS = click.FloatRange(min=0, min_open=True)
+log = logging.getLogger("crdtkv.net")
 
 
 def keys_of(allow: tuple[str, ...]) -> list[bytes] | None:
@@ -43,6 +47,14 @@ def keys_of(allow: tuple[str, ...]) -> list[bytes] | None:
     if any(len(key) != 32 for key in keys):
         raise click.UsageError("a public key is 64 hex digits")
     return keys or None
+
+
+def is_near(host: str) -> bool:
+    """Only this machine reaches it."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def asked_to_end() -> asyncio.Event:
@@ -67,12 +79,37 @@ def told_in_lines() -> None:
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
 
 
+@contextmanager
+def warned(tell: Callable[[str], object]) -> Iterator[None]:
+    """What links warn of is told here, for Python would show lines of this program with it."""
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        tell(str(message))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", RuntimeWarning)
+        warnings.showwarning = show
+        yield
+
+
+@contextmanager
+def naming(file: str, what: str) -> Iterator[None]:
+    """Errors of what reads this file say which one it is. BadBytesError: it is something else."""
+    try:
+        yield
+    except ssl.SSLError:
+        raise BadBytesError(f"{what}: {file!r}") from None
+    except OSError as error:
+        error.filename = file
+        raise
+
+
 # ---- serve
 
 
 @command("serve")
 @FILE
-@click.option("--host", default="127.0.0.1", help="Where to listen (127.0.0.1: only this machine).")
+@click.option("--host", type=HOST, default="127.0.0.1", help="Where to listen (127.0.0.1: only this machine).")
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, help="0 takes a free one (8765).")
 @TOKEN
 @ALLOW
@@ -95,20 +132,27 @@ def serve(
     tls = None
     if cert is not None:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        tls.load_cert_chain(cert, cert_key)
+        with naming(cert if cert_key is None else f"{cert} and {cert_key}", "no certificate with its key"):
+            tls.load_cert_chain(cert, cert_key, password="")  # nobody is asked for one
 
     async def run() -> None:
         asked = asked_to_end()
-        async with net.serve(db, host, port, tls=tls, allow=keys, token=token) as server:
+        async with service as server:
             if screen.json:
                 screen.value({"url": server.url, "port": server.port, "author": author})
             else:
                 screen.write(f"{clean(file)} is at {server.url}\n")
             screen.flush()
+            if token is None and keys is None and not is_near(host):
+                screen.note(
+                    f"whoever reaches {host or 'this machine'} may read and write: --token or --allow say who may"
+                )
             await asked.wait()
 
     with writing(file) as db:
         author = db.identity.public_key.hex()
+        with arguments():
+            service = net.serve(db, host, port, tls=tls, allow=keys, token=token)
         told_in_lines()
         asyncio.run(run())
 
@@ -133,12 +177,17 @@ def sync(
     """
     screen = screen_of(ctx)
     keys = keys_of(allow)
-    tls = None if ca is None else ssl.create_default_context(cafile=ca)
+    tls = None
+    found: list[str] = []
+    if ca is not None:
+        with naming(ca, "no certificate"):
+            tls = ssl.create_default_context(cafile=ca)
     with writing(file) as db:
         with arguments():
+            host_of(urlsplit(url).hostname or "")
             link = net.connect(db, url, token=token, allow=keys, tls=tls)
         told_in_lines()
-        with screen.busy(f"syncing with {url}"):
+        with screen.busy(f"syncing with {url}"), warned(found.append):
             stats, peers = asyncio.run(in_step(link, url, timeout))
         db.commit()
     if screen.json:
@@ -146,7 +195,7 @@ def sync(
     else:
         n, size = stats["names"], stats["bytes_in"] + stats["bytes_out"]
         screen.write(f"{n} name{'s' * (n != 1)} in step with {clean(url)}, {size:,} bytes both ways\n")
-    must_agree(stats)
+    must_agree(found)
 
 
 def in_hex(stats: dict[str, Any]) -> dict[str, Any]:
@@ -158,10 +207,10 @@ def in_hex(stats: dict[str, Any]) -> dict[str, Any]:
     return stats | {"conflicts": {name: pair(ids) for name, ids in stats["conflicts"].items()}}
 
 
-def must_agree(stats: dict[str, Any]) -> None:
+def must_agree(found: list[str]) -> None:
     """No: some names mean something else at the other end."""
-    if names := ", ".join(map(repr, stats["conflicts"])):
-        raise No(f"not in step: {names}: the other end has something else under this name")
+    if found:
+        raise No(f"not in step: {'; '.join(found)}")
 
 
 async def in_step(link: Any, url: str, timeout: float) -> tuple[dict[str, Any], tuple[bytes, ...]]:
@@ -191,10 +240,12 @@ async def in_step(link: Any, url: str, timeout: float) -> tuple[dict[str, Any], 
 def nats(ctx: click.Context, file: str, url: str, stream: str, timeout: float, once: bool) -> None:
     """Keep all names in FILE in step with a stream of NATS JetStream (nats://host:port), until Ctrl-C or SIGTERM."""
     screen = screen_of(ctx)
+    found: list[str] = []
     with arguments():
         parts = urlsplit(url)
         if parts.scheme not in ("nats", "tls", "ws", "wss") or not parts.hostname or parts.port == 0:
             raise ValueError(f"not a nats:// address: {url!r}")
+        host_of(parts.hostname)
 
     async def run() -> None:
         asked = asked_to_end()
@@ -214,7 +265,7 @@ def nats(ctx: click.Context, file: str, url: str, stream: str, timeout: float, o
                 screen.write(f"{n} name{'s' * (n != 1)} in step with the stream {clean(stream)} of {clean(url)}\n")
             screen.flush()
             if once:
-                must_agree(stats)
+                must_agree(found)
             else:
                 await asked.wait()
 
@@ -222,4 +273,5 @@ def nats(ctx: click.Context, file: str, url: str, stream: str, timeout: float, o
         with arguments():
             link = net.nats(db, url, stream=stream)
         told_in_lines()
-        asyncio.run(run())
+        with warned(found.append if once else lambda text: log.warning("%s", text)):
+            asyncio.run(run())

@@ -13,8 +13,8 @@ import click
 
 import crdtkv
 from crdtkv.cli.answers import BadBytesError, Exit, FileTrouble, Interrupted, No, OfflineError
-from crdtkv.cli.screen import one_line
-from crdtkv.errors import DecodeError, Error, SignatureError, StoreError
+from crdtkv.cli.screen import tell
+from crdtkv.errors import DecodeError, Error, LimitError, MissingFileError, SignatureError, StoreError
 
 __all__ = ["app", "main"]
 
@@ -72,6 +72,17 @@ class App(click.Group):
             raise Interrupted from None
         except BrokenPipeError:
             raise Gone from None
+        except Exception as error:
+            if was_interrupted(error):
+                raise Interrupted from None
+            raise
+
+
+def was_interrupted(error: BaseException | None) -> bool:
+    """Did it come of Ctrl-C? A file that was being opened cannot be closed as it should, and says so."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
 
 
 class Gone(Exception):
@@ -117,8 +128,12 @@ def ended(argv: Sequence[str] | None) -> int:
     try:
         code = app.main(None if argv is None else list(argv), prog_name="crdtkv", standalone_mode=False)
         return code if isinstance(code, int) else Exit.DONE
-    except (Gone, SystemExit):  # the latter is what click makes of it
-        raise Gone from None
+    except Gone:
+        raise
+    except SystemExit as end:  # click has completed a line for the shell; or made this of a pipe that is broken
+        if end.code:
+            raise Gone from None
+        return Exit.DONE
     except No as answer:
         return said(str(answer), Exit.NO)
     except (Interrupted, click.Abort, KeyboardInterrupt):
@@ -134,20 +149,42 @@ def give_up_stdout() -> None:
 
 def prepare_streams() -> None:
     """Whatever is written can be: to a terminal that knows ASCII only, and to nobody (`>&-`)."""
-    for name in ("stdout", "stderr"):
+    for name in ("stdin", "stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 -- for as long as the process lives
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115 -- until the process ends
+        elif name == "stdin":
+            continue
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
 
 def said(message: str, code: Exit) -> Exit:
-    """Says why, in one line."""
+    """Says why, in one line; what was typed may make it long."""
     sys.stdout.flush()
-    sys.stderr.write(f"crdtkv: {one_line(message)}\n")
-    sys.stderr.flush()
+    tell(message)
     return code
+
+
+HINTS = {
+    errno.ENOENT: "is the path right?",
+    errno.EEXIST: "choose another path",
+    errno.EACCES: "look who may open it: `ls -l`",
+    errno.EPERM: "look who may open it: `ls -l`",
+    errno.EROFS: "copy it to where you may write",
+    errno.ENOSPC: "make room, and do it again",
+    errno.EADDRINUSE: "choose another --port, or end who has it",
+    errno.EADDRNOTAVAIL: "choose a --host of this machine",
+}
+
+
+def with_hint(said: str, hint: str | None) -> str:
+    """What helps, where nothing that is said does already.
+
+    >>> with_hint("no such file: x.gz", HINTS[errno.ENOENT])
+    'no such file: x.gz; is the path right?'
+    """
+    return said if hint is None or "`" in said or "; " in said else f"{said}; {hint}"
 
 
 def verdict(error: Exception) -> tuple[str, Exit]:
@@ -161,10 +198,16 @@ def verdict(error: Exception) -> tuple[str, Exit]:
     if isinstance(error, StoreError) and error.errno is None:
         return f"{error}. `crdtkv check` looks for more damage", Exit.BAD_BYTES
     if isinstance(error, DecodeError | SignatureError | BadBytesError):
-        return str(error), Exit.BAD_BYTES
+        return with_hint(str(error), "get it again from where it came, if it is what was meant"), Exit.BAD_BYTES
+    if isinstance(error, MissingFileError):
+        return with_hint(f"{error.strerror}: {error.filename}", "`crdtkv init` makes a new one"), Exit.TROUBLE
     if isinstance(error, OSError):
         said = error.strerror or str(error)
-        return f"{said}: {error.filename}" if error.filename else said, Exit.TROUBLE
+        return with_hint(
+            f"{said}: {error.filename}" if error.filename else said, HINTS.get(error.errno or 0)
+        ), Exit.TROUBLE
+    if isinstance(error, LimitError):
+        return f"{error}. Try `crdtkv --help`.", Exit.USAGE
     if isinstance(error, FileTrouble | OfflineError | Error):
         return str(error), Exit.TROUBLE
     if isinstance(error, ImportError) and not (error.name or "").startswith("crdtkv"):  # an extra is not installed

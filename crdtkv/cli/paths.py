@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from crdtkv.cli.answers import No
+from crdtkv.errors import LimitError
 
-__all__ = ["holder_of", "walk"]
+__all__ = ["holder_of", "new_spot", "spot_of", "walk"]
 
 T = TypeVar("T")
 
@@ -23,7 +25,7 @@ def steps_of(path: str) -> list[str]:
     if path.startswith("["):
         try:
             steps = json.loads(path)
-        except ValueError:
+        except (ValueError, RecursionError):
             steps = None
         if isinstance(steps, list) and all(isinstance(step, str | int) for step in steps):
             return [str(step) for step in steps]
@@ -94,16 +96,57 @@ def holder_of(value: Any, path: str) -> tuple[Any, str]:
     return first_that_leads(path, follow)
 
 
+def spot_of(value: Any, path: str) -> tuple[Any, str | int]:
+    """The map or list that has what is at a path, and its key or index there. No: nothing is.
+
+    >>> spot_of({"items": [{"title": "Bread"}]}, "items/0/title")
+    ({'title': 'Bread'}, 'title')
+    """
+
+    def follow(steps: list[str]) -> tuple[Any, str | int]:
+        holder = value
+        while True:
+            inner, used = below(holder, steps, path)
+            if used == len(steps):
+                return holder, "/".join(steps) if isinstance(holder, Mapping) else int(steps[0])
+            holder, steps = inner, steps[used:]
+
+    return first_that_leads(path, follow)
+
+
+def new_spot(value: Any, path: str) -> tuple[Any, str | int]:
+    """The map in which a path leads to a key that is not there yet, and that key. No: it leads to no map.
+
+    >>> new_spot({"items": [{"title": "Bread"}]}, "items/0/done")
+    ({'title': 'Bread'}, 'done')
+    """
+    wrong = No(f"nothing is at {path!r}")
+    for *steps, key in filter(None, reversed(list(readings(path)))):
+        holder = value
+        try:
+            while steps:
+                holder, used = below(holder, steps, path)
+                steps = steps[used:]
+        except No as error:
+            wrong = error
+            continue
+        if isinstance(holder, Mapping):
+            return holder, key
+        wrong = No(f"a new key needs a map, and none is above {path!r}")
+    raise wrong
+
+
 def below(value: Any, steps: list[str], path: str) -> tuple[Any, int]:
     """What the first steps lead to, and how many those are."""
     if isinstance(value, Mapping):
         for used in range(len(steps), 0, -1):
             key = "/".join(steps[:used])
-            if key in value:
-                return value[key], used
+            with suppress(LimitError):  # longer than any key
+                if key in value:
+                    return value[key], used
     elif is_sequence(value) and not hasattr(value, "blame"):
         try:
             return value[int(steps[0])], 1
         except (ValueError, IndexError):
             pass
-    raise No(f"nothing is at {path!r}")
+    raise No(f"nothing is at {path!r}; `crdtkv show` has what is there")

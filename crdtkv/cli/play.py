@@ -65,7 +65,7 @@ def replay(ctx: click.Context, trace: str | None, seed: int) -> None:
 def files_of(where: str) -> list[Trace]:
     """The trace in a file, or those in a folder."""
     path = Path(where)
-    files = sorted(path.glob("*.json.gz")) if path.is_dir() else [path]
+    files = sorted(filter(Path.is_file, path.glob("*.json.gz"))) if path.is_dir() else [path]
     if not files:
         raise FileNotFoundError(2, "no traces (*.json.gz) in this folder", where)
     return list(map(trace_in, files))

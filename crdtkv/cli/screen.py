@@ -6,27 +6,33 @@ value, name or message reaches a terminal, not even through a pipe. rich is impo
 
 from __future__ import annotations
 
+import os
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from itertools import chain, islice
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from crdtkv.cli.jsonout import dumps, key_text, listed
+from crdtkv.cli.progress import Work, work
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
     from rich.tree import Tree
 
-__all__ = ["Cell", "Screen", "clean", "clean_text", "one_line", "shown", "shown_key"]
+__all__ = ["Cell", "Screen", "clean", "clean_text", "one_line", "shown", "shown_key", "tell"]
 
 Cell = str | tuple[str, str]  # text, or text and its style
 T = TypeVar("T")
 
+LONGEST = 2_000  # characters of a message
 LONGEST_TABLE = 1_000  # rows
+MOST_HELD = 1 << 20  # characters of JSON that wait for the rest
+MOST_LAID_OUT = 100_000  # characters
+NARROW, USUAL = 20, 80  # columns: narrower is nobody's terminal
 JOINERS = "\u200c\u200d"  # written Persian and families of emoji need them, and they move nothing
 SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
@@ -68,6 +74,18 @@ def one_line(text: str) -> str:
     return clean(" ".join(text.split()))
 
 
+def tell(message: str) -> None:
+    """Say something on stderr, in one line; what was typed may make it long."""
+    line = one_line(message)
+    if len(line) > LONGEST:
+        line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
+    try:
+        sys.stderr.write(f"crdtkv: {line}\n")
+        sys.stderr.flush()
+    except OSError:  # nobody can be told, but by an exit code; what is in the buffer must not fail once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
 def shown(value: Any) -> str:
     """A value on one line: its JSON, readable."""
     return clean(dumps(value, ascii_only=False))
@@ -91,7 +109,9 @@ class Screen:
         """The terminal. Colours as the terminal has them; none with NO_COLOR."""
         from rich.console import Console
 
-        return Console(file=sys.stdout, markup=False, highlight=False, emoji=False)
+        columns = os.environ.get("COLUMNS", "")
+        width = USUAL if columns.isdecimal() and int(columns) < NARROW else None  # else nothing would be left of it
+        return Console(file=sys.stdout, markup=False, highlight=False, emoji=False, width=width)
 
     # ---- for programs
 
@@ -101,11 +121,18 @@ class Screen:
         self.write(dumps(value) + "\n")
 
     def values(self, values: Iterable[Any]) -> None:
-        """One JSON list, whose items may be many."""
+        """One JSON list, whose items may be many. What fails soon, as damaged files do, leaves no half of it."""
+        held: list[str] = []
+        n_held = 0
+        for piece in chain(listed(values), "\n"):
+            held.append(piece)
+            n_held += len(piece)
+            if n_held > MOST_HELD:  # from now on as it comes
+                self.has_spoken = True
+                self.write("".join(held))
+                held.clear()
         self.has_spoken = True
-        for piece in listed(values):
-            self.write(piece)
-        self.write("\n")
+        self.write("".join(held))
 
     def flush(self) -> None:
         """To be seen at once, although the command goes on."""
@@ -120,9 +147,26 @@ class Screen:
     def line(self, *cells: Cell) -> None:
         """One line: columns, with a tab between them where nobody looks."""
         if self.is_terminal:
-            self.console.print(joined(cells), soft_wrap=True)
+            self.write("  ".join(map(self.painted, cells)) + "\n")
         else:
             self.write("\t".join(clean(words(cell)) for cell in cells) + "\n")
+
+    def painted(self, cell: Cell, cleaned: Callable[[str], str] = clean) -> str:
+        """A cell in its colours, if this is a terminal: not laid out, however long it is."""
+        text = cleaned(words(cell))
+        if isinstance(cell, str) or not self.is_terminal:
+            return text
+        from rich.console import COLOR_SYSTEMS
+
+        console = self.console
+        style = console.get_style(cell[1])
+        colours = COLOR_SYSTEMS.get(console.color_system or "")
+        return (style.without_color if console.no_color else style).render(text, color_system=colours)
+
+    def note(self, text: str) -> None:
+        """A line beside the answer, for people: on stderr."""
+        self.flush()
+        tell(text)
 
     def text(self, text: str) -> None:
         """A text of many lines."""
@@ -134,8 +178,8 @@ class Screen:
         So are tables that are too long for anybody to look at.
         """
         rows = iter(rows)
-        head = list(islice(rows, LONGEST_TABLE + 1)) if self.is_terminal else []
-        if head and len(head) <= LONGEST_TABLE:
+        head, is_all = beginning(rows, lambda row: row) if self.is_terminal else ([], False)
+        if head and is_all:
             from rich.table import Table
 
             table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
@@ -149,15 +193,17 @@ class Screen:
             self.line(*row)
 
     def tree(self, title: str, value: Any) -> None:
-        """A value and what is in it: a tree on a terminal, indented lines in a pipe."""
-        if not self.is_terminal:
-            for depth, cells in branches(title, value):
-                self.write("  " * depth + " ".join(clean(words(cell)) for cell in cells) + "\n")
+        """A value and what is in it: a tree on a terminal; indented lines in a pipe, or if it is long."""
+        parts = branches(title, value)
+        head, is_all = beginning(parts, lambda part: part[1]) if self.is_terminal else ([], False)
+        if not is_all:
+            for depth, cells in chain(head, parts):
+                self.write("  " * depth + " ".join(map(self.painted, cells)) + "\n")
             return
         from rich.tree import Tree
 
         stack: list[Tree] = []
-        for depth, cells in branches(title, value):
+        for depth, cells in head:
             label = joined(cells, " ")
             del stack[depth:]
             stack.append(stack[-1].add(label) if stack else Tree(label, guide_style="dim"))
@@ -166,25 +212,27 @@ class Screen:
     # ---- while it takes its time
 
     @contextmanager
-    def busy(self, doing: str) -> Iterator[None]:
-        """Says on a terminal that something goes on; nothing elsewhere."""
-        if not sys.stderr.isatty():
-            yield
-            return
-        from rich.console import Console
-
-        with Console(stderr=True, markup=False, highlight=False, emoji=False).status(clean(doing)):
-            yield
+    def busy(self, doing: str) -> Iterator[Work]:
+        """Shows on a terminal that something goes on, and how far it is; nothing elsewhere."""
+        with work(clean(doing)) as shown:
+            yield shown
 
     def steps(self, doing: str, items: Sequence[T]) -> Iterator[T]:
         """The items one after the other, with a progress bar on a terminal."""
-        if not sys.stderr.isatty() or len(items) < 2:
-            yield from items
-            return
-        from rich.console import Console
-        from rich.progress import track
+        with self.busy(doing) as shown:
+            yield from shown.steps(items)
 
-        yield from track(items, clean(doing), console=Console(stderr=True, markup=False), transient=True)
+
+def beginning(some: Iterator[T], cells: Callable[[T], Iterable[Cell]]) -> tuple[list[T], bool]:
+    """The first ones, as many as can be laid out soon; and are these all?"""
+    head: list[T] = []
+    room = MOST_LAID_OUT
+    for one in some:
+        head.append(one)
+        room -= sum(len(words(cell)) for cell in cells(one))
+        if room < 0 or len(head) > LONGEST_TABLE:
+            return head, False
+    return head, True
 
 
 def words(cell: Cell) -> str:

@@ -59,9 +59,9 @@ def must_be_a_file(file: str) -> None:
     if file == ":memory:":
         raise click.UsageError("a database in memory is new and gone at once: give a file")
     if os.path.isdir(file):
-        raise FileTrouble(f"a folder, not a file: {file!r}")
+        raise FileTrouble(f"a folder, not a file: {file!r}; give the path of a database in it")
     if os.path.exists(file) and not os.path.isfile(file):  # whoever opens a pipe waits for its other end
-        raise FileTrouble(f"a device or a pipe, not a file: {file!r}")
+        raise FileTrouble(f"a device or a pipe, not a file: {file!r}; put it into a file first")
 
 
 def is_crdtkv_file(file: str) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from unittest import mock
 from crdtkv.__main__ import main
 
 ROOT = Path(__file__).resolve().parents[2]
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b\]8;[^\x1b]*\x1b\\")
 
 
 @dataclass(frozen=True)
@@ -88,8 +91,11 @@ def process(*args: object, stdin: bytes = b"", **more: str) -> Result:
 
 
 @contextmanager
-def staying(*args: object, stop: signal.Signals = signal.SIGTERM, code: int = 0) -> Iterator[Any]:
-    """python -m crdtkv ARGS --json, which stays until it is told to end; what it says of itself. It must end well."""
+def staying(*args: object, stop: signal.Signals = signal.SIGTERM, code: int = 0, warns: str = "") -> Iterator[Any]:
+    """python -m crdtkv ARGS --json, which stays until it is told to end; what it says of itself. It must end well.
+
+    `warns`: what is in the one line that it warns with.
+    """
     command = [sys.executable, "-m", "crdtkv", *map(str, args), "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as stays:
         try:
@@ -100,6 +106,32 @@ def staying(*args: object, stop: signal.Signals = signal.SIGTERM, code: int = 0)
             stays.send_signal(stop)
             assert stays.wait(60) == code
             assert stays.stdout.read() == b""
-            assert stays.stderr.read() == (b"crdtkv: interrupted\n" if stop == signal.SIGINT else b"")
+            said = stays.stderr.read().decode()
+            if warns:
+                assert warns in said and said.count("\n") == 1
+            else:
+                assert said == ("crdtkv: interrupted\n" if stop == signal.SIGINT else "")
         finally:
             stays.kill()
+
+
+def on_a_terminal(*args: str, **more: str) -> tuple[str, int]:
+    """What a person would get to see, escapes included; and the exit code."""
+    leader, follower = pty.openpty()
+    env = environment(**({"TERM": "xterm-256color", "COLUMNS": "100"} | more))
+    with subprocess.Popen(
+        [sys.executable, "-m", "crdtkv", *args], stdin=follower, stdout=follower, stderr=follower, env=env
+    ) as process:
+        os.close(follower)
+        seen = b""
+        while True:
+            try:
+                piece = os.read(leader, 65536)
+            except OSError:  # the other end is closed
+                break
+            if not piece:
+                break
+            seen += piece
+        os.close(leader)
+        process.wait(60)
+    return seen.decode().replace("\r\n", "\n"), process.returncode

@@ -1,5 +1,6 @@
 """What goes wrong on the command line: one line, one exit code, no traceback."""
 
+import gzip
 import importlib
 import os
 import signal
@@ -13,7 +14,7 @@ import pytest
 import crdtkv as ck
 from crdtkv.cli import main as whole
 from crdtkv.cli.answers import Exit
-from house.shell import ROOT, environment, process, run, said_no
+from house.shell import ROOT, done, environment, process, run, said_no
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,19 @@ FAILURES = [
     (2, "sync app.db"),
     (2, "sync app.db ftp://127.0.0.1"),
     (2, "nats app.db http://127.0.0.1"),
+    (2, "serve app.db --host .. --port 0"),
+    (2, f"serve app.db --host {'a' * 70} --port 0"),
+    (2, "serve app.db --port 0 --token="),
+    (2, f"sync app.db ws://{'a' * 70}:9"),
+    (2, f"nats app.db nats://{'a' * 70}:9"),
+    (2, "sync app.db ws://127.0.0.1:9 --timeout nan"),
+    (2, f"query app.db kv --prefix {'k' * 5000}"),
+    (1, f"show app.db kv {'k' * 5000}"),
+    (1, f"show app.db kv {'[' * 100_000}"),
+    (1, f"blame app.db d {'[' * 100_000}"),
+    (3, "serve app.db --cert nothing"),
+    (4, "serve app.db --cert letter"),
+    (3, "sync app.db wss://127.0.0.1:9 --ca nothing"),
     (3, "ls nothing.db"),
     (3, "get nothing.db kv a"),
     (3, "put nothing.db kv a 1"),
@@ -114,7 +128,7 @@ FAILURES = [
 ]
 
 
-@pytest.mark.parametrize(("code", "words"), FAILURES, ids=[words for _, words in FAILURES])
+@pytest.mark.parametrize(("code", "words"), FAILURES, ids=[words[:60] for _, words in FAILURES])
 def test_failures(files, monkeypatch, code, words):
     monkeypatch.chdir(files)
     before = {path.name: path.read_bytes() for path in files.iterdir()}
@@ -122,7 +136,7 @@ def test_failures(files, monkeypatch, code, words):
     assert {path.name: path.read_bytes() for path in files.iterdir()} == before
 
 
-@pytest.mark.parametrize(("code", "words"), FAILURES[::5], ids=[words for _, words in FAILURES[::5]])
+@pytest.mark.parametrize(("code", "words"), FAILURES[::5], ids=[words[:60] for _, words in FAILURES[::5]])
 def test_failures_with_json_print_null_or_nothing(files, monkeypatch, code, words):
     monkeypatch.chdir(files)
     result = run("--json", *words.split())
@@ -153,6 +167,29 @@ def test_a_pipe_is_no_file_and_nobody_waits_for_its_other_end(tmp_path, monkeypa
     os.mkfifo("pipe")
     assert "pipe" in said_no(3, *command.format("pipe").split())
     assert os.listdir() == ["pipe"]
+
+
+@pytest.mark.parametrize("error", [ck.DecodeError("block 7"), OSError(5, "Input/output error")])
+def test_what_fails_in_its_midst_leaves_no_half_of_json(files, monkeypatch, error):
+    def rows(*args):
+        yield from [("a", 1), ("b", 2)]
+        raise error
+
+    monkeypatch.setattr("crdtkv.cli.keys.entries", rows)
+    ended = run("query", files / "app.db", "kv", "--json")
+    assert ended.stdout == b"" and ended.code in (3, 4)
+
+
+def test_a_message_has_an_end(files):
+    assert 1500 < len(said_no(1, "get", files / "app.db", "x" * 100_000, "a")) < 2500
+
+
+def test_numbers_beyond_all_bounds_are_bounds_of_nothing(files):
+    path, many = files / "app.db", 10**30
+    assert run("query", path, "kv", "--limit", many, "--json").json == [["a", 1], ["b", "text"]]
+    assert run("query", path, "kv", "--limit", 2**63 - 1, "--offset", 1, "--json").json == [["b", "text"]]
+    assert run("query", path, "kv", "--offset", many, "--json").json == []
+    assert len(run("log", path, "-n", many, "--json").json) == len(run("graph", path, "--limit", many, "--json").json)
 
 
 # ---- pipes, signals, terminals that know ASCII only
@@ -207,6 +244,47 @@ def test_output_for_nobody(large):
             assert ended.returncode == code and b"Traceback" not in ended.stderr, ended
 
 
+def test_errors_that_nobody_can_be_told(files):
+    path = files / "app.db"
+    for command, code in (
+        (f"ls {path}x", 3),
+        (f"get {path} kv nothing", 1),
+        ("frob", 2),
+        (f"get {path} kv a >/dev/full", 3),
+    ):
+        assert shell(f"crdtkv {command} 2>/dev/full").returncode == code, command
+
+
+def test_input_of_nobody(tmp_path):
+    done("init", tmp_path / "app.db")
+    ended = shell(f"crdtkv put {tmp_path}/app.db kv a --stdin <&-; crdtkv get {tmp_path}/app.db kv a --json <&-")
+    assert (ended.stdout, ended.stderr) == (b'""\n', b""), ended
+    ended = shell(f"crdtkv import {tmp_path}/app.db new - <&-")
+    assert ended.returncode == 4 and ended.stderr.count(b"\n") == 1, ended
+
+
+def test_input_without_end(tmp_path, monkeypatch):
+    path = tmp_path / "app.db"
+    done("init", path)
+    began = time.monotonic()
+    ended = shell(f"ulimit -v 1000000; crdtkv put {path} kv a --stdin --bytes </dev/zero")
+    assert ended.returncode == 2 and b"more than 64 MiB" in ended.stderr and time.monotonic() - began < 20, ended
+    monkeypatch.setattr("crdtkv.cli.keys.LARGEST", 100)
+    assert "more than" in said_no(2, "put", path, "kv", "a", "--stdin", stdin=b"[1" * 100)
+    monkeypatch.setattr("crdtkv.cli.bundles.LARGEST", 10_000)
+    for kind in (b"CKB", b"CKD", b"V"):
+        assert "does not end" in said_no(4, "import", path, "new", "-", stdin=kind + bytes(10_000))
+    assert run("ls", path, "--json").json == {}
+
+
+def test_a_trace_that_unpacks_to_very_much(tmp_path, monkeypatch):
+    monkeypatch.setattr("crdtkv.traces.LARGEST", 1 << 20)
+    (tmp_path / "bomb.json.gz").write_bytes(gzip.compress(b"[" + b"1," * (10 << 20)))
+    assert "bomb" in said_no(4, "replay", tmp_path / "bomb.json.gz")
+    os.mkfifo(tmp_path / "pipe.json.gz")  # in a folder nobody meant it
+    assert "bomb" in said_no(4, "replay", tmp_path)
+
+
 def test_100_000_keys(large):
     rows = run("query", large, "kv", "--json").json
     assert len(rows) == 100_000 and rows[77] == ["key/000077", {"n": 77}]
@@ -252,6 +330,19 @@ def test_a_terminal_that_knows_ascii_only(tmp_path, more):
     assert process("get", path, "größe", "neu", "--json", **more).json == "schön"
 
 
+def test_ctrl_c_while_a_file_is_being_opened(files, monkeypatch):
+    def names(self):
+        raise KeyboardInterrupt
+
+    def leave(self, *error):
+        self.close()
+        raise RuntimeError("1 objects of the file are still bound")
+
+    monkeypatch.setattr(ck.Database, "names", names)
+    monkeypatch.setattr(ck.Database, "__exit__", leave)
+    assert said_no(Exit.INTERRUPTED, "ls", files / "app.db") == "crdtkv: interrupted\n"
+
+
 def test_without_what_it_needs(tmp_path):
     (tmp_path / "click.py").write_text("raise ModuleNotFoundError('no click', name='click')")
     path = os.pathsep.join([str(tmp_path), str(ROOT)])
@@ -287,7 +378,7 @@ def test_a_bug_is_one_line_too(monkeypatch):
 def completed(folder, line):
     words = f"crdtkv {line}"
     more = {"_CRDTKV_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}
-    program = "from crdtkv.__main__ import main; main()"
+    program = "import sys; from crdtkv.__main__ import main; sys.exit(main())"
     ended = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,
@@ -296,7 +387,7 @@ def completed(folder, line):
         env=environment(**more),
         check=False,
     )
-    assert not ended.stderr
+    assert not ended.stderr and ended.returncode == 0
     return [line.split(",", 1)[1] for line in ended.stdout.split()]
 
 
@@ -308,3 +399,36 @@ def test_completion(files):
     assert completed(files, "query app.db kv --pre") == ["--prefix"]
     for name in ("bash", "zsh", "fish"):
         assert "_CRDTKV_COMPLETE" in run("completion", name).out
+
+
+def test_completion_offers_nothing_that_a_shell_would_run(tmp_path):
+    """Whoever we are linked with chooses names, and bash puts what is completed on the line as it is."""
+    good = ["plain", "with-dash.2", "größe/1", "a:b@c"]
+    bad = [
+        "$(touch evil)",
+        "`id`",
+        "a b",
+        "a;id",
+        "a|id",
+        "a>b",
+        "a&b",
+        "'",
+        '"',
+        "*",
+        "~root",
+        "-x",
+        "--help",
+        "!!",
+        "\\",
+        "#",
+    ]
+    with ck.Database(tmp_path / "app.db") as db:
+        for name in [*good, *bad, "a\nb"]:
+            db.doc(name)
+    assert sorted(completed(tmp_path, "get app.db ")) == sorted(good)
+    assert completed(tmp_path, "get app.db $") == [] == completed(tmp_path, "get app.db -x")
+
+
+def test_completion_does_not_wait_for_the_other_end_of_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert completed(tmp_path, "get pipe ") == []

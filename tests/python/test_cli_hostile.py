@@ -1,17 +1,14 @@
 """What others wrote cannot reach the terminal: escapes, controls, changes of direction, line ends."""
 
-import os
-import pty
 import re
-import subprocess
-import sys
+import time
 import unicodedata
 
 import pytest
 
 import crdtkv as ck
 from crdtkv.cli.screen import clean, clean_text, one_line
-from house.shell import done, environment, run
+from house.shell import ESCAPES, done, on_a_terminal, run
 
 EVIL = [
     "\x1b[31mred",
@@ -150,31 +147,6 @@ def test_layout_cannot_be_forged(file):
     assert {line.count("\t") for line in done("log", file).out.splitlines()} == {5}
 
 
-ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b\]8;[^\x1b]*\x1b\\")
-
-
-def on_a_terminal(*args, **more):
-    """What a person would get to see, escapes included; and the exit code."""
-    leader, follower = pty.openpty()
-    env = environment(TERM="xterm-256color", COLUMNS="100", **more)
-    with subprocess.Popen(
-        [sys.executable, "-m", "crdtkv", *args], stdin=follower, stdout=follower, stderr=follower, env=env
-    ) as process:
-        os.close(follower)
-        seen = b""
-        while True:
-            try:
-                piece = os.read(leader, 65536)
-            except OSError:  # the other end is closed
-                break
-            if not piece:
-                break
-            seen += piece
-        os.close(leader)
-        process.wait(60)
-    return seen.decode().replace("\r\n", "\n"), process.returncode
-
-
 @pytest.mark.parametrize(
     "command",
     ["ls", "query {kv}", "show {doc}", "show {kv}", "log", "graph", "blame {doc} text", "get {kv} {key}", "verify"],
@@ -212,6 +184,38 @@ def test_long_lines_stay_whole_on_a_terminal(tmp_path):
         db.datastore("kv")["k" * 150] = "v" * 300
     seen, _ = on_a_terminal("query", str(path), "kv")
     assert ESCAPES.sub("", seen) == "k" * 150 + '  "' + "v" * 300 + '"\n'
+
+
+@pytest.fixture(scope="module")
+def huge(tmp_path_factory):
+    """A value, a text and a message of millions of characters, and thousands of keys."""
+    path = tmp_path_factory.mktemp("huge") / "huge.db"
+    with ck.Database(path) as db:
+        doc = db.doc("doc")
+        doc.update({"s": "x" * 3_000_000, "text": ck.Text("line\n" * 200_000)})
+        doc.commit("m" * 500_000)
+        db.doc("many").update({f"k{n:05}": n for n in range(20_000)})
+    return path
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["show doc", "show many", "ls many", "log doc", "blame doc text", "blame doc s", "diff doc empty heads"],
+)
+def test_what_is_huge_is_not_laid_out(huge, command):
+    """Half a minute a megabyte is what that would take; a terminal breaks lines by itself."""
+    name, *rest = command.split()
+    began = time.monotonic()
+    seen, code = on_a_terminal(name, str(huge), *rest)
+    assert code == 0 and time.monotonic() - began < 20 and harmless(ESCAPES.sub("", seen))
+    longest = max(re.findall(r"x+|m+", seen), key=len, default="")
+    assert len(longest) == {"log doc": 500_000, "show doc": 3_000_000}.get(command, len(longest))
+
+
+@pytest.mark.parametrize("columns", ["0", "1"])
+def test_a_terminal_without_width_still_shows_all(file, columns):
+    seen, _ = on_a_terminal("ls", str(file), COLUMNS=columns)
+    assert "datastore" in seen
 
 
 def test_a_table_nobody_can_look_at_is_lines(tmp_path):

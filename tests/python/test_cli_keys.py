@@ -105,6 +105,52 @@ def test_keys_that_look_like_options_or_numbers(file):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_pairs(file, kind):
+    """One opening of the file, and of a document one change, however many they are."""
+    values = {"a": 1, "b c": "text", "d": [1, {"e": None}], "bytes": b"\0", "nan": float("inf"), "empty": {}}
+    lines = "".join(json.dumps([f"k{n}", n]) + "\n" for n in range(300)).encode()
+    assert done("put", file, "x", "--pairs", "--kind", kind, "--json", stdin=lines).json["keys"] == 300
+    assert done("count", file, "x").out == "300\n"
+    with ck.Database(file) as db:
+        kept = getattr(db, kind)("x")
+        if kind != "store":
+            assert kept.stats()["lanes"] == kept.stats()["changes"] == 1
+        kept.update(values)
+    written = done("query", file, "x", "--json").stdout
+    done("put", file, "y", "--pairs", "--kind", kind, stdin=written)
+    assert done("query", file, "y", "--json").stdout == written, "what `query` writes, `put` reads"
+    if kind != "doc":
+        done("put", file, "x", "--pairs", stdin=b'[{"bytes": "AAE="}, 7]')
+        assert done("get", file, "x", "0001", "--hex").out == "7\n"
+    else:
+        assert "are text" in said_no(2, "put", file, "x", "--pairs", stdin=b'[{"bytes": "AAE="}, 7]')
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pairs_are_all_put_or_none(file, kind):
+    for bad in (["k" * 5000, 1], ["k", 2**64], ["k"], [1, 2], ["k", 1, 2], "k", {"k": 1}):
+        if kind == "doc" and bad == ["k" * 5000, 1]:
+            continue  # a document's keys may be that long
+        data = json.dumps([["good", 1]] * 2000 + [bad]).encode()
+        said_no(2, "put", file, "x", "--pairs", "--kind", kind, stdin=data)
+        assert done("ls", file, "--json").json == {}
+    assert "line 3: not a pair" in said_no(2, "put", file, "x", "--pairs", stdin=b'["a", 1]\n["b", 2]\n["c"]\n')
+    for broken in (b'["a", 1', b"a\t1", b'["a", NaN]', b"[" * 100_000, b"\xff"):
+        said_no(2, "put", file, "x", "--pairs", stdin=broken)
+    for more in (["k"], ["k", "v"], ["--stdin"], ["--bytes"], ["--hex"], ["--text"]):
+        said_no(2, "put", file, "x", "--pairs", *more)
+    done("put", file, "x", "--pairs", stdin=b" \n")
+    assert done("count", file, "x").out == "0\n"
+
+
+def test_pairs_carry_a_message(file):
+    for kind in ("doc", "datastore"):
+        said = done("put", file, kind, "--pairs", "--kind", kind, "-m", "many", "--json", stdin=b'["a", 1]').json
+        (change,) = done("log", file, kind, "--json").json
+        assert (change["id"], change["message"]) == (said["change"], "many") and said["keys"] == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_is_not_there_is_no(file, kind):
     done("put", file, "x", "k", "1", "--kind", kind)
     assert "no such key" in said_no(1, "get", file, "x", "other")
@@ -161,6 +207,74 @@ def test_a_text_is_changed_not_replaced(file):
     pieces = [piece["text"] for piece in done("blame", file, "d", "body", "--json").json]
     assert pieces == ["We ", "all ", "meet at noon."]
     assert done("put", file, "d", "body", "We all meet at noon.", "--text", "--json").json["change"] is None
+
+
+# ---- places in a document
+
+
+@pytest.fixture
+def notes(file):
+    """A document with something in it."""
+    done("put", file, "notes", "items", '[{"what": "bread", "a/b": 1}, 7]', "--kind", "doc")
+    done("put", file, "notes", "title", "Picnic")
+    return file
+
+
+def content(file):
+    return done("show", file, "notes", "--json").json
+
+
+@pytest.mark.parametrize("path", ["items/0/what", "items[0].what", '["items", 0, "what"]', "items/-2/what"])
+def test_a_path_leads_to_what_is_there(notes, path):
+    assert done("get", notes, "notes", path, "--path").out == "bread\n"
+    done("put", notes, "notes", path, "wine", "--path")
+    assert content(notes)["items"][0]["what"] == "wine"
+    assert done("get", notes, "notes", path, "--path", "--all", "--json").json == ["wine"]
+    done("del", notes, "notes", path, "--path")
+    assert content(notes) == {"items": [{"a/b": 1}, 7], "title": "Picnic"}
+    assert "nothing is at" in said_no(1, "del", notes, "notes", path, "--path")
+
+
+def test_a_path_leads_to_new_keys_of_maps_and_to_items_that_are_there(notes):
+    done("put", notes, "notes", "items/0/done", "true", "--path")
+    done("put", notes, "notes", "items.0.more", "{}", "--path")
+    done("put", notes, "notes", "items/0/a/b", "2", "--path")
+    done("put", notes, "notes", "items/1", "8", "--path")
+    done("put", notes, "notes", "plain", "9", "--path")
+    done("put", notes, "notes", "items/0/body", "We meet.", "--path", "--text")
+    done("put", notes, "notes", "items/0/body", "We all meet.", "--path", "--text")
+    first = {"what": "bread", "a/b": 2, "done": True, "more": {}, "body": "We all meet."}
+    assert content(notes) == {"items": [first, 8], "plain": 9, "title": "Picnic"}
+    done("del", notes, "notes", "items/0", "--path")
+    assert content(notes)["items"] == [8]
+    for path in ("items/9", "items/0/x", "nowhere/x", "title/x", "[]"):
+        assert said_no(1, "put", notes, "notes", path, "1", "--path")
+        assert said_no(1, "get", notes, "notes", path, "--path")
+    assert content(notes)["items"] == [8]
+
+
+def test_a_key_that_could_have_been_a_path_is_noted(notes):
+    for path in ("items/0/done", "items/0/what"):
+        result = run("put", notes, "notes", path, "true", "--json")
+        assert result.code == 0 and result.json["kind"] == "doc"
+        assert f"'{path}' is a key of the root now" in result.err and result.err.count("\n") == 1
+        assert content(notes)[path] is True
+        done("put", notes, "notes", path, "false")  # it is a key now, and known as one
+        assert done("get", notes, "notes", path).out == "false\n"
+    assert "--path takes it as a path" in said_no(1, "get", notes, "notes", "items/0")
+    assert "--path takes it as a path" in said_no(1, "del", notes, "notes", "items/0")
+    assert "--path" not in said_no(1, "get", notes, "notes", "a/b/c")
+    done("put", notes, "notes", "x/y", "1")  # no path to anything
+
+
+@pytest.mark.parametrize("kind", ["datastore", "store"])
+def test_only_documents_have_paths(file, kind):
+    done("put", file, "kv", "k", "1", "--kind", kind)
+    for args in (["get"], ["del"], ["put", "1"]):
+        assert "for documents" in said_no(2, args[0], file, "kv", "k", *args[1:], "--path")
+    assert said_no(2, "put", file, "new", "--pairs", "--path")
+    assert "for documents" in said_no(2, "put", file, "new", "a", "1", "--path")
+    assert done("ls", file, "--json").json == {"kv": kind}
 
 
 # ---- many keys

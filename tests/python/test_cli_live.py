@@ -58,11 +58,25 @@ def test_ctrl_c_ends_a_server(files):
 def test_a_name_that_is_something_else_there(files):
     here, there = files
     done("put", there, "notes", "title", "mine", "--kind", "doc")
-    with serving(here) as server:
+    with serving(here, warns="'notes' is one document here and another") as server:
         result = run("sync", there, server["url"], "--json")
-    assert result.code == 1 and "'notes'" in result.err and result.err.count("\n") == 1
+    assert result.code == 1 and "'notes' is one document here and another" in result.err and result.err.count("\n") == 1
     assert list(result.json["conflicts"]) == ["notes"]
     assert done("get", there, "notes", "title").out == "mine\n" and done("get", there, "kv", "a").out == "1\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "warns"),
+    [
+        (["--host", "0.0.0.0"], "whoever reaches 0.0.0.0 may read and write"),
+        (["--host", "0.0.0.0", "--token", "open sesame"], ""),
+        (["--host", "0.0.0.0", "--allow", "00" * 32], ""),
+        (["--host", "localhost"], ""),
+    ],
+)
+def test_a_server_that_others_reach_says_who_may_write(files, args, warns):
+    with serving(files[0], *args, warns=warns) as server:
+        assert server["port"]
 
 
 def test_only_who_may(files):
