@@ -15,12 +15,12 @@
 ## mutations   the guards of docs/security.md taken out one by one: each must be missed by a test. ARGS="40 61" for some rows
 ## cov ccov    how many branches of csrc/ all tests take, or tests/c alone, and whether that is enough. SHOW="doc/" lists missed ones
 ## fuzz        libFuzzer, every target for S=60 seconds, and a table; T=name of tests/fuzz/fuzz_<name>.c for one alone
-## notebook    the tutorials of docs/notebooks in JupyterLab, in a browser; ARGS go to it
+## notebook    copies of the tutorials of docs/notebooks in JupyterLab, in a browser; ARGS go to it
 ## bench       against the peers, from Python; ARGS go to benchmarks/run.py
-## bench-store Store beside what else Python has for keys and values, its exchanges, its core. ARGS="--quick"
+## bench-store  Store beside what else Python has for keys and values, its exchanges, its core. ARGS="--quick"
 ## bench-datastore  Datastore and Database in files, beside sqlite3, lmdb and (where Go is) go-ds-crdt. ARGS="--quick"
 ## bench-net   one edit on its way to 100 replicas over WebSocket; ARGS=--page
-## bench-nats  1,000 replicas in 8 processes on a stream of NATS, cut off and healed. ARGS="--replicas 100"
+## bench-nats  1,000 replicas in 8 processes on a stream of NATS; half of them cut off, or all, and healed. ARGS="--replicas 100"
 ## cbench      benchmarks/c; B=name for one of them
 ## sessions    bytes, rounds and time of sessions
 ## bft         what hashes and signatures cost in a bulk load
@@ -35,6 +35,7 @@ PY := .venv/bin/python
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 SUB := $(MAKE) --no-print-directory -j$(JOBS)
 PIP := PYTHONWARNINGS=ignore $(PY) -m pip install --quiet --disable-pip-version-check
+FETCH = echo "crdtkv: fetches what $(@F:base=demo) takes, and compiles the core: a minute or a few, this once" >&2
 EXTENSION := $(PY) setup.py --quiet build_ext -i
 
 help:
@@ -46,8 +47,10 @@ help:
 	@sh tools/prepare.sh
 	@touch $@
 .venv/base: .venv/ready pyproject.toml
+	@$(FETCH)
 	@$(PIP) --no-build-isolation -e '.[cli]' && touch $@
 .venv/test .venv/notebook .venv/bench .venv/dev .venv/wheels .venv/docs: .venv/%: .venv/ready pyproject.toml
+	@$(FETCH)
 	@$(PIP) --no-build-isolation -e '.[$*]' && touch $@
 
 # An interpreter that is gone makes the environment useless: start again.
@@ -58,7 +61,7 @@ demo: .venv/base
 	@$(PY) -m crdtkv demo
 	@$(PY) -m crdtkv replay $(TRACE)
 
-# What tests start; without it they skip what needs it, and say so.
+# What tests start, unpacked into build/servers: nothing runs on the system for it. Without it they skip what needs it, and say so.
 .venv/servers: tools/prepare.sh .venv/ready
 	@sh tools/prepare.sh "?nats-server=nats-server" && touch $@
 
@@ -68,7 +71,9 @@ test slow: .venv/test .venv/servers
 
 notebook: .venv/notebook
 	@$(EXTENSION)
-	@$(PY) -m jupyterlab --notebook-dir=docs/notebooks $(ARGS)
+	@mkdir -p build/notebooks
+	@for it in docs/notebooks/*.ipynb; do [ -e "build/notebooks/$${it##*/}" ] || cp "$$it" build/notebooks/; done
+	@$(PY) -m jupyterlab --notebook-dir=build/notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 mutations: .venv/test
 	@$(PY) tests/house/mutations.py $(ARGS)
@@ -204,7 +209,7 @@ bft: .venv/ready
 	@$(PY) benchmarks/flat.py
 	@$(PY) benchmarks/bft.py $(ARGS)
 
-.PHONY: help notebook demo test slow mutations stores datastores crashes dev asan-py cov bench bench-store bench-datastore bench-net bench-nats sessions bft floors format lint clean ctest asan tsan fuzz mutate cbench build run benches sim ccov fuzzers
+.PHONY: help docs wheels notebook demo test slow mutations stores datastores crashes dev asan-py cov bench bench-store bench-datastore bench-net bench-nats sessions bft floors format lint clean ctest asan tsan fuzz mutate cbench build run benches sim ccov fuzzers
 
 FLAVOUR ?= test
 O := build/c/$(FLAVOUR)

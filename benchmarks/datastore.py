@@ -244,7 +244,7 @@ def main() -> int:
         text = inside(n)
         print(text, end="")
         if options.page:
-            put("datastore-c", f"{n:,} keys; {machine}.\n\n```\n{text}```")
+            put("datastore-c", f"{n:,} keys; {machine}.\n\n```text\n{text}```")
         return 0
     libraries = []
     for library, (module, _) in FILES.items():

@@ -1,39 +1,16 @@
 """The examples in docstrings and in the pages run as they stand."""
 
 import doctest
-import importlib
-import pathlib
-import pkgutil
-import re
+import inspect
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-import crdtkv
+from house.examples import MODULES, examples, written
+from house.pages import PAGES, blocks, name_of
 
-ROOT = pathlib.Path(__file__).parents[2]
 FLAGS = doctest.ELLIPSIS
-MODULES = sorted(
-    {"crdtkv", "crdtkv._core", *(m.name for m in pkgutil.walk_packages(crdtkv.__path__, "crdtkv."))}
-    - {"crdtkv.__main__"}
-)
-
-
-def c_examples():
-    """doctest does not look into types and functions of C; this does."""
-    core = importlib.import_module("crdtkv._core")
-    finder = doctest.DocTestParser()
-    for name, thing in sorted(vars(core).items()):
-        for label, doc in (
-            [(name, thing.__doc__), *((f"{name}.{m}", getattr(v, "__doc__", None)) for m, v in vars(thing).items())]
-            if isinstance(thing, type)
-            else [(name, getattr(thing, "__doc__", None))]
-        ):
-            if isinstance(doc, str) and ">>>" in doc:
-                yield finder.get_doctest(doc, {}, label, "_core", 0)
-
-
-C_EXAMPLES = list(c_examples())
+EXAMPLES = [example for module in MODULES for example in examples(module)]
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -46,26 +23,31 @@ def patience():
     settings.load_profile(before)
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_docstrings(module):
-    failed, _ = doctest.testmod(importlib.import_module(module), optionflags=FLAGS)
-    assert failed == 0
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_docstrings(example):
+    assert doctest.DocTestRunner(optionflags=FLAGS).run(example, clear_globs=False).failed == 0
 
 
-@pytest.mark.parametrize("example", C_EXAMPLES, ids=lambda e: e.name)
-def test_docstrings_of_c(example):
-    assert doctest.DocTestRunner(optionflags=FLAGS).run(example).failed == 0
+def test_no_docstring_is_missed():
+    found = {inspect.cleandoc(example.docstring) for example in EXAMPLES}
+    examples = list(written())
+    assert len(examples) > 150
+    assert [where for where, doc in examples if doc not in found] == []
 
 
-@pytest.mark.parametrize("page", sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")}), ids=lambda p: p.name)
+@pytest.mark.parametrize("page", [page for page in PAGES if any(blocks(page, "python"))], ids=name_of)
 def test_pages(page, tmp_path, monkeypatch):
-    """Blocks marked ```python: either a session with prompts, or statements; those of one page share their names."""
+    """Blocks of a page share their names. Each is a session with prompts, or statements.
+
+    Or a program, which test_console.py starts: its first line is its name, "# app.py".
+    """
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "__page__"}
-    for block in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.M | re.S):
-        if ">>>" in block:
-            test = doctest.DocTestParser().get_doctest(block, names, page.name, str(page), 0)
+    for block in blocks(page, "python"):
+        if ">>>" in block.text:
+            test = doctest.DocTestParser().get_doctest(block.text, names, block.place, str(page), block.line)
             assert doctest.DocTestRunner(optionflags=FLAGS).run(test, clear_globs=False).failed == 0
             names = test.globs
-        else:
-            exec(compile(block, str(page), "exec"), names)
+        elif block.program is None:
+            exec(compile(block.text, str(page), "exec"), names)
+    assert list(tmp_path.iterdir()) == [], "it leaves files behind, on which it may stumble the next time"
