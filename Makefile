@@ -33,7 +33,7 @@
 
 PY := .venv/bin/python
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
-SUB := $(MAKE) --no-print-directory -j$(JOBS)
+SUB := $(MAKE) --no-print-directory -j$(JOBS) --output-sync
 PIP := PYTHONWARNINGS=ignore $(PY) -m pip install --quiet --disable-pip-version-check
 FETCH = echo "crdtkv: fetches what $(@F:base=demo) takes, and compiles the core: a minute or a few, this once" >&2
 EXTENSION := $(PY) setup.py --quiet build_ext -i
@@ -65,9 +65,10 @@ demo: .venv/base
 .venv/servers: tools/prepare.sh .venv/ready
 	@sh tools/prepare.sh "?nats-server=nats-server" && touch $@
 
+PARALLEL := -n $(JOBS) --maxprocesses 8 --dist worksteal
 test slow: .venv/test .venv/servers
 	@$(EXTENSION)
-	@$(PY) -m pytest $(if $(filter slow,$@),-m slow) $(ARGS)
+	@$(PY) -m pytest $(PARALLEL) $(if $(filter slow,$@),-m slow) $(ARGS)
 
 notebook: .venv/notebook
 	@$(EXTENSION)
@@ -230,7 +231,7 @@ MODE := -std=c11 -g $(MODE_$(FLAVOUR))
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wswitch-enum -Werror
 
 # Only a make for one flavour, started by a target above, wants the libraries: then .venv is there.
-ifeq ($(filter-out run build benches fuzzers build/c/%,$(or $(MAKECMDGOALS),help)),)
+ifeq ($(filter-out run run-% build benches fuzzers build/c/%,$(or $(MAKECMDGOALS),help)),)
 include build/native.mk
 endif
 build/native.mk: native_deps.py native-requirements.txt
@@ -249,11 +250,12 @@ BENCHES := $(patsubst benchmarks/c/%.c,%,$(wildcard benchmarks/c/*.c))
 build: $(TESTS:%=$O/%) $(TARGETS:%=$O/%)
 benches: $(BENCHES:%=$O/%)
 fuzzers: $(TARGETS:replay_%=$O/fuzz_%)
-run: build
-	@for test in $(TESTS); do printf '%s: ' $$test; $O/$$test || exit 1; done
-	@for target in $(TARGETS); do printf '%s: ' $$target; \
-	    $O/$$target $$(find tests/fuzz/corpus/$${target#replay_} -type f 2>/dev/null) || exit 1; done
-	@echo "$(FLAVOUR): $(words $(TESTS) $(TARGETS)) passed, 0 failed"
+run: $(TESTS:%=run-%) $(TARGETS:%=run-%)
+	@echo "$(FLAVOUR): $(words $^) passed, 0 failed"
+run-test_%: $O/test_%
+	@printf '%s: ' $(<F); $<
+run-replay_%: $O/replay_%
+	@printf '%s: ' $(<F); $< $$(find tests/fuzz/corpus/$* -type f 2>/dev/null)
 
 LINK = $(CC) $(MODE) -o $@ $^ $(NATIVE_LIBS) -lm -lpthread
 $O/test_%: $O/tests/c/test_%.o $(CORE)

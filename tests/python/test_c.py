@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -17,7 +18,14 @@ TARGETS = sorted(path.stem.removeprefix("fuzz_") for path in (ROOT / "tests" / "
 
 @pytest.fixture(scope="module", autouse=True)
 def built() -> None:
-    """The C core and its tests, as `make ctest` builds them."""
+    """The C core and its tests, as `make ctest` builds them; by one process at a time."""
+    BUILT.mkdir(parents=True, exist_ok=True)
+    with open(BUILT / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        build()
+
+
+def build() -> None:
     make = shutil.which("make")
     assert make, "the C tests need make"
     # not the flags of a make that runs this test

@@ -4,6 +4,7 @@ import pytest
 
 import crdtkv as ck
 from house.datastores import datastore, identity, meet
+from house.named import named
 
 
 def test_counting(kv):
@@ -75,7 +76,7 @@ def test_sums_of_many_authors_are_exact():
         assert kv.counter("n").by_author() == {s.identity.public_key: 3 * (2**63 - 1) for s in stores}
 
 
-@pytest.mark.parametrize("bad", ["1", 1.0, None, [1]], ids=repr)
+@pytest.mark.parametrize("bad", ["1", 1.0, None, [1]], ids=named)
 def test_amounts_are_integers(kv, bad):
     c = kv.counter("n")
     for call in (c.increment, c.decrement):

@@ -9,6 +9,7 @@ import pytest
 import crdtkv as ck
 from crdtkv import testing
 from house.datastores import ID, LONG, assert_equal, content, datastore, identity, meet, state, talk
+from house.named import named
 from oracle.bundle import LEFT_OUT, read_bundle, write_bundle
 from oracle.datastore import read_parts, write_parts
 
@@ -254,7 +255,7 @@ def test_large_content_is_cut_into_messages():
     assert_equal(a, b)
 
 
-@pytest.mark.parametrize("wrong", [b"", b"nonsense", bytes(100), b"\x60"], ids=repr)
+@pytest.mark.parametrize("wrong", [b"", b"nonsense", bytes(100), b"\x60"], ids=named)
 def test_a_session_dies_of_nonsense(wrong):
     a = datastore(1)
     a["x"] = 1

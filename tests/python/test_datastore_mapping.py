@@ -8,6 +8,7 @@ import pytest
 
 import crdtkv as ck
 from house.datastores import datastore, in_order, order, typed
+from house.named import named
 
 KEYS = ["", b"", "a", b"a", "a\0", b"a\0", "aa", "b", "ä", "日", b"\xff", "~" * 4096]
 VALUES = [
@@ -57,7 +58,7 @@ def test_what_is_not_there_is_a_key_error(kv):
     assert kv.delete("a") is True and kv.delete("a") is False
 
 
-@pytest.mark.parametrize("value", VALUES, ids=repr)
+@pytest.mark.parametrize("value", VALUES, ids=named)
 def test_values_come_back_as_they_were(kv, value):
     kv["k"] = value
     assert typed(kv["k"]) == typed(value)
@@ -97,7 +98,7 @@ def test_str_and_bytes_are_two_keys(kv):
     assert list(kv) == [b"a"]
 
 
-@pytest.mark.parametrize("key", [1, None, 1.5, ("a",), bytearray(b"a"), memoryview(b"a")], ids=repr)
+@pytest.mark.parametrize("key", [1, None, 1.5, ("a",), bytearray(b"a"), memoryview(b"a")], ids=named)
 def test_other_keys_are_type_errors(kv, key):
     for call in (
         lambda: kv[key],
@@ -125,7 +126,9 @@ def test_keys_have_limits(kv):
     assert len(kv) == 1
 
 
-@pytest.mark.parametrize("value", [object(), {1: 2}, {1}, datetime(2026, 1, 1), [object()], {"a": {b"x": 1}}], ids=repr)
+@pytest.mark.parametrize(
+    "value", [object(), {1: 2}, {1}, datetime(2026, 1, 1), [object()], {"a": {b"x": 1}}], ids=named
+)
 def test_other_values_are_type_errors(kv, value):
     with pytest.raises(TypeError):
         kv["k"] = value

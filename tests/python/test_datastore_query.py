@@ -8,6 +8,7 @@ import pytest
 
 import crdtkv as ck
 from house.datastores import in_order, order, put_all
+from house.named import named
 
 CONTENT = {
     **{f"a/{n:02}": n for n in range(20)},
@@ -106,7 +107,7 @@ def test_a_query_is_an_iterator(full):
 
 
 @pytest.mark.parametrize(
-    "asked", [{"prefix": 5}, {"after": 5}, {"limit": "x"}, {"offset": 1.5}, {"where": 5}], ids=repr
+    "asked", [{"prefix": 5}, {"after": 5}, {"limit": "x"}, {"offset": 1.5}, {"where": 5}], ids=named
 )
 def test_wrong_arguments_are_type_errors(full, asked):
     with pytest.raises(TypeError):

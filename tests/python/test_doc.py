@@ -10,6 +10,7 @@ import pytest
 import xxhash
 
 import crdtkv as ck
+from house.named import named
 
 SCALARS = [
     None,
@@ -38,7 +39,7 @@ def test_is_a_mutable_mapping():
     assert len(doc) == 0 and not doc and list(doc) == [] and doc == {} and doc.to_py() == {}
 
 
-@pytest.mark.parametrize("value", SCALARS, ids=repr)
+@pytest.mark.parametrize("value", SCALARS, ids=named)
 def test_scalar_reads_back_with_its_type(value):
     doc = ck.Doc()
     doc["k"] = value

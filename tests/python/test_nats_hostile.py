@@ -161,20 +161,22 @@ def test_who_hears_others_who_have_read_as_far_keeps_silent(server, stream):
         a["x"] = 1
         subject = f"{stream}.doc.{a.id.hex()}.heads"
 
-        async def sent_while(position):
-            before, began = link.stats()["notices_sent"], time.monotonic()
-            while time.monotonic() - began < 1.5:
+        async def sent_while(position, is_over):
+            before = link.stats()["notices_sent"]
+            while not is_over(link.stats()["notices_sent"] - before):
                 for peer, eve in others.items():  # each holds something else than is here
                     await liar.publish(subject, notice_of(eve, subject, peer=peer, position=position))
                 await asyncio.sleep(0.02)
             return link.stats()["notices_sent"] - before
 
-        async with client_of(server) as liar, net.nats(a, server.url, stream=stream, rebroadcast=0.2) as link:
+        async with client_of(server) as liar, net.nats(a, server.url, stream=stream, rebroadcast=0.5) as link:
             others = {random.randbytes(16): ck.Identity.generate() for _ in range(line.FEW)}
             await link.synced()
-            alone = await sent_while(0)  # they read on, and will know more
-            assert alone >= 4
-            assert await sent_while(1 << 40) <= alone / 2
+            began = time.monotonic()
+            async with asyncio.timeout(30):
+                alone = await sent_while(0, lambda sent: sent >= 6)  # they read on, and will know more
+            end = 2 * time.monotonic() - began
+            assert await sent_while(1 << 40, lambda sent: time.monotonic() >= end) <= alone / 2
 
     run(story)
 

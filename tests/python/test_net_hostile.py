@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import zlib
+from random import Random
 
 import pytest
 
@@ -21,6 +22,7 @@ from crdtkv.net import frame as f
 from crdtkv.net.directory import Entry
 from crdtkv.net.handshake import Handshake, gate
 from crdtkv.net.limits import FRAME, Code
+from house.named import named
 
 OPEN = gate(None, None)
 
@@ -60,7 +62,9 @@ async def end_of(socket):
 
 
 @pytest.mark.parametrize(
-    "first", [b"", b"x", b"GET / HTTP/1.1", os.urandom(1000), bytes(100_000), "text", f.write(f.Barrier(1))], ids=repr
+    "first",
+    [b"", b"x", b"GET / HTTP/1.1", Random(1).randbytes(1000), bytes(100_000), "text", f.write(f.Barrier(1))],
+    ids=named,
 )
 def test_garbage_ends_at_once(first):
     async def story():

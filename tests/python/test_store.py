@@ -11,6 +11,7 @@ from decimal import Decimal
 import pytest
 
 import crdtkv as ck
+from house.named import named
 from house.stores import in_order, state, store, whole
 
 MIXED = ["", b"", "a", b"a", b"a\x00", "ab", b"ab", "b", b"b\xff", "é", b"\xff", b"\xff\xff"]  # in order
@@ -298,7 +299,7 @@ VALUES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("value", VALUES, ids=repr)
+@pytest.mark.parametrize("value", VALUES, ids=named)
 def test_a_value_is_read_back_as_it_was_with_its_type(value):
     s = store()
     s["k"] = value
@@ -379,7 +380,7 @@ def test_a_value_of_a_mebibyte_is_too_large_and_a_little_less_is_not():
         int,
         ck.MISSING,
     ],
-    ids=repr,
+    ids=named,
 )
 @pytest.mark.parametrize(
     "wrap", [lambda v: v, lambda v: [1, v], lambda v: {"a": {"b": v}}], ids=["bare", "list", "dict"]
@@ -396,7 +397,7 @@ def test_other_types_are_type_errors_at_any_depth(value, wrap):
     assert state(s) == before
 
 
-@pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 10**30, [2**63], {"a": 2**64}], ids=repr)
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 10**30, [2**63], {"a": 2**64}], ids=named)
 def test_integers_beyond_64_bits_overflow(value):
     s = filled("k")
     before = state(s)
@@ -436,7 +437,7 @@ WAYS = READS | WRITES
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-@pytest.mark.parametrize("key", [5, None, 1.5, (), ("a",), True, object, bytearray(b"k"), memoryview(b"k")], ids=repr)
+@pytest.mark.parametrize("key", [5, None, 1.5, (), ("a",), True, object, bytearray(b"k"), memoryview(b"k")], ids=named)
 def test_a_key_of_another_type_is_a_type_error(way, key):
     s = filled("k")
     before = state(s)

@@ -6,6 +6,7 @@ from time import time
 import pytest
 
 import crdtkv as ck
+from house.named import named
 from house.stores import NOON, Clock, pull, state, store
 
 END = (1 << 48) - 2  # the last millisecond there is
@@ -360,7 +361,7 @@ def test_a_store_that_learnt_the_end_of_time_can_still_learn_and_remove():
 # ---- clocks that fail
 
 
-@pytest.mark.parametrize("wrong", [1.5, "now", None, b"", [], object()], ids=repr)
+@pytest.mark.parametrize("wrong", [1.5, "now", None, b"", [], object()], ids=named)
 def test_a_clock_that_gives_no_int_is_a_type_error_and_nothing_changes(wrong):
     refuses(wrong, TypeError)
 
