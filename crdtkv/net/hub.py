@@ -223,7 +223,7 @@ class Hub:
     ) -> LinkError | WireClosed:
         """Run a link until it ends; why it did. Says goodbye to the other end. `opened`: called when both are known."""
         carrier = Carrier(conversation, opened)
-        conversation.turn = TURN
+        conversation.take_turns(TURN)
         self.carriers.add(carrier)
         tasks = [asyncio.ensure_future(self._listen(wire, carrier)), asyncio.ensure_future(self._speak(wire, carrier))]
         try:

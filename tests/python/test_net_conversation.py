@@ -452,7 +452,7 @@ def test_names_are_made_a_few_at_a_time():
     with ck.Database(":memory:") as db:
         db.doc("here")
         liar = Liar(db)
-        liar.server.turn = 0.0
+        liar.server.take_turns(0.0)
         entries = tuple(Entry(f"n{i}", "doc", bytes([1, i]) + bytes(30)) for i in range(20))
         frame = f.write(f.Names((*entries, Entry("here", "doc", bytes(32)))))
         seen = []
