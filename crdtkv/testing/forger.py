@@ -9,24 +9,22 @@ from dataclasses import replace
 from operator import index
 from typing import Any, Literal, TypeAlias
 
-from crdtkv import _core
 from crdtkv.datastore import Datastore
 from crdtkv.doc import Doc
 from crdtkv.identity import Identity
 from crdtkv.report import Report
+from crdtkv.testing.bomb import bomb_of
 from crdtkv.testing.desk import Desk, Edit, desk_of
+from crdtkv.testing.pen import MAX_PARENTS, Pen, foreign_of, header_of, ref_of, thin
 from crdtkv.testing.wire import (
     DEFAULT,
-    INLINE,
     Buffer,
     Opening,
     Part,
     change_id_of,
-    digest,
     lane_id_of,
     signed_message,
     take_apart,
-    varint,
     write_bundle,
     write_payload,
 )
@@ -37,10 +35,6 @@ Signature: TypeAlias = bytes | Callable[[bytes], bytes]
 
 FIELDS = {"ver", "type", "doc_id", "lane_id", "seq", "prev", "parents", "n_ops", "key_epoch", "body_len", "body_hash"}
 FIELDS |= {"author", "nonce"}  # of the lane's opening
-MAX_PARENTS = 32
-RUN_CHANGES, RUN_BYTES = 1024, 256 << 10  # under one signature; bytes without those of the last change
-BOMB_BYTES = 64 << 10
-ZSTD_MAGIC, ZSTD_BLOCK = b"\x28\xb5\x2f\xfd", 128 << 10
 
 
 def _exactly(n: int, value: bytes, name: str) -> bytes:
@@ -54,115 +48,6 @@ def _epoch(value: bytes | int | None) -> bytes:
     if value is None or value == 0:
         return b"\0"
     return b"\1" + (value.to_bytes(32, "little") if isinstance(value, int) else _exactly(32, value, "key_epoch"))
-
-
-class _Pen:
-    """Writes honest changes of one lane, one behind the other, at a desk of its own that stands at the last one."""
-
-    __slots__ = ("desk", "head", "identity", "lane", "opening", "seq", "taken", "tip")
-
-    def __init__(self, forger: Forger, desk: Desk) -> None:
-        self.desk = desk
-        self.head = forger._head
-        self.identity = forger.identity
-        self.opening = forger._opening
-        self.lane = forger.lane
-        self.tip, self.seq = forger._tip, forger._seq
-        self.taken = b""  # the bundle that take() wrote
-
-    def foreign(self) -> list[bytes]:
-        """The heads that are not of the own lane: the parents of the next change."""
-        return _foreign(self.desk, self.lane)
-
-    def sign(self, part: Part, seq: int) -> Part:
-        message = signed_message(self.desk.id, self.lane, seq, part.id)
-        return replace(part, signature=self.identity._sign(message))
-
-    def body(self, edit: Edit, prev: bytes | None, parents: Sequence[bytes]) -> tuple[int, bytes]:
-        """(n_ops, body) of what `edit` does, as a change behind these would say it. The replica stays as it is."""
-        return self.desk.body(edit, self.lane, prev, parents)
-
-    def next(self, edit: Edit | None, parents: Sequence[bytes]) -> Part:
-        """The next change, signed; without an edit one that does nothing."""
-        n_ops, body = self.body(edit or _nothing, self.tip, parents)
-        header = _header(1, self.desk.type, self.seq, self.tip, parents, n_ops, b"\0", len(body), _ref(body))
-        form = int(len(body) > INLINE)
-        part = Part(self.lane, self.opening, change_id_of(self.lane, header), header, form, body if form else b"", b"")
-        return self.sign(part, self.seq)
-
-    def take(self, part: Part) -> None:
-        """Goes on behind this change."""
-        self.taken = write_bundle(self.head, [part])
-        for refusal in self.desk.apply(self.taken).refused:
-            raise refusal.error(f"an edit makes a change that cannot be built upon: {refusal.reason}")
-        self.tip, self.seq = part.id, self.seq + 1
-
-    def knots(self) -> list[Part]:
-        """As many changes that do nothing as it takes to leave no more than 32 other heads."""
-        out = []
-        while len(parents := self.foreign()) > MAX_PARENTS:
-            out.append(self.next(None, parents[:MAX_PARENTS]))
-            self.take(out[-1])
-        return out
-
-    def write(self, edit: Edit) -> list[Part]:
-        """The next change behind its knots, all signed; goes on behind it."""
-        out = self.knots()
-        out.append(self.next(edit, self.foreign()))
-        self.take(out[-1])
-        return out
-
-
-def _nothing(replica: object) -> None:
-    """The edit of a knot."""
-
-
-def _foreign(desk: Desk, lane: bytes) -> list[bytes]:
-    places = ((head, desk.place_of(head)) for head in desk.heads)
-    return [head for head, place in places if place and place[0] != lane]
-
-
-def _ref(body: bytes) -> bytes:
-    return body if len(body) <= INLINE else digest(b"crdtkv-body-v1", body)
-
-
-def _header(
-    ver: int,
-    type: int,
-    seq: int,
-    prev: bytes | None,
-    parents: Sequence[bytes],
-    n_ops: int,
-    epoch: bytes,
-    body_len: int,
-    ref: bytes,
-) -> bytes:
-    return b"".join(
-        (
-            varint(ver),
-            varint(type),
-            varint(seq),
-            b"\0" if prev is None else b"\1" + prev,
-            varint(len(parents)),
-            *parents,
-            varint(n_ops),
-            epoch,
-            varint(body_len),
-            ref,
-        )
-    )
-
-
-def _thin(parts: list[Part]) -> list[Part]:
-    """Leaves the last signature, and those before it that keep runs within what is accepted."""
-    out, n, n_bytes = [], 0, 0
-    for at, part in enumerate(parts):
-        n, n_bytes = n + 1, n_bytes + max(len(part.body), INLINE)
-        ends = at + 1 == len(parts) or n == RUN_CHANGES or n_bytes > RUN_BYTES
-        out.append(part if ends else replace(part, signature=b""))
-        if ends:
-            n = n_bytes = 0
-    return out
 
 
 class Forger:
@@ -229,14 +114,14 @@ class Forger:
 
     # ---- where it stands
 
-    def _pen(self) -> _Pen:
+    def _pen(self) -> Pen:
         """A pen at the tip. Who changes its desk sets _stage to None, or else the next pen gets it, too."""
-        foreign = _foreign(self._desk, self.lane)
+        foreign = foreign_of(self._desk, self.lane)
         at = (self._tip, foreign)
         if self._stage is None or self._stage_at != at:
             self._stage = self._stage_for(self._stage, foreign)
             self._stage_at = at
-        return _Pen(self, self._stage)
+        return Pen(self._stage, self._head, self.identity, self.lane, self._opening, self._tip, self._seq)
 
     def _stage_for(self, stage: Desk | None, foreign: list[bytes]) -> Desk:
         """A desk that holds the tip and these heads with what is behind them, and nothing else: siblings of the tip
@@ -306,7 +191,7 @@ class Forger:
             else:
                 self._stage = None
                 parts = [part for edit in edits for part in pen.write(edit or self._random_edit)]
-            out.append(self._desk.wrap(write_bundle(self._head, _thin(parts))))
+            out.append(self._desk.wrap(write_bundle(self._head, thin(parts))))
         return tuple(out)
 
     def chain(self, edits: Iterable[Edit | None], *, sign: Literal["all", "last", "none"] = "all") -> list[bytes]:
@@ -393,9 +278,9 @@ class Forger:
             n_ops = self._desk.n_ops(data, len(parents))
 
         lane, opening = self._lane_of(header)
-        ref = _exactly(32, header["body_hash"], "body_hash") if "body_hash" in header else _ref(data)
+        ref = _exactly(32, header["body_hash"], "body_hash") if "body_hash" in header else ref_of(data)
         form = int(ref is not data)
-        bytes_ = _header(
+        bytes_ = header_of(
             index(header.get("ver", 1)),
             index(header.get("type", self._desk.type)),
             seq,
@@ -419,7 +304,7 @@ class Forger:
         part = Part(lane, opening, id, bytes_, form, data if form else b"", signature)
         return self._desk.wrap(write_bundle(self._head, [*knots, part]))
 
-    def _seq_behind(self, prev: bytes | None, pen: _Pen) -> int:
+    def _seq_behind(self, prev: bytes | None, pen: Pen) -> int:
         """The honest number of a change behind prev."""
         if prev is None or prev == pen.tip:
             return pen.seq
@@ -456,28 +341,5 @@ class Forger:
         """
         size = index(size)
         parts = take_apart(self._desk.unwrap(self.forge()))
-        payload = _fill(write_payload(self._desk.id, parts), size)
-        frame = ZSTD_MAGIC + b"\xe0" + size.to_bytes(8, "little")  # one segment, 8 bytes of size
-        room = BOMB_BYTES - self._desk.frame - len(self._head) - 19 - len(frame) - len(payload) - 3
-        zeros = size - len(payload)
-        n_blocks = min(-(-zeros // ZSTD_BLOCK), room // 4)
-        frame += _block(0, len(payload), n_blocks == 0) + payload
-        for k in range(n_blocks):
-            frame += _block(1, min(ZSTD_BLOCK, zeros - k * ZSTD_BLOCK), k + 1 == n_blocks) + b"\0"
-        packed = self._head + b"\1" + varint(size) + frame
-        return self._desk.wrap(packed + _core._checksum(packed).to_bytes(8, "little"))
-
-
-def _fill(payload: bytes, size: int) -> bytes:
-    """These sections and the beginning of one that nobody knows, whose content fills up to `size`."""
-    for tag in (99, 999):  # one of them fits: a length that needs a byte more is a byte shorter
-        for digits in range(1, 11):
-            n = size - len(payload) - len(varint(tag)) - digits
-            if n >= 0 and len(varint(n)) == digits:
-                return payload + varint(tag) + varint(n)
-    raise ValueError(f"a change does not fit {size} bytes")
-
-
-def _block(kind: int, size: int, is_last: bool) -> bytes:
-    """The header of a block of a Zstandard frame; kind 0: as it is, 1: one byte repeated."""
-    return (int(is_last) | kind << 1 | size << 3).to_bytes(3, "little")
+        payload = write_payload(self._desk.id, parts)
+        return self._desk.wrap(bomb_of(self._head, payload, size, self._desk.frame))
