@@ -73,6 +73,7 @@ typedef struct ckpy_lock {
     /* All read and written under the GIL. busy: somebody works without it, or `handed`: kept free for one of those who waited when it was put
      * back, with a ticket below `upto`. */
     bool busy, handed;
+    bool was_long; /* whoever holds it has done long work */
     unsigned n_waiting, tickets, upto;
     PyThread_type_lock os; /* owned; held while somebody works */
 } ckpy_lock;
@@ -96,15 +97,19 @@ static inline void ckpy_lock_wait(ckpy_lock *l)
         Py_END_ALLOW_THREADS
     }
     l->n_waiting--;
-    l->busy = l->handed = false;
+    l->busy = l->handed = l->was_long = false;
 }
 static inline void ckpy_lock_get(ckpy_lock *l)
 {
     if (l->busy) ckpy_lock_wait(l);
 }
-/* Who does long work all the time lets go of the GIL only while it is busy, and those who wait would never find it free: so it goes to one of them. */
+/* Who does long work all the time lets go of the GIL only while it is busy, and those who wait would never find it free: so then it goes to one of
+ * them. After short work it does not: whoever waits finds it free as soon as he has the GIL, and to hand it on each time would make every call of every
+ * thread wait for a switch of threads. */
 static inline void ckpy_lock_put(ckpy_lock *l)
 {
+    if (!l->was_long) return;
+    l->was_long = false;
     if (l->n_waiting == 0 || l->busy) return;
     l->busy = l->handed = true;
     l->upto = l->tickets;
@@ -125,6 +130,7 @@ static inline void ckpy_lock_put_both(ckpy_lock *a, ckpy_lock *b)
 static inline PyThreadState *ckpy_lock_away(ckpy_lock *l)
 {
     l->busy = true;
+    l->was_long = true;
     PyThread_acquire_lock(
         l->os, WAIT_LOCK); /* at most a waiter has it, for a moment and without wanting the GIL */
     return PyEval_SaveThread();
@@ -138,7 +144,7 @@ static inline void ckpy_lock_back(ckpy_lock *l, PyThreadState *ts)
 static inline PyThreadState *ckpy_lock_away_both(ckpy_lock *a, ckpy_lock *b)
 {
     if (a != b) {
-        b->busy = true;
+        b->busy = b->was_long = true;
         PyThread_acquire_lock(b->os, WAIT_LOCK);
     }
     return ckpy_lock_away(a);

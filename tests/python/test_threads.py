@@ -1,4 +1,5 @@
 import random
+import resource
 import sys
 import threading
 import time
@@ -278,3 +279,37 @@ def test_one_list_of_many_threads():
     assert sum(len(one) for one in doc["m"].values()) == 6 * n
     twin = ck.Doc.load(doc.save())
     assert twin == doc and twin.root == doc.root
+
+
+def test_who_does_long_work_all_the_time_lets_others_in():
+    sys.setswitchinterval(10)  # so that nobody has to let go of the GIL but in long work
+    doc, is_over = ck.Doc(), threading.Event()
+    doc["t"] = ck.Text("x" * 1_000_000)
+
+    def long_work():
+        while not is_over.is_set():
+            doc.save()
+
+    def short_work():
+        for k in range(100):
+            doc["k"] = k
+        is_over.set()
+
+    run(long_work, short_work)
+    assert doc["k"] == 99
+
+
+def test_short_work_of_many_threads_is_no_switch_of_threads_each_time():
+    sys.setswitchinterval(0.005)
+    doc = ck.Doc()
+    doc["l"] = [{"k": k} for k in range(5000)]
+
+    def work():
+        for _ in range(4):
+            assert len(doc.to_py()["l"]) == 5000  # long, so that others wait for it
+            assert sum(1 for _ in doc["l"]) == 5000
+
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    run(*[work] * 4)
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    assert after.ru_nvcsw - before.ru_nvcsw < 4 * 4 * 5000 / 10
