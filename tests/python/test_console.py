@@ -4,6 +4,7 @@ import doctest
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 
@@ -43,6 +44,7 @@ class Places:
         if PROGRAM is not None:
             (self.bin / "nats-server").symlink_to(PROGRAM)
         self.ports = {port: str(free_port()) for port in PORTS}
+        self.done = set()  # blocks
 
     def here(self, text):
         """The same, with ports that are free here."""
@@ -58,12 +60,26 @@ class Places:
                     (folder / block.program).write_text(self.here(block.text))
         return self.folders[page]
 
-    def run(self, page, lines):
+    def run(self, block):
+        """Its commands with what they should say, and what they say. What stands before it on the page comes first."""
+        for other in BLOCKS:
+            if other.page == block.page and other.line < block.line and other not in self.done and lacks(other) is None:
+                self.run(other)
+        self.done.add(block)
+        shown = [(self.here(command), self.here(expected)) for command, expected in commands(block)]
         env = environment(PATH=f"{self.bin}{os.pathsep}{os.environ['PATH']}", TZ="UTC", LC_ALL="C.UTF-8")
         for name in ("COLUMNS", "CRDTKV_TRACES"):
             env.pop(name, None)
-        how = {"capture_output": True, "text": True, "cwd": self.of(page), "env": env, "timeout": 120}
-        return subprocess.run(["timeout", "100", "bash", "-c", script(lines)], check=False, **how)  # ends all of them
+        how = {"capture_output": True, "text": True, "cwd": self.of(block.page), "env": env, "timeout": 120}
+        lines = script(command for command, _ in shown)
+        return shown, subprocess.run(["timeout", "100", "bash", "-c", lines], check=False, **how)  # ends all of them
+
+
+def lacks(block):
+    """Which program it takes that is not here."""
+    if "nats-server" in block.text and PROGRAM is None:
+        return "nats-server"
+    return next((name for name in MODULES if f"$ {name} " in block.text and find_spec(name) is None), None)
 
 
 @pytest.fixture(scope="module")
@@ -73,14 +89,10 @@ def places(tmp_path_factory):
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.place)
 def test_block(places, block):
-    """Those of a page build on each other: run all of them."""
-    if "nats-server" in block.text and PROGRAM is None:
-        pytest.skip("there is no nats-server: apt-get install nats-server")
-    for module in MODULES:
-        if f"$ {module} " in block.text:
-            pytest.importorskip(module)
-    shown = [(places.here(command), places.here(expected)) for command, expected in commands(block)]
-    ended = places.run(block.page, [command for command, _ in shown])
+    """Those of a page build on each other."""
+    if (program := lacks(block)) is not None:
+        pytest.skip(f"there is no {program}")
+    shown, ended = places.run(block)
     outputs = ended.stdout.split("\x01")
     assert len(outputs) == len(shown) + 1, ended
     check = doctest.OutputChecker().check_output
