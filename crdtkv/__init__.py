@@ -20,7 +20,7 @@ from crdtkv.counter import Counter
 from crdtkv.crowd import Crowd
 from crdtkv.database import Database, Names
 from crdtkv.datastore import Counters, Datastore
-from crdtkv.doc import ChangeList, Doc
+from crdtkv.doc import Doc
 from crdtkv.entry import Conflicts, Entry, History
 from crdtkv.equivocation import Equivocation, EquivocationList, verify_equivocation
 from crdtkv.errors import (
@@ -42,6 +42,7 @@ from crdtkv.identity import Identity
 from crdtkv.list import List
 from crdtkv.map import Map
 from crdtkv.patch import MISSING, Patch, PatchList
+from crdtkv.replica import ChangeList
 from crdtkv.report import Refusal, Report
 from crdtkv.session import Session, StoreSession, SyncReport, sync
 from crdtkv.set import Set

@@ -14,13 +14,14 @@ from crdtkv import _core
 from crdtkv.brief import briefly
 from crdtkv.catalogue import Catalogue, Row, peer_of
 from crdtkv.datastore import Datastore
-from crdtkv.doc import Clock, Doc
+from crdtkv.doc import Doc
 from crdtkv.errors import DecodeError, StaleHandleError, StoreError
 from crdtkv.figures import Stats
 from crdtkv.identity import Identity
 from crdtkv.kept import KINDS, Kept, is_bound, kind_of, let_go, uid_of
 from crdtkv.openfile import MEMORY, OpenFile, key_at, open_file, own_identity
 from crdtkv.ordered import Key
+from crdtkv.replica import Clock
 from crdtkv.store import DRIFT, Store
 from crdtkv.weight import has_air, sizes
 

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Self
 
 from crdtkv import _core
 from crdtkv.crowd import Crowd
-from crdtkv.doc import ChangeList, Clock
 from crdtkv.entry import Conflicts, Entry, History, key_of, merged
-from crdtkv.equivocation import Witness
 from crdtkv.errors import StaleHandleError
 from crdtkv.event import KeyEvent, Subscription
-from crdtkv.graph import Graph
 from crdtkv.identity import Identity
 from crdtkv.ordered import Key, OrderedItems, OrderedKeys, OrderedMapping, OrderedValues, order
 from crdtkv.patch import MISSING
-from crdtkv.session import Session
-from crdtkv.timeline import Timeline, timeline_of
+from crdtkv.replica import Clock, Replica
 from crdtkv.watched import Watched
 
 if TYPE_CHECKING:
@@ -78,7 +74,7 @@ class Counters(Mapping[Key, int]):
         return notebook.counters(self)
 
 
-class Datastore(_core.Datastore, OrderedMapping, Watched, Witness):
+class Datastore(_core.Datastore, OrderedMapping, Watched, Replica):
     """One replica of a key-value datastore that anybody may write to: signed changes, values, counters; a mapping.
 
     Keys are str or bytes (two keys, if they are of two types) in order of their bytes; values None, bool, int, float,
@@ -106,6 +102,7 @@ class Datastore(_core.Datastore, OrderedMapping, Watched, Witness):
     """
 
     __slots__ = ("__weakref__",)
+    _id_of = staticmethod(_core._datastore_id_of)
 
     def __new__(
         cls,
@@ -210,78 +207,6 @@ class Datastore(_core.Datastore, OrderedMapping, Watched, Witness):
     def crowd(self, name: str, /) -> Crowd:
         """The set of that name of who did something, to stand beside a counter of how often; see Crowd."""
         return Crowd(self, name)
-
-    # ---- history
-
-    def changes(self, since: Iterable[bytes] = (), until: Iterable[bytes] | None = None) -> ChangeList:
-        """The changes that `until` (ids; None: all) holds and `since` does not, DAG by DAG, parents before children.
-
-        Void ones are among them, waiting ones are not. KeyError: an id of `until` is not here. Closes the open change.
-
-        >>> import crdtkv as ck
-        >>> kv = ck.Datastore()
-        >>> kv["a"] = 1
-        >>> then = kv.heads
-        >>> kv["b"] = 2
-        >>> [(change.dag, change.seq) for change in kv.changes(since=then)]
-        [('default', 1)]
-        """
-        return ChangeList(self._changes(since, until), self.identity.public_key)
-
-    def graph(self, limit: int = 200) -> Graph:
-        """The hash graph, its newest `limit` changes, for looking at it. All DAGs. Closes the open change.
-
-        >>> import crdtkv as ck
-        >>> kv = ck.Datastore()
-        >>> kv["x"] = 1
-        >>> kv.graph()
-        <Graph: 1 changes in 1 lanes>
-        """
-        return Graph(self, limit)
-
-    def timeline(self, limit: int = 1000) -> Timeline:
-        """Who wrote when, by their own account: the newest `limit` changes of all DAGs. Closes the open change."""
-        return timeline_of(self, limit)
-
-    def fork(self, identity: Identity | None = None, *, heads: Iterable[bytes] | None = None) -> Self:
-        """A new replica, in memory, with the history of `heads` (all of it without); its writes go to lanes of its own.
-
-        It keeps the identity unless another is given. KeyError: an id of `heads` is not here.
-
-        >>> import crdtkv as ck
-        >>> kv = ck.Datastore()
-        >>> kv["x"] = 1
-        >>> copy = kv.fork()
-        >>> copy.id == kv.id, copy.root == kv.root, copy == kv
-        (True, True, True)
-        """
-        data = self.export((), heads)
-        new = type(self)(self.identity if identity is None else identity, id=self.id, clock=self._clock)
-        new.apply(data)
-        return new
-
-    @classmethod
-    def load(cls, data: bytes, identity: Identity | None = None, *, clock: Clock | None = None) -> Self:
-        """The datastore that save() or export() wrote, in memory. DecodeError for what is no bundle."""
-        new = cls(identity, id=_core._datastore_id_of(data), clock=clock)
-        new.apply(data)
-        return new
-
-    def __copy__(self) -> Self:
-        return self.fork()
-
-    def __deepcopy__(self, memo: object) -> Self:
-        return self.fork()
-
-    def __reduce__(self) -> tuple[Callable[[bytes], Self], tuple[bytes]]:
-        return type(self).load, (self.save(),)  # no secret key: whoever unpickles writes under a new one
-
-    def session(self, *, max_bytes: int | None = None) -> Session:
-        """One end of an exchange with another replica, over any transport; see Session.
-
-        `max_bytes`: the session ends when more than that has come in. Any number of sessions may be open.
-        """
-        return Session(self, max_bytes=max_bytes)
 
     # ---- events
 

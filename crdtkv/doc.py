@@ -4,60 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from operator import attrgetter
-from typing import Any, Self
+from typing import Self
 
 from crdtkv import _core
 from crdtkv.counter import Counter
-from crdtkv.equivocation import Witness
 from crdtkv.event import Event, Observer, Subscription
 from crdtkv.figures import Blame, ByAuthor, Stats
-from crdtkv.graph import Graph
 from crdtkv.identity import Identity
 from crdtkv.list import List
-from crdtkv.listing import Listing
 from crdtkv.map import Map, MapMethods
 from crdtkv.patch import MISSING, Patch, PatchList
+from crdtkv.replica import Replica
 from crdtkv.report import Refusal
-from crdtkv.session import Session
 from crdtkv.set import Set
-from crdtkv.timeline import Timeline, timeline_of
 from crdtkv.undo import UndoStack
 from crdtkv.view import View
 
-__all__ = ["ChangeList", "Doc"]
+__all__ = ["Doc"]
 
 _core._adopt(Refusal, Identity, Mapping, MISSING, Map, List, Set, Counter, Stats, Blame, ByAuthor)
 
-Clock = Callable[[], int]
-FIELDS = ("id", "author", "lane", "seq", "prev", "parents", "time", "message", "n_ops", "signed", "void", "dag")
 
-
-class ChangeList(Listing[_core.Change]):
-    """A list of changes, parents before children. Doc.changes() makes it.
-
-    >>> import crdtkv as ck
-    >>> doc = ck.Doc()
-    >>> doc["x"] = 1
-    >>> [change.seq for change in doc.changes()]
-    [0]
-    """
-
-    __slots__ = ()
-
-    def to_pandas(self) -> Any:
-        """A pandas.DataFrame with a row for each change. Needs crdtkv[pandas]."""
-        from crdtkv.notebook.frame import frame
-
-        return frame(map(attrgetter(*FIELDS), self), FIELDS)
-
-    def _repr_html_(self) -> str:
-        from crdtkv import notebook
-
-        return notebook.changes(self)
-
-
-class Doc(_core.Doc, MapMethods, Witness):
+class Doc(_core.Doc, MapMethods, Replica):
     """One replica of a document: a mapping from str to None, bool, int, float, str, bytes and containers.
 
     Containers are Map, List and Set, which dicts, lists and sets become when they are stored, and Text and Counter.
@@ -82,45 +50,9 @@ class Doc(_core.Doc, MapMethods, Witness):
     """
 
     __slots__ = ("__weakref__",)
+    _id_of = staticmethod(_core._doc_id_of)
 
     # ---- history
-
-    def changes(self, since: Iterable[bytes] = (), until: Iterable[bytes] | None = None) -> ChangeList:
-        """The changes that `until` (ids; None: all) holds and `since` does not, parents before children.
-
-        Void ones are among them, waiting ones are not. KeyError: an id of `until` is not here. Closes the open change.
-
-        >>> import crdtkv as ck
-        >>> doc = ck.Doc()
-        >>> doc["a"] = 1
-        >>> then = doc.heads
-        >>> doc["b"] = 2
-        >>> [change.seq for change in doc.changes(since=then)]
-        [1]
-        """
-        return ChangeList(self._changes(since, until), self.identity.public_key)
-
-    def graph(self, limit: int = 200) -> Graph:
-        """The hash graph, its newest `limit` changes, for looking at it. Closes the open change.
-
-        >>> import crdtkv as ck
-        >>> doc = ck.Doc()
-        >>> doc["x"] = 1
-        >>> doc.graph()
-        <Graph: 1 changes in 1 lanes>
-        """
-        return Graph(self, limit)
-
-    def timeline(self, limit: int = 1000) -> Timeline:
-        """Who wrote when, by their own account: the newest `limit` changes. Closes the open change.
-
-        >>> import crdtkv as ck
-        >>> doc = ck.Doc()
-        >>> doc["x"] = 1
-        >>> doc.timeline()
-        <Timeline: 1 changes by 1 authors>
-        """
-        return timeline_of(self, limit)
 
     def at(self, heads: Iterable[bytes]) -> View:
         """The document as it was when these were its heads; KeyError if one is not here. Closes the open change.
@@ -169,48 +101,6 @@ class Doc(_core.Doc, MapMethods, Witness):
         [Patch(path=('t',), kind='insert', position=5, old=MISSING, new='!')]
         """
         return PatchList(Patch(*step) for step in self._diff(self._at(a), self._at(b)))
-
-    def fork(self, identity: Identity | None = None, *, heads: Iterable[bytes] | None = None) -> Self:
-        """A new replica with the history of `heads` (all of it without); its edits go to a lane of its own.
-
-        It keeps the identity unless another is given. KeyError: an id of `heads` is not here.
-
-        >>> import crdtkv as ck
-        >>> doc = ck.Doc()
-        >>> doc["x"] = 1
-        >>> copy = doc.fork()
-        >>> copy.id == doc.id, copy.root == doc.root, copy == doc
-        (True, True, True)
-        """
-        data = self.export((), heads)
-        new = type(self)(self.identity if identity is None else identity, id=self.id, clock=self._clock)
-        new.apply(data)
-        return new
-
-    @classmethod
-    def load(cls, data: bytes, identity: Identity | None = None, *, clock: Clock | None = None) -> Self:
-        """The document that save() or export() wrote. DecodeError for what is no bundle."""
-        new = cls(identity, id=_core._doc_id_of(data), clock=clock)
-        new.apply(data)
-        return new
-
-    def __copy__(self) -> Self:
-        return self.fork()
-
-    def __deepcopy__(self, memo: object) -> Self:
-        return self.fork()
-
-    def __reduce__(self) -> tuple[Callable[[bytes], Self], tuple[bytes]]:
-        return type(self).load, (self.save(),)  # no secret key: whoever unpickles writes under a new one
-
-    # ---- exchange
-
-    def session(self, *, max_bytes: int | None = None) -> Session:
-        """One end of an exchange with another replica, over any transport; see Session.
-
-        `max_bytes`: the session ends when more than that has come in. Any number of sessions may be open.
-        """
-        return Session(self, max_bytes=max_bytes)
 
     # ---- events and undo
 

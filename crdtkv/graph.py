@@ -38,7 +38,7 @@ class WaitingNode(NamedTuple):
     parents: tuple[bytes, ...]
 
 
-class Replica(Protocol):
+class Source(Protocol):
     """What a graph is made of: a Doc or a Datastore."""
 
     @property
@@ -75,10 +75,10 @@ class Graph(Sequence[Node]):
 
     __slots__ = ("_missing", "_n_left_out", "_nodes", "_waiting", "_you")
 
-    def __init__(self, replica: Replica, limit: int) -> None:
+    def __init__(self, source: Source, limit: int) -> None:
         if limit < 1:
             raise ValueError("limit must be at least 1")
-        heads: Iterable[bytes] = set(replica.heads)  # closes the open change
+        heads: Iterable[bytes] = set(source.heads)  # closes the open change
         self._nodes = [
             Node(
                 c.id,
@@ -93,12 +93,12 @@ class Graph(Sequence[Node]):
                 c._has_twin,
                 c.void,
             )
-            for c in replica._newest(limit)
+            for c in source._newest(limit)
         ]
-        self._waiting = tuple(WaitingNode(*row[:6]) for row in replica._letters(limit) if not row[6])
-        self._missing = replica.missing if self._waiting else ()
-        self._n_left_out = max(0, replica._glance()["changes"] - len(self._nodes))
-        self._you: bytes = replica.identity.public_key
+        self._waiting = tuple(WaitingNode(*row[:6]) for row in source._letters(limit) if not row[6])
+        self._missing = source.missing if self._waiting else ()
+        self._n_left_out = max(0, source._glance()["changes"] - len(self._nodes))
+        self._you: bytes = source.identity.public_key
 
     @property
     def n_left_out(self) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, overload
 
 from crdtkv import _core
-from crdtkv.graph import Replica
+from crdtkv.graph import Source
 
 __all__ = ["Moment", "Timeline", "timeline_of"]
 
@@ -82,9 +82,9 @@ class Timeline(Sequence[Moment]):
         return notebook.timeline(self)
 
 
-def timeline_of(replica: Replica, limit: int) -> Timeline:
+def timeline_of(source: Source, limit: int) -> Timeline:
     """The timeline of a document or datastore."""
     if limit < 1:
         raise ValueError("limit must be at least 1")
-    replica.heads  # noqa: B018 -- closes the open change
-    return Timeline(replica._newest(limit), replica._glance()["changes"], replica.identity.public_key)
+    source.heads  # noqa: B018 -- closes the open change
+    return Timeline(source._newest(limit), source._glance()["changes"], source.identity.public_key)

@@ -13,11 +13,11 @@ from crdtkv.notebook.values import author, count, is_there, key, moment, peer, p
 
 if TYPE_CHECKING:
     from crdtkv._core import Change, Report
-    from crdtkv.doc import ChangeList
     from crdtkv.entry import Conflicts, Entry, History
     from crdtkv.equivocation import Equivocation, EquivocationList
     from crdtkv.event import Event, KeyEvent
     from crdtkv.patch import Patch, PatchList
+    from crdtkv.replica import ChangeList
     from crdtkv.report import Refusal
 
 __all__ = [
