@@ -113,6 +113,13 @@ def naming(file: str, what: str) -> Iterator[None]:
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, help="0 takes a free one (8765).")
 @TOKEN
 @ALLOW
+@click.option(
+    "--hosts",
+    multiple=True,
+    type=TEXT,
+    metavar="NAME:PORT",
+    help="Only who dialled it under this name may come (repeatable): so nobody in between can pose as this server.",
+)
 @click.option("--cert", type=click.Path(), help="A certificate: the address is wss:// then.")
 @click.option("--cert-key", type=click.Path(), help="Its key, if it is in a file of its own.")
 @click.pass_context
@@ -123,6 +130,7 @@ def serve(
     port: int,
     token: str | None,
     allow: tuple[str, ...],
+    hosts: tuple[str, ...],
     cert: str | None,
     cert_key: str | None,
 ) -> None:
@@ -152,7 +160,7 @@ def serve(
     with writing(file) as db:
         author = db.identity.public_key.hex()
         with arguments():
-            service = net.serve(db, host, port, tls=tls, allow=keys, token=token)
+            service = net.serve(db, host, port, tls=tls, allow=keys, token=token, hosts=hosts or None)
         told_in_lines()
         asyncio.run(run())
 

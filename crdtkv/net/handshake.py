@@ -59,7 +59,23 @@ def gate(allow: Allow | None, token: str | bytes | None, hosts: Collection[str] 
     secret = token.encode() if isinstance(token, str) else token
     if secret is not None and not secret:
         raise ValueError("an empty token keeps nobody out")
-    return Gate(allow, secret, None if hosts is None else frozenset(hosts))
+    return Gate(allow, secret, None if hosts is None else frozenset(map(checked_endpoint, hosts)))
+
+
+def checked_endpoint(name: str) -> str:
+    """A "name:port", as clients say it that dialled it: in small letters, an IPv6 address without brackets.
+
+    >>> checked_endpoint("Example.org:443"), checked_endpoint("[::1]:8765")
+    ('example.org:443', '::1:8765')
+    """
+    if not isinstance(name, str):
+        raise TypeError(f'hosts= are "name:port", as str, not {type(name).__name__}')
+    host, _, port = name.lower().rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    if not host or not port.isdecimal() or not port.isascii() or not 0 < int(port) < 1 << 16:
+        raise ValueError(f'hosts= are "name:port", with a port of 1 to 65535, not {name!r}')
+    return f"{host}:{int(port)}"
 
 
 def checked_key(key: bytes) -> bytes:

@@ -93,6 +93,19 @@ def test_only_who_may(files):
     said_no(2, "serve", here, "--allow", "00")
 
 
+def test_only_who_dialled_this_server(files):
+    here, there = files
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with staying("serve", here, "--port", port, "--hosts", f"LocalHost:{port}", "--hosts", "other:80") as server:
+        assert server["url"] == f"ws://127.0.0.1:{port}"
+        assert "dialled under a name" in said_no(3, "sync", there, server["url"])
+        assert process("sync", there, f"ws://localhost:{port}").code == 0
+    for wrong in ("localhost", ":80", "localhost:0", "localhost:http", ""):
+        assert "name:port" in said_no(2, "serve", here, "--hosts", wrong)
+
+
 def test_nobody_answers(files):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))

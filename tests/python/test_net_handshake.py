@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 import crdtkv as ck
+from crdtkv import net
 from crdtkv.net.directory import Entry
 from crdtkv.net.frame import Proof
 from crdtkv.net.handshake import Handshake, gate
@@ -124,6 +125,16 @@ def test_a_forwarded_proof_says_to_whom_it_was_given():
     assert "proof" in refused(lambda: server.check(client.proof()))
 
 
+@pytest.mark.parametrize("host", ["ben.example:80", "Ben.Example:80", "[::1]:80", "::1:80", "127.0.0.1:80"])
+def test_a_server_is_dialled_under_its_names_however_they_are_written(host):
+    pytest.importorskip("websockets")
+    ours = gate(None, None, [host])
+    url = f"ws://{host}" if host != "::1:80" else "ws://[::1]:80"
+    endpoint = net.connect(ck.Doc(), url)._endpoint
+    shake(*pair((OPEN, ours), endpoint=endpoint))
+    assert "name" in refused(lambda: shake(*pair((OPEN, ours), endpoint="eve.example:80")))
+
+
 def test_somebody_elses_key_is_not_enough():
     ada, eve = ck.Identity.generate(), ck.Identity.generate()
     server = make(gate=gate([ada.public_key], None), is_client=False)
@@ -170,8 +181,12 @@ def test_out_of_turn():
 def test_what_people_write_wrongly():
     with pytest.raises(TypeError):
         gate(bytes(32), None)
-    with pytest.raises(TypeError):
-        gate(None, None, "example.org:80")
+    for hosts in ("example.org:80", [b"example.org:80"], [80]):
+        with pytest.raises(TypeError, match="hosts"):
+            gate(None, None, hosts)
+    for host in ("example.org", "example.org:", ":80", "example.org:0", "example.org:65536", "example.org:http"):
+        with pytest.raises(ValueError, match="name:port"):
+            gate(None, None, [host])
     with pytest.raises(ValueError, match="32 bytes"):
         gate([b"short"], None)
     with pytest.raises(ValueError, match="empty"):
