@@ -204,7 +204,7 @@ class Link:
     async def _until_synced(self) -> None:
         while True:
             if self._error is not None:
-                raise self._error
+                raise self._error.with_traceback(None)  # else it would remember every caller
             if self._task is None or self._task.done():
                 raise SyncError("the link is not open")
             conversation = self._conversation
@@ -217,12 +217,9 @@ class Link:
             conversation.touch_words()
             conversation.barrier(waiter)
             self._hub.wake_all()
-            try:
-                await asyncio.shield(waiter)
+            await asyncio.wait([waiter])  # which tells a connection that was lost from a caller who is cancelled
+            if not waiter.cancelled():
                 return
-            except asyncio.CancelledError:
-                if not waiter.cancelled():  # the caller was cancelled
-                    raise
 
     async def __aenter__(self) -> Self:
         if self._task is not None:

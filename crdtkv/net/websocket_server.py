@@ -90,7 +90,7 @@ class Server(Service):
         self._host, self._port, self._tls, self._origins = host or "", port, tls, origins
         self._near = ANY.get(self._host, self._host)
         self._listener: Listener | None = None
-        self._at_door = 0  # TCP connections, whatever they are
+        self._doors: set[ServerConnection] = set()  # TCP connections, whatever they are
         self._is_closing = False
 
     @property
@@ -138,6 +138,8 @@ class Server(Service):
         try:
             await self._finish()
         finally:
+            for connection in list(self._doors):  # whose end has said nothing, and may have nothing to say for long
+                connection.transport.abort()
             await self._hub.stop()
         await self._listener.wait_closed()
         try:
@@ -147,6 +149,10 @@ class Server(Service):
         except TimeoutError:
             log.warning("%d connections are still open", self._at_door)
 
+    @property
+    def _at_door(self) -> int:
+        return len(self._doors)
+
     def _door(self) -> type[ServerConnection]:
         """Connections that have not said yet what they want are counted too, and cut off if there are too many."""
         service = self
@@ -154,7 +160,7 @@ class Server(Service):
 
         class Door(Guarded, ServerConnection):
             def connection_made(self, transport: Any) -> None:
-                service._at_door += 1
+                service._doors.add(self)
                 super().connection_made(transport)
                 if service._is_closing:
                     transport.abort()
@@ -163,7 +169,7 @@ class Server(Service):
                     transport.abort()
 
             def connection_lost(self, exc: Exception | None) -> None:
-                service._at_door -= 1
+                service._doors.discard(self)
                 super().connection_lost(exc)
 
         return Door

@@ -245,7 +245,7 @@ class NatsLink:
         if self._ended:
             raise SyncError("the link is closed")
         if isinstance(self._fault, Error):
-            raise self._fault
+            raise self._fault.with_traceback(None)  # else it would remember every caller
 
     async def _until(self, condition: Any) -> None:
         while not condition():
