@@ -15,6 +15,7 @@ from links.streams import client_of, needs_server
 import crdtkv as ck
 from crdtkv import net
 from crdtkv.net.jetstream import log
+from house.kept import sql
 from house.nats_server import NatsServer
 
 pytestmark = needs_server
@@ -575,3 +576,63 @@ def test_a_database_that_is_closed_ends_its_link_only(server, tmp_path):
                     await asyncio.sleep(0.01)
 
     run(story)
+
+
+def test_a_name_that_is_deleted_ends_no_link(server):
+    async def story():
+        with ck.Database(":memory:") as db, ck.Database(":memory:") as late:
+            for name in ("gone", "notes"):
+                db.doc(name)["x"] = 1
+            async with net.nats(db, server.url) as link:
+                await link.synced()
+                db.delete("gone")
+                db.doc("notes")["x"] = 2
+                await link.synced()
+                db.delete("notes")
+                await until(lambda: link.stats()["objects"] == 0)
+                db.doc("new")["y"] = 3
+                await link.synced()
+                assert link.error is None and link.stats()["connections"] == 1
+            async with net.nats(late, server.url) as link:
+                await link.synced()
+                assert late.doc("notes") == {"x": 2} and late.doc("new") == {"y": 3}
+
+    run(story)
+
+
+def test_a_damaged_document_keeps_no_other_from_the_stream(server, tmp_path, caplog):
+    async def story():
+        path = tmp_path / "app.db"
+        with ck.Database(path) as db:
+            db.doc("bad")["x"] = db.doc("good")["x"] = 1
+            bad = db.doc("bad").id
+        sql(path, "UPDATE record SET data = zeroblob(9) WHERE kind != 5 AND object = (SELECT min(object) FROM record)")
+        with ck.Database(path) as db, ck.Database(":memory:") as other:
+            async with net.nats(db, server.url) as link:
+                await link.synced()
+                db.doc("good")["y"] = 2
+                await link.synced()
+            async with net.nats(other, server.url) as link:
+                await link.synced()
+                assert other.names() == {"good": "doc"} and other.doc("good") == {"x": 1, "y": 2}
+        assert caplog.text.count(f"object {bad.hex()} cannot be opened") == 1
+
+    run(story)
+
+
+def test_callbacks_that_fail_end_no_line(server, caplog):
+    """Told of what is written here, they are called when the link closes the change."""
+
+    async def story():
+        a, b = replicas(2)
+        async with net.nats(a, server.url) as left, net.nats(b, server.url) as right:
+            a.observe(lambda event: 1 / 0)
+            for i in range(3):
+                a["x"] = i
+                await left.synced()
+                await right.synced()
+                assert b["x"] == i
+            assert left.stats()["connections"] == 1
+
+    run(story)
+    assert "ZeroDivisionError" in caplog.text

@@ -22,7 +22,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from crdtkv.errors import SyncError
+from crdtkv.errors import StaleHandleError, SyncError
 from crdtkv.identity import Identity
 from crdtkv.net.jetstream.crew import Crew, end
 from crdtkv.net.jetstream.frame import Notice, pieces_of
@@ -176,8 +176,11 @@ class Line:
         if self._state.directory.has_news():
             await self.introduce(self._state.refresh())
         for replica in list(self._state.replicas.values()):
-            if not replica.outbox.is_clean():
-                await self._flush_one(replica)
+            try:
+                if not replica.outbox.is_clean():
+                    await self._flush_one(replica)
+            except StaleHandleError:  # it was deleted; or all is over, which this says
+                await self.introduce(self._state.refresh())
 
     async def _flush_one(self, replica: Replica) -> None:
         outbox, counts, name = replica.outbox, self._state.counts, replica.entry.name
@@ -224,9 +227,13 @@ class Line:
                     await heard.wait()
 
     async def _notice(self, replica: Replica, *, wants_answer: bool = False) -> None:
-        await free(replica.shared)
+        try:
+            await free(replica.shared)
+            root = replica.root  # first: closes the open change
+        except StaleHandleError:  # it was deleted; or all is over, which this says
+            self._state.refresh()
+            return
         reply = replica.entry.id.hex() if wants_answer else ""
-        root = replica.shared.root  # first: closes the open change
         holds = replica.outbox.is_clean(), root, replica.n_changes, replica.seq
         await self._send_notice(replica.to, holds, replica.entry.name, reply)
 
@@ -291,9 +298,10 @@ class Line:
 
     def _weigh(self, replica: Replica, notice: Notice) -> None:
         """What somebody says he holds, against what is here."""
-        if replica.shared.root == notice.root or notice.position >= replica.seq:
+        root = replica.root
+        if root == notice.root or notice.position >= replica.seq:
             replica.told.append(time.monotonic())
-        if replica.shared.root == notice.root:
+        if root == notice.root:
             replica.said.append(time.monotonic())
             replica.suspects.pop(notice.peer, None)
             if self._state.place.gap:
@@ -364,7 +372,7 @@ class Line:
             if not (notice.is_logged or self._state.place.gap) and replica.unlogged.get(notice.peer) != notice.root:
                 replica.remember(notice)  # he will publish it; if he cannot, he will say so again
                 continue
-            if notice.root == replica.shared.root or notice.position < replica.seq:
+            if notice.root == replica.root or notice.position < replica.seq:
                 continue  # the other one reads on, and comes to the same
             if notice.n_changes < replica.n_changes:
                 if not notice.wants_answer:

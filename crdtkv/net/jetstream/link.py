@@ -221,7 +221,7 @@ class NatsLink:
         """Or is it to be tried again? Raises what another try does not help against."""
         try:
             work.result()
-        except (NatsError, OSError, TimeoutError):
+        except (NatsError, OSError, TimeoutError, StaleHandleError):  # if it is the target that is gone, this is said
             return False
         return True
 
@@ -299,19 +299,23 @@ class NatsLink:
 
     async def _look(self) -> None:
         """Was something written here? Looking costs a microsecond for each object that is open."""
-        wait = LOOK
+        wait, is_deleted = LOOK, False
         while True:
             await asyncio.sleep(wait)
             line, state = self._line, self._state
             if line is None or not line.ready.is_set():
                 continue
             try:
-                if state.directory.has_news():
-                    await line.introduce(state.refresh())
+                if is_deleted or state.directory.has_news():
+                    new, is_deleted = state.refresh(), False
+                    await line.introduce(new)
                 is_new = any(not replica.outbox.is_clean() for replica in list(state.replicas.values()))
             except (NatsError, OSError):
                 continue
-            except StaleHandleError as error:  # the target is gone
+            except StaleHandleError as error:
+                if not self._is_gone():  # it was one of many objects
+                    is_deleted = True
+                    continue
                 log.info("a link to NATS ends: %s", error)
                 self._set_fault(error)
                 await end(self._tasks[:1])
@@ -326,9 +330,10 @@ class NatsLink:
             began = asyncio.get_running_loop().time()
             try:
                 await self._connect()
-            except StaleHandleError as error:  # the target is gone
-                self._set_fault(error)
-                return
+            except StaleHandleError as error:
+                if self._is_gone():
+                    self._set_fault(error)
+                    return
             except Exception as error:
                 is_usual = isinstance(error, NatsError | OSError | TimeoutError | SyncError)
                 level = logging.INFO if is_usual else logging.ERROR
@@ -338,6 +343,14 @@ class NatsLink:
                 wait = BACKOFF
             await asyncio.sleep(random.uniform(0, wait))
             wait = min(BACKOFF_MOST, 2 * wait)
+
+    def _is_gone(self) -> bool:
+        """The target: there is nothing left to link."""
+        try:
+            self._state.directory.refresh()
+        except StaleHandleError:
+            return True
+        return False
 
     async def _connect(self) -> None:
         """One connection, until it breaks: always raises."""

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from crdtkv._core import Change, Report
 from crdtkv.net.directory import Shared
+from crdtkv.net.lookout import closed
 
 __all__ = ["InBlockError", "Outbox", "Parcel"]
 
@@ -133,7 +134,7 @@ class Outbox:
             self.acknowledge()
 
     def _mark(self) -> None:
-        self.shared.commit()
+        closed(self.shared)
         self._version = self.shared._version  # first: heads may hold more by then, which is then looked at again
         self._heads, self._n = self.shared.heads, len(self._logged)
 

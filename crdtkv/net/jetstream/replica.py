@@ -9,6 +9,7 @@ from crdtkv.datastore import Datastore
 from crdtkv.net.directory import Entry, Shared
 from crdtkv.net.jetstream.frame import Notice
 from crdtkv.net.jetstream.outbox import Outbox
+from crdtkv.net.lookout import closed
 
 __all__ = ["Replica"]
 
@@ -64,6 +65,12 @@ class Replica:
     def place(self) -> bytes:
         """Kind and id, as notes of talks name it."""
         return f"{self.entry.kind}.".encode() + self.entry.id
+
+    @property
+    def root(self) -> bytes:
+        """Of all that is here; closes the open change first, and callbacks that fail at that end nothing."""
+        closed(self.shared)
+        return self.shared.root
 
     @property
     def n_changes(self) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import OrderedDict
 from typing import Any
 
 from crdtkv._core import Report
-from crdtkv.errors import DecodeError, LimitError
+from crdtkv.errors import DecodeError, Error, LimitError, StaleHandleError
 from crdtkv.net.directory import Accept, Directory, Entry, Quota, Target, Verdict
 from crdtkv.net.jetstream.frame import Notice, Piece
 from crdtkv.net.jetstream.log import Place
@@ -42,6 +43,8 @@ COUNTS = (
     "notices_ignored",
     "connections",
 )
+
+log = logging.getLogger("crdtkv.net")
 
 
 class Bucket:
@@ -89,6 +92,7 @@ class State:
         self.counts: dict[str, int] = dict.fromkeys(COUNTS, 0)
         self._peers: OrderedDict[bytes, tuple[bytes, int, float]] = OrderedDict()  # peer -> author, number, when
         self._quota, self._unwelcome = Quota(), OrderedDict[Entry, None]()
+        self._damaged: set[bytes] = set()  # ids of what is here and cannot be opened
         self._junk, self._notices = Bucket(JUNK_RATE, JUNK_BURST), Bucket(NOTICES_RATE, NOTICES_BURST)
 
     # ---- objects
@@ -106,10 +110,23 @@ class State:
         entries = {entry.id: entry for entry in self.directory.entries()}
         for id in [id for id in self.replicas if id not in entries]:
             del self.replicas[id]
-        return [self._open(entry) for id, entry in entries.items() if id not in self.replicas]
+        self._damaged &= entries.keys()
+        new = [entry for id, entry in entries.items() if id not in self.replicas and id not in self._damaged]
+        return [replica for replica in map(self._open, new) if replica is not None]
 
-    def _open(self, entry: Entry) -> Replica:
-        replica = self.replicas[entry.id] = Replica(self.stream, entry, self.directory.open(entry.id))
+    def _open(self, entry: Entry) -> Replica | None:
+        """None: it was deleted just now, or is damaged, which is no reason not to go on with the others."""
+        try:
+            shared = self.directory.open(entry.id)
+        except KeyError:
+            return None
+        except StaleHandleError:
+            raise
+        except Error as error:
+            log.warning("object %s cannot be opened: %s", entry.id.hex(), error)
+            self._damaged.add(entry.id)
+            return None
+        replica = self.replicas[entry.id] = Replica(self.stream, entry, shared)
         return replica
 
     def find(self, subject: str, name: str) -> Replica | None:
@@ -123,7 +140,7 @@ class State:
         if replica is not None:
             return replica if replica.entry.kind == kind else None
         entry = Entry(name, kind, id)
-        if entry in self._unwelcome or len(id) != 32:
+        if entry in self._unwelcome or id in self._damaged or len(id) != 32:
             return None
         verdict = self.directory.offer(entry, self._quota)
         here = self.directory.get(id)

@@ -20,6 +20,7 @@ from crdtkv.errors import DecodeError, Error, SyncError
 from crdtkv.net.directory import Shared
 from crdtkv.net.jetstream.frame import BUSY, END, FIELDS, MESSAGE, OPEN, WORD, Note
 from crdtkv.net.jetstream.outbox import Outbox
+from crdtkv.net.lookout import closed
 
 __all__ = ["Talks", "free"]
 
@@ -155,11 +156,13 @@ class Talks:
 
     async def _speak(self, talk: Talk) -> None:
         await free(talk.outbox.shared)
+        closed(talk.outbox.shared)
         while (message := talk.session.send()) is not None:
             for at in range(0, len(message), self._room):
                 part = message[at : at + self._room]
                 await self._note(talk, WORD, at + len(part) == len(message), part)
             await free(talk.outbox.shared)
+            closed(talk.outbox.shared)
         if talk.is_mine and talk.session.done and (talk.id, talk.peer) in self._open:
             talk.is_good = True
             await self._hang_up(talk)
