@@ -64,11 +64,16 @@ def export(ctx: click.Context, file: str, name: str, out: str, since: str | None
 
 
 def write_whole(path: str, data: bytes) -> None:
-    """A file that is there whole or not at all; what is no plain file is written to as it is."""
-    if os.path.lexists(path) and not (os.path.isfile(path) and not os.path.islink(path)):
-        with open(path, "wb") as device:
-            device.write(data)
-        return
+    """A file that is there whole or not at all, and may be read by whom the old one was; what is no plain file is
+    written to as it is.
+    """
+    mode = None
+    if os.path.lexists(path):
+        if os.path.islink(path) or not os.path.isfile(path):
+            with open(path, "wb") as device:
+                device.write(data)
+            return
+        mode = stat.S_IMODE(os.stat(path).st_mode)
     try:
         handle, new = tempfile.mkstemp(dir=os.path.dirname(path) or ".", prefix=".crdtkv-")
     except OSError as error:
@@ -77,9 +82,11 @@ def write_whole(path: str, data: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(new, 0o666 & ~umask)
+        if mode is None:
+            umask = os.umask(0)
+            os.umask(umask)
+            mode = 0o666 & ~umask
+        os.chmod(new, mode)
         os.replace(new, path)
     except BaseException:
         with suppress(OSError):
@@ -179,7 +186,9 @@ def store_taken_in(db: Database, name: str, data: bytes) -> dict[str, Any]:
         kept = cast(Store, find(db, name))
         applied = kept.integrate_diff(other.build_diff(kept.request_diff())).applied
     kept.commit()
-    return {"applied": applied, "void": (), "waiting": (), "refused": (), "known": len(other) - len(applied)}
+    news = set(applied)  # also keys that are gone there
+    known = sum(key not in news for key in other)
+    return {"applied": applied, "void": (), "waiting": (), "refused": (), "known": known}
 
 
 @command("backup")

@@ -14,7 +14,7 @@ import click
 
 from crdtkv.cli.answers import No
 from crdtkv.cli.screen import Screen
-from crdtkv.errors import LimitError
+from crdtkv.errors import DecodeError, LimitError
 
 __all__ = [
     "ANY_NAME",
@@ -213,9 +213,11 @@ def hexed(key: str, is_hex: bool) -> str | bytes:
 
 @contextmanager
 def arguments() -> Iterator[None]:
-    """What is wrong here is wrong with what was typed."""
+    """What is wrong here is wrong with what was typed, unless it is damage of what was read."""
     try:
         yield
+    except DecodeError:
+        raise
     except (TypeError, ValueError, OverflowError, LimitError) as error:
         if isinstance(error, click.ClickException):
             raise

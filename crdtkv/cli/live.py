@@ -68,8 +68,12 @@ class OneLine(logging.Formatter):
     """What libraries log, each on a line of its own, clean, and without tracebacks."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
-        return f"crdtkv: {one_line(record.getMessage())}"
+        """The line, with the error that it is about."""
+        said = record.getMessage()
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None and str(error) not in said:
+            said += f": {type(error).__name__}: {error}"
+        return f"crdtkv: {one_line(said)}"
 
 
 def told_in_lines() -> None:
@@ -181,7 +185,7 @@ def sync(
 ) -> None:
     """Bring FILE and the file that is served at URL (ws://host:port) to the same content.
 
-    Exit code 1: a name is something else there, and stays as it is. 3: nobody answers in time.
+    Exit code 1: a name is something else there, or was not taken over, and stays as it is. 3: nobody answers in time.
     """
     screen = screen_of(ctx)
     keys = keys_of(allow)
@@ -203,6 +207,9 @@ def sync(
     else:
         n, size = stats["names"], stats["bytes_in"] + stats["bytes_out"]
         screen.write(f"{n} name{'s' * (n != 1)} in step with {clean(url)}, {size:,} bytes both ways\n")
+    for n, here, there in (stats["unshared"], "here", "there"), (stats["refused"], "there", "here"):
+        why = "at most 1,024 at once are, and none that a store has"
+        found += [f"{n} of the names {here} were not taken over {there}: {why}; sync again"] * bool(n)
     must_agree(found)
 
 

@@ -18,39 +18,43 @@ from crdtkv.errors import LimitError
 __all__ = ["holder_of", "new_spot", "spot_of", "walk"]
 
 T = TypeVar("T")
+WIDEST = 4097  # steps that one key can be made of: with a slash between them it has 4 KiB then
 
 
-def steps_of(path: str) -> list[str]:
-    """The steps of a path; those of a JSON list cannot be joined again, which a zero byte between them sees to."""
+def steps_in_json(path: str) -> list[str] | None:
+    """The steps of a path that is written as a JSON list, each a key or an index; None: it is not."""
     if path.startswith("["):
-        try:
+        with suppress(ValueError, RecursionError):
             steps = json.loads(path)
-        except (ValueError, RecursionError):
-            steps = None
-        if isinstance(steps, list) and all(isinstance(step, str | int) for step in steps):
-            return [str(step) for step in steps]
-    return path.split("/")
+            if isinstance(steps, list) and all(isinstance(step, str | int) for step in steps):
+                return [str(step) for step in steps]
+    return None
 
 
-def readings(path: str) -> Iterator[list[str]]:
-    """The steps of a path, in all the ways it may be meant; as it is written here, first.
+def readings(path: str) -> Iterator[tuple[list[str], int]]:
+    """The steps of a path, in all the ways it may be meant; as it is written here, first. And how many steps one key
+    may be made of: in a JSON list each is one.
 
-    >>> list(readings("a[0].b"))
-    [['a[0].b'], ['a', '0', 'b']]
+    >>> [steps for steps, _ in readings("a[0].b")], list(readings('["a/b", 0]'))
+    ([['a[0].b'], ['a', '0', 'b']], [(['a/b', '0'], 1)])
     """
-    yield steps_of(path)
+    steps = steps_in_json(path)
+    if steps is not None:
+        yield steps, 1
+        return
+    yield path.split("/"), WIDEST
     if path.startswith("/"):
-        yield path[1:].split("/")
+        yield path[1:].split("/"), WIDEST
     elif "/" not in path and (steps := re.findall(r"[^.\[\]]+", path)):
-        yield steps
+        yield steps, WIDEST
 
 
-def first_that_leads(path: str, follow: Callable[[list[str]], T]) -> T:
+def first_that_leads(path: str, follow: Callable[[list[str], int], T]) -> T:
     """What the first reading leads to that leads anywhere. No: none does."""
     wrong: No | None = None
-    for steps in readings(path):
+    for steps, widest in readings(path):
         try:
-            return follow(steps)
+            return follow(steps, widest)
         except No as error:
             wrong = wrong or error
     assert wrong is not None
@@ -70,10 +74,10 @@ def walk(value: Any, path: str) -> Any:
     'Bread'
     """
 
-    def follow(steps: list[str]) -> Any:
+    def follow(steps: list[str], widest: int) -> Any:
         found = value
         while steps:
-            found, used = below(found, steps, path)
+            found, used = below(found, steps, path, widest)
             steps = steps[used:]
         return found
 
@@ -83,10 +87,10 @@ def walk(value: Any, path: str) -> Any:
 def holder_of(value: Any, path: str) -> tuple[Any, str]:
     """The mapping that has what is at a path, and its key there. No: nothing is, or it is in no mapping."""
 
-    def follow(steps: list[str]) -> tuple[Any, str]:
+    def follow(steps: list[str], widest: int) -> tuple[Any, str]:
         holder = value
         while True:
-            inner, used = below(holder, steps, path)
+            inner, used = below(holder, steps, path, widest)
             if used == len(steps):
                 if isinstance(holder, Mapping):
                     return holder, "/".join(steps)
@@ -103,10 +107,10 @@ def spot_of(value: Any, path: str) -> tuple[Any, str | int]:
     ({'title': 'Bread'}, 'title')
     """
 
-    def follow(steps: list[str]) -> tuple[Any, str | int]:
+    def follow(steps: list[str], widest: int) -> tuple[Any, str | int]:
         holder = value
         while True:
-            inner, used = below(holder, steps, path)
+            inner, used = below(holder, steps, path, widest)
             if used == len(steps):
                 return holder, "/".join(steps) if isinstance(holder, Mapping) else int(steps[0])
             holder, steps = inner, steps[used:]
@@ -121,11 +125,14 @@ def new_spot(value: Any, path: str) -> tuple[Any, str | int]:
     ({'title': 'Bread'}, 'done')
     """
     wrong = No(f"nothing is at {path!r}")
-    for *steps, key in filter(None, reversed(list(readings(path)))):
+    for written, widest in reversed(list(readings(path))):
+        if not written:
+            continue
+        *steps, key = written
         holder = value
         try:
             while steps:
-                holder, used = below(holder, steps, path)
+                holder, used = below(holder, steps, path, widest)
                 steps = steps[used:]
         except No as error:
             wrong = error
@@ -136,10 +143,10 @@ def new_spot(value: Any, path: str) -> tuple[Any, str | int]:
     raise wrong
 
 
-def below(value: Any, steps: list[str], path: str) -> tuple[Any, int]:
+def below(value: Any, steps: list[str], path: str, widest: int) -> tuple[Any, int]:
     """What the first steps lead to, and how many those are."""
     if isinstance(value, Mapping):
-        for used in range(len(steps), 0, -1):
+        for used in range(min(len(steps), widest), 0, -1):
             key = "/".join(steps[:used])
             with suppress(LimitError):  # longer than any key
                 if key in value:

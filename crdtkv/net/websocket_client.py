@@ -168,10 +168,13 @@ class Link:
     def stats(self) -> Figures[Any]:
         """Figures: "connected", "attempts" and "connects" so far, "trouble" (why it is not
         connected, or was not), "ended" (why -> how many), "names" that both ends
-        share, "left_out" (own names that are not, for there are too many), "conflicts" (name -> its id here and there;
-        not synced), "refused" names, and "frames_in" "frames_out" "bytes_in" "bytes_out".
+        share, "unshared" (own names that the other end does not, conflicts apart), "left_out" (of these, those that it
+        was not told of, for there are too many), "conflicts" (name -> its id here and there; not synced), "refused"
+        names, and "frames_in" "frames_out" "bytes_in" "bytes_out".
         """
         conversation = self._conversation
+        conflicts = dict(self._conflicts if conversation is None else conversation.conflicts)
+        own = {entry.id for entry in self._hub.directory.entries()}.difference(here for here, _ in conflicts.values())
         figures = {
             "connected": self.connected,
             "attempts": self._attempts,
@@ -179,8 +182,9 @@ class Link:
             "trouble": self._trouble,
             "ended": dict(self._hub.ended),
             "names": 0 if conversation is None else conversation.names,
+            "unshared": 0 if conversation is None else max(0, len(own) - conversation.names),
             "left_out": 0 if conversation is None else conversation.left_out,
-            "conflicts": dict(self._conflicts if conversation is None else conversation.conflicts),
+            "conflicts": conflicts,
             **self._hub.figures(),
         }
         return Figures(figures)

@@ -107,6 +107,26 @@ def test_what_is_forged_inside_is_reported_and_the_rest_lands(tmp_path, file, ot
     assert done("ls", other, "--json").json == {"x": "doc"}
 
 
+def test_a_store_that_lacks_a_key_takes_it_away(tmp_path, other):
+    ours, theirs = ck.Store("ours"), ck.Store("theirs")
+    ours.update({"gone": 1, "stays": 2})
+    theirs.integrate_diff(ours.build_diff(theirs.request_diff()))
+    del theirs["gone"]
+    for n, store in enumerate((ours, theirs)):
+        (tmp_path / str(n)).write_bytes(store.save())
+    assert done("import", other, "x", tmp_path / "0").out == "x: 2 applied\n"
+    assert done("import", other, "x", tmp_path / "1").out == "x: 1 applied, 1 known\n"
+    assert done("import", other, "x", tmp_path / "1", "--json").json["known"] == 1
+    assert done("show", other, "x", "--json").json == {"stays": 2}
+
+
+def test_who_could_not_read_a_file_cannot_read_what_takes_its_place(tmp_path, file):
+    out = tmp_path / "bundle"
+    out.touch(mode=0o600)
+    done("export", file, "doc", out)
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+
+
 def test_a_bundle_is_there_whole_or_not_at_all(tmp_path, file):
     out = tmp_path / "bundle"
     out.write_bytes(b"old" * 1000)

@@ -3,6 +3,7 @@
 import gzip
 import importlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 import crdtkv as ck
 from crdtkv.cli import main as whole
 from crdtkv.cli.answers import Exit
+from house.kept import sql
 from house.shell import ROOT, done, environment, process, run, said_no
 
 
@@ -30,6 +32,9 @@ def files(tmp_path_factory):
     for at in range(4096, len(data), 997):
         data[at] ^= 0x55
     (folder / "broken.db").write_bytes(data)
+    shutil.copy(folder / "app.db", folder / "hurt.db")  # opens, and nothing in it does
+    shutil.copy(folder / "app.db.key", folder / "hurt.db.key")
+    sql(folder / "hurt.db", "UPDATE record SET data = zeroblob(9) WHERE kind != 5")
     return folder
 
 
@@ -120,6 +125,10 @@ FAILURES = [
     (4, "verify letter"),
     (4, "compact letter"),
     (4, "get broken.db kv a"),
+    (4, "put hurt.db s x 1"),
+    (4, "put hurt.db d x 1"),
+    (4, "del hurt.db s x"),
+    (4, "del hurt.db d x"),
     (4, "import app.db kv letter"),
     (4, "import app.db new letter"),
     (4, "replay letter"),

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 
 import pytest
 
@@ -251,6 +252,31 @@ def test_a_path_leads_to_new_keys_of_maps_and_to_items_that_are_there(notes):
         assert said_no(1, "put", notes, "notes", path, "1", "--path")
         assert said_no(1, "get", notes, "notes", path, "--path")
     assert content(notes)["items"] == [8]
+
+
+def test_a_path_in_json_means_what_it_says(notes):
+    """Each step is one key: so what cannot be told apart with slashes can be."""
+    done("put", notes, "notes", "a/b", "1")
+    done("put", notes, "notes", "a", '{"b": 2}')
+    assert [done("get", notes, "notes", path, "--path").out for path in ("a/b", '["a/b"]', '["a", "b"]')] == [
+        "1\n",
+        "1\n",
+        "2\n",
+    ]
+    done("put", notes, "notes", '["a", "x/y"]', "3", "--path")
+    done("put", notes, "notes", '["items", 0, "done"]', "true", "--path")
+    done("del", notes, "notes", '["a/b"]', "--path")
+    assert content(notes) == {
+        "a": {"b": 2, "x/y": 3},
+        "items": [{"what": "bread", "a/b": 1, "done": True}, 7],
+        "title": "Picnic",
+    }
+
+
+def test_a_path_of_very_many_steps_is_soon_known_to_lead_nowhere(notes):
+    began = time.monotonic()
+    assert "nothing is at" in said_no(1, "show", notes, "notes", "/" * 100_000)
+    assert time.monotonic() - began < 10
 
 
 def test_a_key_that_could_have_been_a_path_is_noted(notes):

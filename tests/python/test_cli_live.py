@@ -1,5 +1,6 @@
 """crdtkv serve and sync: two files, two processes, real sockets."""
 
+import logging
 import os
 import signal
 import socket
@@ -7,6 +8,7 @@ import socket
 import pytest
 
 import crdtkv as ck
+from crdtkv.cli.live import OneLine
 from house.shell import done, process, run, said_no, staying
 
 pytest.importorskip("websockets")
@@ -65,6 +67,15 @@ def test_a_name_that_is_something_else_there(files):
     assert done("get", there, "notes", "title").out == "mine\n" and done("get", there, "kv", "a").out == "1\n"
 
 
+def test_a_name_that_was_not_taken_over_is_not_in_step(files):
+    here, there = files
+    done("put", there, "mine", "x", "1", "--kind", "doc")
+    with serving(here, warns="'mine' is a store here and a document there") as server:
+        result = run("sync", there, server["url"], "--json")
+        assert result.code == 1 and result.json["unshared"] == 1 and result.json["names"] == 2
+        assert "1 of the names here were not taken over there" in result.err
+
+
 @pytest.mark.parametrize(
     ("args", "warns"),
     [
@@ -77,6 +88,14 @@ def test_a_name_that_is_something_else_there(files):
 def test_a_server_that_others_reach_says_who_may_write(files, args, warns):
     with serving(files[0], *args, warns=warns) as server:
         assert server["port"]
+
+
+def test_what_fails_at_a_server_is_a_line_that_says_why():
+    def line(error, text="a link ends"):
+        return OneLine().format(logging.LogRecord("x", logging.ERROR, "", 0, text, (), (type(error), error, None)))
+
+    assert line(ZeroDivisionError("so it\nis\x1b")) == "crdtkv: a link ends: ZeroDivisionError: so it is\\x1b"
+    assert line(OSError("full"), "full: no room") == "crdtkv: full: no room"
 
 
 def test_only_who_may(files):

@@ -10,6 +10,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -309,6 +310,29 @@ def test_databases_with_conflicts_and_an_accept_hook(tmp_path):
             assert here.check() == there.check() == []
 
     asyncio.run(story())
+
+
+def test_names_that_were_not_taken_over_are_counted():
+    async def story():
+        few = net.Limits(new_names=2)
+        with ck.Database(":memory:") as here, ck.Database(":memory:") as there:
+            for n in range(5):
+                here.doc(f"here {n}")
+                there.doc(f"there {n}")
+            here.doc("ours"), there.doc("ours")
+            async with net.serve(here, port=0, limits=few) as server, net.connect(there, server.url) as link:
+                await soon(link.synced())
+                stats = link.stats()
+                assert (stats["names"], stats["unshared"], stats["refused"], len(stats["conflicts"])) == (7, 3, 0, 1)
+            async with net.serve(there, port=0) as server, net.connect(here, server.url, limits=few) as link:
+                await soon(link.synced())
+                stats = link.stats()
+                assert (stats["names"], stats["unshared"], stats["refused"], len(stats["conflicts"])) == (9, 0, 1, 1)
+        assert link.stats()["unshared"] == 0
+
+    with warnings.catch_warnings(record=True):
+        warnings.simplefilter("always")
+        asyncio.run(story())
 
 
 def test_names_from_elsewhere_are_no_paths(tmp_path):
