@@ -397,7 +397,8 @@ def deed(e: Equivocation, c: Change) -> Html:
     """What a change did, where that can be seen without closing the open change, and soon."""
     witness: Any = e._witness
     figures = witness._glance()
-    if not hasattr(witness, "diff") or figures.get("open_ops") or figures["changes"] > 10_000:
+    is_open = figures.get("open_ops") or witness._version is None  # the second: a block is
+    if not hasattr(witness, "diff") or is_open or figures["changes"] > 10_000:
         return Html("")
     before = (*([c.prev] if c.prev else []), *c.parents)
     steps = list(islice(witness.diff(before, (*before, c.id)), 5))

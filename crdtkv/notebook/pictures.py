@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["graph", "graph_svg", "timeline", "timeline_svg"]
 
 WIDE = 560  # of the axis
-BINS = 140
+BINS = 140  # bars of a row
+MOST_BARS = 280  # that there is room for in a page: of many authors each has fewer
 AUTHORS = 40  # rows
 
 
@@ -54,17 +55,18 @@ def axis(times: list[int]) -> tuple[int, int]:
     return first, max(last, first + 1)
 
 
-def timeline_picture(t: Timeline, *, standalone: bool) -> str:
+def timeline_picture(t: Timeline, *, standalone: bool, most_bars: int = AUTHORS * BINS) -> str:
     """A row for each author, a bar for each of many short times; the height is how many changes."""
     rows = [author for author, _ in Counter(m.author for m in t).most_common(AUTHORS)]
+    bins = min(BINS, max(1, most_bars // max(1, len(rows))))
     crew = Crew(t.you, rows)
     first, last = axis([m.time for m in t]) if t else (0, 1)
     tops: dict[tuple[bytes, int], int] = Counter()
     for m in t:
-        place = min(max((m.time - first) * (BINS - 1) // (last - first), 0), BINS - 1)
+        place = min(max((m.time - first) * (bins - 1) // (last - first), 0), bins - 1)
         tops[m.author, place] += 1
     most = max(tops.values(), default=1)
-    left, high, x_step = 236, 34, WIDE / BINS
+    left, high, x_step = 236, 34, WIDE / bins
     out: list[Html] = []
     for i, author in enumerate(rows):
         y = 30 + high * (i + 1)
@@ -72,10 +74,10 @@ def timeline_picture(t: Timeline, *, standalone: bool) -> str:
         you = " · you" if author == t.you else ""
         out += [box, text(x, y - 8, fingerprint(author) + you, 11, font_family=MONO)]
         out.append(tag("path", d=f"M{left} {y}H{left + WIDE}", stroke=FAINT, stroke_width=1))
-        for place in range(BINS):
+        for place in range(bins):
             if n := tops.get((author, place)):
                 tall = max(3, round((high - 8) * n / most))
-                when = moment(first + place * (last - first) // BINS)
+                when = moment(first + place * (last - first) // bins)
                 about = tag("title", f"{plural(n, 'change')} at about {when}")
                 size = {"width": round(x_step - 0.6, 1), "height": tall, "fill": INKS[crew.ink(author)]}
                 out.append(tag("rect", about, x=round(left + place * x_step, 1), y=y - tall, **size))
@@ -115,7 +117,9 @@ def timeline(page: Page, t: Timeline) -> None:
     >>> "1 change by 1 author" in notebook.timeline(doc.timeline())
     True
     """
-    picture = timeline_picture(t, standalone=False)
-    if not page.put(Html(f'<div class="ckv-graph">{picture}</div>')):
-        page.put(title("Timeline"))
-        page.put(note("Too many authors for a picture: see to_pandas()"))
+    for most_bars in (MOST_BARS, MOST_BARS // 2):
+        picture = timeline_picture(t, standalone=False, most_bars=most_bars)
+        if page.put(Html(f'<div class="ckv-graph">{picture}</div>')):
+            return
+    page.put(title("Timeline"))
+    page.put(note("Too many authors for a picture: see to_pandas()"))

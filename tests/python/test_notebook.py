@@ -226,6 +226,14 @@ def test_showing_closes_nothing():
     assert "+ 2 ops in an open change" in checked(kv._repr_html_())
 
 
+def test_showing_who_lied_inside_a_block():
+    doc = troubled()
+    with doc.change():
+        for thing in (doc, doc.equivocations(), doc.equivocations()[0]):
+            text = checked(thing._repr_html_())
+            assert "fork" in text and "cannot be shown" not in text
+
+
 def test_showing_inside_a_block_and_beside_one():
     doc = ck.Doc()
     doc["t"] = ck.Text("x")

@@ -155,3 +155,17 @@ def test_a_timeline():
     assert len(bars) == 10 and re.search(r"1970-01-01 00:00:01", t._repr_svg_())
     text = checked(t._repr_html_())
     assert "10 changes by 1 author" in text and repr(t) == "<Timeline: 10 changes by 1 authors>"
+
+
+@pytest.mark.parametrize("n_authors", [4, 40])
+def test_a_timeline_of_many_who_wrote_all_the_time_is_a_picture(n_authors):
+    clock = iter(range(1000, 10**9, 1000)).__next__
+    doc = ck.Doc(clock=clock)
+    others = [doc, *(ck.Doc(id=doc.id, clock=clock) for _ in range(n_authors - 1))]
+    for n in range(800):
+        others[n % n_authors]["x"] = n
+        others[n % n_authors].commit()
+    for other in others[1:]:
+        doc.merge(other)
+    text = checked(doc.timeline(1000)._repr_html_())
+    assert f"800 changes by {n_authors} authors" in text and "Too many" not in text
