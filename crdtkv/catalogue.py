@@ -51,11 +51,12 @@ class Row(NamedTuple):
 class Catalogue:
     """Which objects a file has. Not locked: whoever shares it between threads locks it."""
 
-    __slots__ = ("_file", "_is_sound")
+    __slots__ = ("_file", "_is_sound", "n_erased")
 
     def __init__(self, file: _core.File) -> None:
         self._file = file
         self._is_sound = False  # every row was found to be whole, so that a name that is not there is free
+        self.n_erased = 0  # rows, since it was opened
 
     def rows(self) -> list[Row]:
         """All objects, by name. StoreError: something is damaged."""
@@ -110,6 +111,7 @@ class Catalogue:
             file.run("DELETE FROM record WHERE object = ?", row.number)
             file.run("DELETE FROM object WHERE id = ?", row.number)
             file.run("DELETE FROM meta WHERE key = ?", f"object/{row.number}")
+        self.n_erased += 1
 
     def is_sealed_by(self, identity: Identity, *, or_seal: bool) -> bool:
         """Was this file made, or checked, by whoever has this key? Of another one every signature is verified again.

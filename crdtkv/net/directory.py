@@ -90,7 +90,7 @@ class Directory:
         self._db: Database | None = None
         self._by_id: dict[bytes, Entry] = {}
         self._by_name: dict[str, Entry] = {}  # stores too, so that their names are taken
-        self._seen = -1  # how many names were ever added, at the last look
+        self._seen = -1  # how many names were ever added and deleted, at the last look
         self.opened: dict[bytes, Shared] = {}  # what open() gave out
         self.openings = 0  # grows with it
         self.generation = 0  # grows whenever entries() may say something else
@@ -129,7 +129,7 @@ class Directory:
         return self._by_id.get(id)
 
     def has_news(self) -> bool:
-        """May refresh() find new names? Cheap; does not notice names that were deleted."""
+        """May refresh() find other names? Cheap."""
         return self._db is not None and self._seen != self._state(self._db)
 
     def refresh(self) -> None:
@@ -170,7 +170,7 @@ class Directory:
     def offer(self, entry: Entry, quota: Quota) -> Verdict:
         """What becomes of an entry of the other end; it is made if it is new, and may be."""
         here = self._by_id.get(entry.id)
-        if here is None and self.has_news():
+        if self.has_news():
             self.refresh()
             here = self._by_id.get(entry.id)
         if here is not None:
@@ -220,8 +220,9 @@ class Directory:
 
     @staticmethod
     def _state(db: Database) -> int:
-        """How many names were ever added."""
-        return sum(n for (n,) in db._check_life().run("SELECT value FROM meta WHERE key = 'objects'"))
+        """How many names were ever added, and deleted since the file was opened: grows with each."""
+        added = sum(n for (n,) in db._check_life().run("SELECT value FROM meta WHERE key = 'objects'"))
+        return added + db._open.catalogue.n_erased
 
 
 def must_be_writable(target: Target) -> None:

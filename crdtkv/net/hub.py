@@ -278,6 +278,8 @@ class Hub:
                     carrier.wake.set()
         except TimeoutError:
             raise LinkError(Code.SLOW_HANDSHAKE, "nothing proved in time who is there") from None
+        if self.directory.has_news():  # before it is said which names are here
+            self.directory.refresh()
         conversation.meet(self.board(conversation.scope))
         if carrier.opened is not None:
             carrier.opened(conversation)

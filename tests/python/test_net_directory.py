@@ -113,6 +113,18 @@ def test_names_that_come_and_go_while_it_is_shared(db):
     assert directory.entries() == [] and db.names() == {}  # it was not made anew
 
 
+def test_a_name_that_was_deleted_is_free(db):
+    directory = Directory(db)
+    doc = db.doc("notes")
+    assert directory.offer(Entry("notes", "doc", an_id(1)), Quota()) is CONFLICT
+    db.delete("notes")
+    assert directory.has_news()
+    assert directory.offer(Entry("notes", "doc", an_id(1)), Quota()) is SHARED and not directory.has_news()
+    db.delete("notes")
+    assert directory.offer(Entry("elsewhere", "doc", doc.id), Quota()) is SHARED
+    assert {entry.name for entry in directory.entries()} == set(db.names()) == {"elsewhere"}
+
+
 def test_a_name_made_meanwhile_is_seen(db):
     directory = Directory(db)
     doc = db.doc("notes")

@@ -312,6 +312,24 @@ def test_databases_with_conflicts_and_an_accept_hook(tmp_path):
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("who", ["server", "client"])
+def test_a_conflict_is_over_with_the_next_connection_when_one_is_deleted(who):
+    async def story():
+        with ck.Database(":memory:") as here, ck.Database(":memory:") as there:
+            here.doc("notes")["x"], there.doc("notes")["x"] = "here", "there"
+            async with net.serve(here, port=0) as server:
+                with pytest.warns(RuntimeWarning, match="'notes' is one document here and another one there"):
+                    async with net.connect(there, server.url) as link:
+                        await soon(link.synced())
+                (here if who == "server" else there).delete("notes")
+                async with net.connect(there, server.url) as link:
+                    await soon(link.synced())
+                    assert link.stats()["conflicts"] == {} and link.stats()["names"] == 1
+            assert here.doc("notes") == there.doc("notes") == {"x": "there" if who == "server" else "here"}
+
+    asyncio.run(story())
+
+
 def test_names_that_were_not_taken_over_are_counted():
     async def story():
         few = net.Limits(new_names=2)
