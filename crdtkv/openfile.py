@@ -38,7 +38,7 @@ def open_file(path: str | None, read_only: bool, durability: str) -> _core.File:
             if version not in MIGRATIONS:
                 raise StoreError(f"{path!r} is of version {version}, which this version cannot read any more")
             if read_only:
-                raise StoreError(f"{path!r} is of version {version}: open it once for writing, to bring it up to date")
+                raise StoreError(f"{path!r} is of version {version}: open it once for writing, to bring it up to date; `crdtkv compact` does")
             file.begin()
             for statement in MIGRATIONS[version]:
                 file.run(statement)
@@ -59,9 +59,15 @@ def key_at(path: str) -> Identity | None:
 
 
 def own_identity(path: str) -> Identity:
-    """The identity in the key file; a new one, if there is none. Whoever calls holds the lock of the database."""
+    """The identity in the key file; a new one, if there is none. Whoever calls holds the lock of the database.
+
+    DecodeError: what is there is no key, or has a password.
+    """
     try:
         return Identity.load(path)
+    except DecodeError as error:
+        helps = "if it has a password, give identity=; if it is damaged, put it aside, and a new one is made"
+        raise DecodeError(f"{path!r}: {error}; {helps}") from None
     except FileNotFoundError:
         identity = Identity.generate()
         identity.save(path)

@@ -196,7 +196,7 @@ def verdict(error: Exception) -> tuple[str, Exit]:
     if isinstance(error, StoreError) and error.pid is not None:
         return f"{error.filename}: process {error.pid} has it open for writing: wait for it, or end it", Exit.TROUBLE
     if isinstance(error, StoreError) and error.errno is None:
-        return f"{error}. `crdtkv check` looks for more damage", Exit.BAD_BYTES
+        return with_hint(str(error), "`crdtkv check` looks for more damage"), Exit.BAD_BYTES
     if isinstance(error, DecodeError | SignatureError | BadBytesError):
         return with_hint(str(error), "get it again from where it came, if it is what was meant"), Exit.BAD_BYTES
     if isinstance(error, MissingFileError):

@@ -236,7 +236,8 @@ class Presence:
 
     def _enter_word(self, word: Word) -> bool:
         self._forget()
-        if word.author not in self._words and len(self._words) >= MOST_PEERS:
+        is_own = word.source is self  # and is said, however many others are here
+        if not is_own and word.author not in self._words and len(self._words) >= MOST_PEERS:
             self.ignored += 1
             return False
         self._turn += 1
@@ -247,7 +248,7 @@ class Presence:
         self._known.move_to_end(word.author)
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
-        if word.source is not self:
+        if not is_own:
             self._poke()
         return True
 

@@ -145,6 +145,18 @@ def test_failures(files, monkeypatch, code, words):
     assert {path.name: path.read_bytes() for path in files.iterdir()} == before
 
 
+def test_a_file_of_an_older_version_is_no_damage(tmp_path):
+    path = tmp_path / "app.db"
+    with ck.Database(path) as db:
+        db.doc("notes")["x"] = 1
+    sql(path, "DROP TABLE sheaf")
+    sql(path, "PRAGMA user_version = 1")
+    said = said_no(4, "ls", path)
+    assert "is of version 1" in said and "`crdtkv compact` does" in said and "damage" not in said
+    done("compact", path)
+    assert done("ls", path).out == "notes\tdoc\n"
+
+
 @pytest.mark.parametrize(("code", "words"), FAILURES[::5], ids=[words[:60] for _, words in FAILURES[::5]])
 def test_failures_with_json_print_null_or_nothing(files, monkeypatch, code, words):
     monkeypatch.chdir(files)

@@ -230,6 +230,8 @@ def test_peers_and_what_is_remembered_of_them_are_bounded(meet, time):
     authors = [ck.Identity.from_seed(i.to_bytes(32, "little")) for i in range(MOST_PEERS + 5)]
     taken = [ben.take(said(author, b"1", now)) for author in authors]
     assert sum(taken) == len(ben.peers) == MOST_PEERS
+    ben.set("ben")  # is said all the same
+    assert carry(ben, meet(), ben.mark)[0] == [True]
     for round_ in range(1, 6):
         time.now += 31
         for i in range(MOST_PEERS):
