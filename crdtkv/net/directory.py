@@ -221,7 +221,7 @@ class Directory:
     @staticmethod
     def _state(db: Database) -> int:
         """How many names were ever added, and deleted since the file was opened: grows with each."""
-        added = sum(n for (n,) in db._check_life().run("SELECT value FROM meta WHERE key = 'objects'"))
+        added: int = sum(n for (n,) in db._check_life().run("SELECT value FROM meta WHERE key = 'objects'"))
         return added + db._open.catalogue.n_erased
 
 

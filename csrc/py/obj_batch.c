@@ -86,7 +86,8 @@ static int over(ckpy_batch *self)
 static int begin(ckpy_batch *self)
 {
     if (atomic_load(&self->d->is_closed)) {
-        ckpy_raise(self->d->state, CKV_ESTALE, "the file of this datastore is closed");
+        ckpy_raise(self->d->state, CKV_ESTALE,
+                   "the database is closed, or this was deleted from it");
         return -1;
     }
     ckpy_lock_get(&self->lock);

@@ -190,7 +190,9 @@ static PyObject *Block_exit(PyObject *op, PyObject *const *args, Py_ssize_t narg
     ckpy_lock_put(&d->lock);
     if (outermost) Py_CLEAR(d->made);
     if (put_error(error)) return NULL;
-    if (closed) return ckpy_raise(d->state, CKV_ESTALE, "the database is closed");
+    if (closed)
+        return ckpy_raise(d->state, CKV_ESTALE,
+                          "the database is closed, or this was deleted from it");
     if (s != CKV_OK) return ckpy_doc_raise(d, s, "the change could not be closed, and was undone");
     return ckpy_told(d, Py_NewRef(Py_False));
 }

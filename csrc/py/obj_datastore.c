@@ -150,7 +150,7 @@ static void Datastore_dealloc(PyObject *op)
 int ckpy_datastore_gone(ckpy_datastore *d)
 {
     ckpy_lock_put(&d->lock);
-    ckpy_raise(d->state, CKV_ESTALE, "the file of this datastore is closed");
+    ckpy_raise(d->state, CKV_ESTALE, "the database is closed, or this was deleted from it");
     return -1;
 }
 

@@ -223,7 +223,7 @@ PyObject *ckpy_doc_raise_err(ckpy_doc *d, ckv_status s, const ckv_err *err, cons
 int ckpy_doc_is_closed(ckpy_doc *d)
 {
     ckpy_lock_put(&d->lock);
-    ckpy_raise(d->state, CKV_ESTALE, "the database is closed");
+    ckpy_raise(d->state, CKV_ESTALE, "the database is closed, or this was deleted from it");
     return -1;
 }
 

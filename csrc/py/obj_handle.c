@@ -234,7 +234,8 @@ PyObject *ckpy_edit_raise(ckpy_doc *d, ckv_kind kind, ckv_status s)
     case CKV_ERANGE:
         return PyErr_Format(PyExc_IndexError, "%s index out of range", ckpy_kind_name(kind));
     case CKV_ESTALE:
-        if (d->closed) return ckpy_raise(d->state, s, "the database is closed");
+        if (d->closed)
+            return ckpy_raise(d->state, s, "the database is closed, or this was deleted from it");
         return PyErr_Format(d->state->StaleHandleError,
                             "this %s was deleted, overwritten or undone", ckpy_kind_name(kind));
     case CKV_ELIMIT: return ckpy_raise(d->state, s, "a change holds at most 16 MiB");

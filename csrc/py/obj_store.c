@@ -153,7 +153,7 @@ int ckpy_begin_slow(ckpy_face *f, bool to_write)
     ckpy_store *s = f->store;
     if (s->closed) {
         ckpy_lock_put(&s->lock);
-        ckpy_raise(s->state, CKV_ESTALE, "the database is closed");
+        ckpy_raise(s->state, CKV_ESTALE, "the database is closed, or this was deleted from it");
         return -1;
     }
     if (to_write && s->file && s->open == f->txn && ckpy_store_may_write(s) < 0) return -1;

@@ -525,7 +525,7 @@ def test_delete_forgets_it(path, kind):
         edit(it, "lost", 1)
         db.delete("it")
         assert db.names() == {"other": kind}
-        with pytest.raises(ck.StaleHandleError):
+        with pytest.raises(ck.StaleHandleError, match="deleted"):  # the database is not closed
             it["a"]
         with pytest.raises(KeyError):
             db.delete("it")

@@ -1,9 +1,8 @@
 """Whose key a file is written with, and where that is kept."""
 
 import os
-import stat
-
 import re
+import stat
 
 import pytest
 
