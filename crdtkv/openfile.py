@@ -38,9 +38,8 @@ def open_file(path: str | None, read_only: bool, durability: str) -> _core.File:
             if version not in MIGRATIONS:
                 raise StoreError(f"{path!r} is of version {version}, which this version cannot read any more")
             if read_only:
-                raise StoreError(
-                    f"{path!r} is of version {version}: open it once for writing, to bring it up to date; `crdtkv compact` does"
-                )
+                helps = "open it once for writing, to bring it up to date; `crdtkv compact` does"
+                raise StoreError(f"{path!r} is of version {version}: {helps}")
             file.begin()
             for statement in MIGRATIONS[version]:
                 file.run(statement)

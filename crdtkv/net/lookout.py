@@ -77,7 +77,9 @@ class Lookout:
         self._openings = self._directory.openings
         now = self._clock()
         for id, shared in self._directory.opened.items():
-            if id not in self._all:
+            known = self._all.get(id)
+            if known is None or known.shared is not shared:  # new; or deleted, and made anew
+                self._warm.pop(id, None)
                 self._all[id] = Watched(id, shared, now)
                 self._turn.append(self._all[id])
 
@@ -101,9 +103,10 @@ class Lookout:
                 if version is not None:
                     moved.append(watched.id)
             except StaleHandleError:  # it was deleted
-                moved.append(watched.id)
-                for known in (self._all, self._warm, self._directory.opened):
-                    known.pop(watched.id, None)
+                if self._all.get(watched.id) is watched:  # and not made anew since
+                    moved.append(watched.id)
+                    for known in (self._all, self._warm, self._directory.opened):
+                        known.pop(watched.id, None)
             except Error as error:
                 log.error("what was edited last in object %s is not told: %s", watched.id.hex(), error)
                 self._note(watched, version)

@@ -600,6 +600,23 @@ def test_a_name_that_is_deleted_ends_no_link(server):
     run(story)
 
 
+def test_a_name_that_is_deleted_and_made_anew_goes_on(server):
+    async def story():
+        with ck.Database(":memory:") as db, ck.Database(":memory:") as late:
+            db.doc("notes")["x"] = 1
+            async with net.nats(db, server.url) as link:
+                await link.synced()
+                id = db.doc("notes").id
+                db.delete("notes")
+                db.doc("notes", id=id)["y"] = 2
+                await link.synced()
+            async with net.nats(late, server.url) as link:
+                await link.synced()
+                assert late.doc("notes") == {"x": 1, "y": 2}
+
+    run(story)
+
+
 def test_a_damaged_document_keeps_no_other_from_the_stream(server, tmp_path, caplog):
     async def story():
         path = tmp_path / "app.db"

@@ -330,6 +330,23 @@ def test_a_conflict_is_over_with_the_next_connection_when_one_is_deleted(who):
     asyncio.run(story())
 
 
+def test_a_name_that_was_deleted_comes_back_alive():
+    async def story():
+        with ck.Database(":memory:") as here, ck.Database(":memory:") as there:
+            here.doc("notes")["x"] = 1
+            async with net.serve(here, port=0) as server:
+                async with net.connect(there, server.url) as link:
+                    await soon(link.synced())
+                here.delete("notes")
+                async with net.connect(there, server.url) as link:
+                    await soon(link.synced())
+                    for n in range(3):
+                        here.doc("notes")["x"] = n
+                        await until(lambda n=n: there.doc("notes") == {"x": n})
+
+    asyncio.run(story())
+
+
 def test_names_that_were_not_taken_over_are_counted():
     async def story():
         few = net.Limits(new_names=2)

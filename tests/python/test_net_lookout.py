@@ -51,6 +51,17 @@ def test_a_block_is_waited_for(db):
     assert lookout.look() == [ids["a"]]  # nothing happened, but who waits for it must know
 
 
+def test_what_was_deleted_and_made_anew_is_watched(db):
+    lookout, ids = watch(db, ["a", "b"])
+    lookout.look()
+    db.delete("a")
+    db.doc("a", id=ids["a"])
+    lookout._directory.open(ids["a"])
+    assert lookout.look() == [ids["a"]]
+    db.doc("a")["x"] = 1
+    assert lookout.look() == [ids["a"]] and lookout.look() == []
+
+
 def test_what_was_deleted_is_told_once(db):
     lookout, ids = watch(db, ["a", "b"])
     lookout.look()

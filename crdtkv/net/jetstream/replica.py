@@ -6,6 +6,7 @@ import asyncio
 from collections import OrderedDict, deque
 
 from crdtkv.datastore import Datastore
+from crdtkv.errors import StaleHandleError
 from crdtkv.net.directory import Entry, Shared
 from crdtkv.net.jetstream.frame import Notice
 from crdtkv.net.jetstream.outbox import Outbox
@@ -60,6 +61,15 @@ class Replica:
     def shared(self) -> Shared:
         """The object."""
         return self.outbox.shared
+
+    @property
+    def is_stale(self) -> bool:
+        """Was it deleted? The same may have been made anew since."""
+        try:
+            _ = self.shared._version
+        except StaleHandleError:
+            return True
+        return False
 
     @property
     def place(self) -> bytes:

@@ -108,7 +108,7 @@ class State:
         """Look for names that are new here, and for those that are gone; the new ones. StaleHandleError: closed."""
         self.directory.refresh()
         entries = {entry.id: entry for entry in self.directory.entries()}
-        for id in [id for id in self.replicas if id not in entries]:
+        for id in [id for id, replica in self.replicas.items() if id not in entries or replica.is_stale]:
             del self.replicas[id]
         self._damaged &= entries.keys()
         new = [entry for id, entry in entries.items() if id not in self.replicas and id not in self._damaged]
