@@ -337,6 +337,7 @@ def test_a_name_that_was_deleted_comes_back_alive():
             async with net.serve(here, port=0) as server:
                 async with net.connect(there, server.url) as link:
                     await soon(link.synced())
+                await until(lambda: server.stats()["links"] == 0)  # nobody looks
                 here.delete("notes")
                 async with net.connect(there, server.url) as link:
                     await soon(link.synced())
