@@ -108,6 +108,16 @@ def naming(file: str, what: str) -> Iterator[None]:
         raise
 
 
+def shown_url(url: str) -> str:
+    """An address without the name and password in it, for whoever reads along.
+
+    >>> shown_url("nats://ada:secret@localhost:4222/")
+    'nats://localhost:4222/'
+    """
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if "@" in parts.netloc else url
+
+
 # ---- serve
 
 
@@ -198,6 +208,7 @@ def sync(
         with arguments():
             host_of(urlsplit(url).hostname or "")
             link = net.connect(db, url, token=token, allow=keys, tls=tls)
+        url = shown_url(url)
         told_in_lines()
         with screen.busy(f"syncing with {url}"), warned(found.append):
             stats, peers = asyncio.run(in_step(link, url, timeout))
@@ -287,6 +298,7 @@ def nats(ctx: click.Context, file: str, url: str, stream: str, timeout: float, o
     with writing(file) as db:
         with arguments():
             link = net.nats(db, url, stream=stream)
+        url = shown_url(url)
         told_in_lines()
         with warned(found.append if once else lambda text: log.warning("%s", text)):
             asyncio.run(run())

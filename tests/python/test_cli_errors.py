@@ -157,6 +157,12 @@ def test_a_file_of_an_older_version_is_no_damage(tmp_path):
     assert done("ls", path).out == "notes\tdoc\n"
 
 
+@pytest.mark.parametrize(("command", "scheme"), [("sync", "ws"), ("nats", "nats")])
+def test_a_password_in_an_address_is_not_printed(files, command, scheme):
+    said = said_no(3, command, files / "app.db", f"{scheme}://ada:secret@127.0.0.1:9", "--timeout", "0.2")
+    assert f"{scheme}://127.0.0.1:9" in said and "secret" not in said and "ada" not in said
+
+
 @pytest.mark.parametrize(("code", "words"), FAILURES[::5], ids=[words[:60] for _, words in FAILURES[::5]])
 def test_failures_with_json_print_null_or_nothing(files, monkeypatch, code, words):
     monkeypatch.chdir(files)
