@@ -104,7 +104,8 @@ def app(ctx: click.Context, as_json: bool) -> None:
     Exit codes: 0 done, 1 the answer is no, 2 usage, 3 file or network, 4 bad bytes.
     """
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+        if not as_json:
+            click.echo(ctx.get_help())
         raise click.UsageError("no command given")
 
 

@@ -82,7 +82,7 @@ class Directory:
     {'notes': 'doc', 'plans': 'doc'}
     """
 
-    __slots__ = ("_accept", "_by_id", "_by_name", "_db", "_one", "_seen", "generation", "opened", "openings")
+    __slots__ = ("_accept", "_by_id", "_by_name", "_db", "_one", "_seen", "_twins", "generation", "opened", "openings")
 
     def __init__(self, target: Target, *, accept: Accept | None = None) -> None:
         self._accept = None if accept is None else with_fewer(accept)
@@ -90,6 +90,7 @@ class Directory:
         self._db: Database | None = None
         self._by_id: dict[bytes, Entry] = {}
         self._by_name: dict[str, Entry] = {}  # stores too, so that their names are taken
+        self._twins: set[str] = set()  # names of what is shared under another one, of which somebody was told
         self._seen = -1  # how many names were ever added and deleted, at the last look
         self.opened: dict[bytes, Shared] = {}  # what open() gave out
         self.openings = 0  # grows with it
@@ -143,6 +144,11 @@ class Directory:
             rows = catalogue.rows()
         self._by_name = {row.name: Entry(row.name, row.kind, row.uid) for row in rows}
         self._by_id = {entry.id: entry for entry in self._by_name.values() if entry.kind in KINDS}
+        for entry in self._by_name.values():
+            shared = self._by_id.get(entry.id, entry)
+            if shared is not entry and entry.name not in self._twins:
+                self._twins.add(entry.name)
+                log.warning("%r is not shared: it is the same as %r, which is", entry.name, shared.name)
         self._seen = seen
         self.generation += 1
 

@@ -163,6 +163,10 @@ def test_a_password_in_an_address_is_not_printed(files, command, scheme):
     assert f"{scheme}://127.0.0.1:9" in said and "secret" not in said and "ada" not in said
 
 
+def test_no_command_with_json_prints_no_help():
+    assert run("--json").out == "" and "Usage" in run().out
+
+
 @pytest.mark.parametrize(("code", "words"), FAILURES[::5], ids=[words[:60] for _, words in FAILURES[::5]])
 def test_failures_with_json_print_null_or_nothing(files, monkeypatch, code, words):
     monkeypatch.chdir(files)

@@ -125,6 +125,18 @@ def test_a_name_that_was_deleted_is_free(db):
     assert {entry.name for entry in directory.entries()} == set(db.names()) == {"elsewhere"}
 
 
+def test_of_two_names_for_one_document_one_is_shared_and_it_is_said_which(db, caplog):
+    doc = db.doc("first")
+    db.doc("second", id=doc.id)
+    db.store("third", id="a store")
+    directory = Directory(db)
+    directory.refresh()
+    assert [entry.name for entry in directory.entries()] == ["second"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "'first' is not shared: it is the same as 'second', which is"
+    ]
+
+
 def test_a_name_made_meanwhile_is_seen(db):
     directory = Directory(db)
     doc = db.doc("notes")
