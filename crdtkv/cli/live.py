@@ -152,6 +152,8 @@ def serve(
     screen = screen_of(ctx)
     keys = keys_of(allow)
     tls = None
+    if cert_key is not None and cert is None:
+        raise click.UsageError("--cert-key is the key of a --cert: without one nothing is encrypted")
     if cert is not None:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         with naming(cert if cert_key is None else f"{cert} and {cert_key}", "no certificate with its key"):

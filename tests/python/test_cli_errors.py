@@ -85,6 +85,7 @@ FAILURES = [
     (2, "serve app.db --host .. --port 0"),
     (2, f"serve app.db --host {'a' * 70} --port 0"),
     (2, "serve app.db --port 0 --token="),
+    (2, "serve app.db --port 0 --cert-key letter"),
     (2, f"sync app.db ws://{'a' * 70}:9"),
     (2, f"nats app.db nats://{'a' * 70}:9"),
     (2, "sync app.db ws://127.0.0.1:9 --timeout nan"),
