@@ -1,7 +1,7 @@
 """Frames: the bytes of messages over NATS. Whoever may publish can send any: reading is bounded and believes nothing.
 
 Three kinds: a Piece of a bundle for the log, a Notice of what somebody holds, a Note of a talk between two. A frame is
-a version byte, a kind byte and the fields in their order. docs/network-nats.md.
+a version byte, a kind byte and the fields in their order. docs/network.md, "NATS JetStream".
 """
 
 from __future__ import annotations
