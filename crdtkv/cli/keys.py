@@ -226,7 +226,7 @@ def put_many(kept: Kept, pairs: dict[Any, Any], message: str | None) -> Any:
             kept.update(pairs)
     else:
         Datastore().update(pairs)  # what is wrong with one of them is said before the first is written
-        with kept.batch(message=message) as batch:
+        with kept.batch(max_bytes=LARGEST, message=message) as batch:
             for key, value in pairs.items():
                 batch.put(key, value)
     return next(reversed(kept.changes(since=before)), None)

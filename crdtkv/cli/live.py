@@ -293,6 +293,10 @@ def nats(ctx: click.Context, file: str, url: str, stream: str, timeout: float, o
                 screen.write(f"{n} name{'s' * (n != 1)} in step with the stream {clean(stream)} of {clean(url)}\n")
             screen.flush()
             if once:
+                left = stats["unwelcome"] - len(stats["conflicts"])
+                found.extend(
+                    [f"{left} of the names there were not taken over here: at most 1,024 at once are"] * (left > 0)
+                )
                 must_agree(found)
             else:
                 await asked.wait()

@@ -127,6 +127,13 @@ def test_pairs(file, kind):
         assert "are text" in said_no(2, "put", file, "x", "--pairs", stdin=b'[{"bytes": "AAE="}, 7]')
 
 
+def test_pairs_are_one_change_however_many(file):
+    lines = "".join(f'["{k}", "{"x" * 1000}"]\n' for k in range(5000)).encode()
+    done("put", file, "many", "--pairs", "--kind", "datastore", stdin=lines)
+    assert done("count", file, "many").out == "5000\n"
+    assert len(done("log", file, "many", "--json").json) == 1
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_pairs_are_all_put_or_none(file, kind):
     for bad in (["k" * 5000, 1], ["k", 2**64], ["k"], [1, 2], ["k", 1, 2], "k", {"k": 1}):

@@ -6,6 +6,8 @@ import pytest
 from links.streams import needs_server
 
 import crdtkv as ck
+from crdtkv.net.directory import Quota
+from crdtkv.net.jetstream import state
 from house.nats_server import NatsServer
 from house.shell import done, run, said_no, staying
 
@@ -52,6 +54,17 @@ def test_two_files_come_to_the_same_content(server, files):
         result = run("nats", there, server.url, "--once", "--stream", "ours", "--json")
         assert result.code == 1 and list(result.json["conflicts"]) == ["kv"]
     assert done("check", here).out == "all is well\n"
+
+
+@needs_server
+def test_names_that_are_not_taken_over(server, files, monkeypatch):
+    here, there = files
+    done("nats", here, server.url, "--once")
+    monkeypatch.setattr(state, "Quota", lambda: Quota(1))
+    result = run("nats", there, server.url, "--once")
+    assert (
+        result.code == 1 and result.out.startswith("1 name in step") and "1 of the names there were not" in result.err
+    )
 
 
 def test_nobody_answers(files):
