@@ -15,16 +15,16 @@ static bool before(void *ctx, uint32_t a, uint32_t b)
 {
     const dead *d = ctx;
     const ckv_cell *x = d->cells.ptr[a], *y = d->cells.ptr[b];
-    const int order = ckv_incarnations_compare(&d->store->who, x->peer, y->peer);
-    return order < 0 || (order == 0 && x->hlc < y->hlc);
+    return ckv_incarnations_compare(&d->store->who, x->peer, y->peer) < 0;
 }
 
+/* Dots descend on a chain; from its end on they ascend, and the sort leaves those of one incarnation as they are. */
 static ckv_status list_dead(dead *d, const ckv_cell *chain)
 {
-    for (const ckv_cell *c = chain; c; c = c->next) {
-        CKV_TRY(ckv_u32s_push(&d->order, (uint32_t)d->cells.len));
+    for (const ckv_cell *c = chain; c; c = c->next)
         CKV_TRY(ckv_cells_push(&d->cells, (ckv_cell *)(uintptr_t)c));
-    }
+    CKV_TRY(ckv_u32s_reserve(&d->order, d->cells.len));
+    for (size_t i = d->cells.len; i-- > 0;) ckv_u32s_put(&d->order, (uint32_t)i);
     return ckv_sort(&d->order, before, d);
 }
 

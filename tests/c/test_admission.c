@@ -10,6 +10,11 @@ static ckv_doc *new_doc(void)
     return doc;
 }
 
+static int by_id(const void *a, const void *b)
+{
+    return ckv_id32_cmp(&((const h_change *)a)->id, &((const h_change *)b)->id);
+}
+
 static void ancestors_are_of_the_right_lanes(void)
 {
     ckv_doc *doc = new_doc();
@@ -73,6 +78,50 @@ static void a_lane_has_at_most_1024_tips(void)
     ckv_doc_free(doc);
 }
 
+/* Who builds on more than 32 tips beyond the limit, each of which is only asked for when the one after it is here, is let in when they come again. */
+static void tips_that_are_needed_come_in_32_rounds(void)
+{
+    enum { MANY = CKV_MAX_PARENTS + 1 };
+    ckv_doc *doc = new_doc();
+    const h_lane a = h_lane_of(doc, 1), b = h_lane_of(doc, 2);
+    h_change tips[MANY], crowd, on[2] = {h_first(&b)};
+    char stories[CKV_MAX_TIPS + MANY][8];
+    for (uint32_t i = 0; i < CKV_MAX_TIPS + MANY; i++) {
+        (void)snprintf(stories[i], sizeof stories[i], "%u", i);
+        h_change *const c = i < CKV_MAX_TIPS ? &crowd : &tips[i - CKV_MAX_TIPS];
+        *c = h_first(&a);
+        c->message = stories[i];
+        h_close(c);
+        if (i >= CKV_MAX_TIPS) continue;
+        T_EQ(h_judge(doc, c).verdict, CKV_APPLIED);
+        h_free(c);
+    }
+    qsort(tips, MANY, sizeof *tips, by_id);
+    for (uint32_t i = 0; i < CKV_MAX_PARENTS; i++) h_parent(&on[0], &tips[i].id);
+    on[1] = h_after(&on[0]);
+    h_parent(&on[1], &tips[MANY - 1].id);
+    for (int again = 0; again < 2; again++) {
+        h_bundle bundle = h_bundle_to(doc);
+        const uint32_t lane = h_add_lane(&bundle, &a, H_OPENING);
+        for (uint32_t i = MANY; i-- > 0;) { /* against the order in which they are missed */
+            h_add_slice(&bundle, h_add_chain(&bundle, lane, true, 0), 1, 1);
+            h_add_raw(&bundle, &tips[i], H_FITTING);
+            h_add_signature(&bundle, &tips[i]);
+        }
+        h_tell(&bundle, H_OPENING, (h_change *const[]){&on[0], &on[1]}, 2);
+        h_report r = h_send(doc, &bundle);
+        T_EQ(r.s, CKV_OK);
+        H_SAID(&r, &on[0], again ? "" : "applied");
+        H_SAID(&r, &on[1], again ? "applied" : "waiting");
+        H_SAID(&r, &tips[0], again ? "" : "applied");
+        H_SAID(&r, &tips[MANY - 1], again ? "applied" : "the lane has 1,024 tips");
+        h_done(&r);
+    }
+    for (uint32_t i = 0; i < MANY; i++) h_free(&tips[i]);
+    for (uint32_t i = 0; i < 2; i++) h_free(&on[i]);
+    ckv_doc_free(doc);
+}
+
 /* Bodies that break a rule, of many sizes: they are kept as they came. */
 static ckv_status keep_void_bodies(ckv_alloc a)
 {
@@ -102,6 +151,7 @@ int main(void)
     T_CHECK(ckv_crypto_init());
     T_RUN(ancestors_are_of_the_right_lanes);
     T_RUN(a_lane_has_at_most_1024_tips);
+    T_RUN(tips_that_are_needed_come_in_32_rounds);
     T_RUN(void_bodies_survive_every_failure);
     return t_done();
 }

@@ -389,6 +389,10 @@ static void many_lanes_of_one_peer_push_no_honest_lane_out(void)
         if (n % 64 == 0) ckv_inbox_settle(&x);
     }
     check(&x);
+    for (uint32_t peer = 1; peer < 10; peer++)
+        T_CHECK(ckv_inbox_of_peer(&x, peer) > 0 &&
+                ckv_inbox_of_peer(&x, peer) <= CKV_INBOX_PEER_BYTES);
+    T_EQ(ckv_inbox_of_peer(&x, 10), 0);
     T_CHECK(honest < CKV_INBOX_PEER_BYTES && x.bytes > CKV_INBOX_BYTES - 1000);
     for (size_t i = 0; i < x.letters.len; i++)
         n_honest += x.letters.ptr[i].state == 1 && x.letters.ptr[i].peer == 0;

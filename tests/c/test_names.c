@@ -1,6 +1,8 @@
 /* What a change may call the items of others: by their one name, and only those that its author could know. */
 #include "by_hand.h"
 
+#define DEFAULT_MAP "\30\0" /* of two bytes, as those of by_hand.h */
+
 static ckv_doc *new_doc(void)
 {
     ckv_doc *doc;
@@ -162,6 +164,25 @@ static void a_forked_lane_is_no_name(void)
     ckv_doc_free(doc);
 }
 
+/* What a parent can name, or the own chain, is not named by its lane. */
+static void the_table_is_for_what_has_no_nearer_name(void)
+{
+    ckv_doc *doc = new_doc();
+    const h_lane a = h_lane_of(doc, 1), b = h_lane_of(doc, 2);
+    h_change base = text_of(&a), own = h_after(&base), child = h_first(&b);
+    H_APPLIED(doc, &base);
+    h_parent(&child, &base.id);
+    h_change *const both[] = {&own, &child};
+    for (uint32_t i = 0; i < 2; i++) {
+        both[i]->lanes = &a.id, both[i]->n_lanes = 1;
+        h_delete(both[i], h_of_table(both[i], 0, 1), 1);
+        H_VOID(doc, both[i], "body: an item is not named by its one name");
+        h_free(both[i]);
+    }
+    h_free(&base);
+    ckv_doc_free(doc);
+}
+
 /* A range of one chain whose items came in two pieces, named through the second parent: only its start must have that name. */
 static void a_range_goes_on_over_what_came_between(void)
 {
@@ -218,13 +239,44 @@ static void a_container_is_named_as_such(void)
     ckv_doc_free(doc);
 }
 
+/* One Map that two made at once, each by default, under one key: later they may both be heard of, and it goes by one of their names. */
+static void a_default_container_is_named_by_one_of_its_makers(void)
+{
+    ckv_doc *doc = new_doc();
+    const h_lane makers[] = {h_lane_of(doc, 1), h_lane_of(doc, 2)};
+    h_change made[2];
+    for (uint32_t i = 0; i < 2; i++) {
+        made[i] = h_first(&makers[i]);
+        h_set(&made[i], H_NONE, "m", DEFAULT_MAP);
+        H_APPLIED(doc, &made[i]);
+    }
+    uint32_t n_applied = 0;
+    for (uint32_t i = 0; i < 2; i++) {
+        const h_lane l = h_lane_of(doc, 10 + i);
+        h_change c = h_first(&l);
+        h_parent(&c, &made[0].id);
+        h_parent(&c, &made[1].id);
+        h_set(&c, h_of_parent(i, 0), "k", H_TRUE);
+        const ckv_judgement j = h_judge(doc, &c);
+        n_applied += j.verdict == CKV_APPLIED;
+        if (j.verdict != CKV_APPLIED)
+            T_EQ(strcmp(j.reason, "body: a container is not named by its one name"), 0);
+        h_free(&c);
+    }
+    T_EQ(n_applied, 1);
+    for (uint32_t i = 0; i < 2; i++) h_free(&made[i]);
+    ckv_doc_free(doc);
+}
+
 int main(void)
 {
     T_CHECK(ckv_crypto_init());
     T_RUN(what_the_author_did_not_know_cannot_be_named);
     T_RUN(the_first_parent_that_can_names);
     T_RUN(a_forked_lane_is_no_name);
+    T_RUN(the_table_is_for_what_has_no_nearer_name);
     T_RUN(a_range_goes_on_over_what_came_between);
     T_RUN(a_container_is_named_as_such);
+    T_RUN(a_default_container_is_named_by_one_of_its_makers);
     return t_done();
 }
