@@ -122,6 +122,43 @@ static void tips_that_are_needed_come_in_32_rounds(void)
     ckv_doc_free(doc);
 }
 
+/* The same with two tips and a small memory: all of a bundle comes in, or nothing. */
+static ckv_status take_needed_tips(ckv_alloc a)
+{
+    enum { MANY = 8 };
+    ckv_doc *doc;
+    CKV_TRY(s_new(&doc, a, 1));
+    doc->limits.tips = 2;
+    const h_lane l = h_lane_of(doc, 1), who = h_lane_of(doc, 2);
+    h_change tips[MANY], child = h_first(&who);
+    char stories[MANY][8];
+    ckv_status s = CKV_OK;
+    for (uint32_t i = 0; i < MANY; i++) {
+        ckv_judgement j;
+        (void)snprintf(stories[i], sizeof stories[i], "%u", i);
+        tips[i] = h_first(&l);
+        tips[i].message = stories[i];
+        h_close(&tips[i]);
+        if (i < 2 && s == CKV_OK) s = h_try(doc, &tips[i], &j);
+        if (i >= 2) h_parent(&child, &tips[i].id);
+    }
+    if (s == CKV_OK) {
+        h_bundle bundle = h_bundle_to(doc);
+        for (uint32_t i = 2; i < MANY; i++) h_tell_one(&bundle, &tips[i]);
+        h_tell_one(&bundle, &child);
+        h_report r = h_send(doc, &bundle);
+        s = r.s;
+        T_EQ(ckv_doc_n_changes(doc), s == CKV_OK ? MANY + 1 : 2);
+        h_done(&r);
+    }
+    for (uint32_t i = 0; i < MANY; i++) h_free(&tips[i]);
+    h_free(&child);
+    ckv_doc_free(doc);
+    return s;
+}
+
+static void needed_tips_survive_every_failure(void) { T_CHECK(t_oom(take_needed_tips) > 20); }
+
 /* Bodies that break a rule, of many sizes: they are kept as they came. */
 static ckv_status keep_void_bodies(ckv_alloc a)
 {
@@ -152,6 +189,7 @@ int main(void)
     T_RUN(ancestors_are_of_the_right_lanes);
     T_RUN(a_lane_has_at_most_1024_tips);
     T_RUN(tips_that_are_needed_come_in_32_rounds);
+    T_RUN(needed_tips_survive_every_failure);
     T_RUN(void_bodies_survive_every_failure);
     return t_done();
 }
