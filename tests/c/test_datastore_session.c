@@ -443,6 +443,106 @@ static void what_is_no_message_ends_it(void)
     free_pair(&p);
 }
 
+/* The digest that stands for a greeting, sealed again after a change of one byte; CKV_NONE: of none. */
+static ckv_buf digest_with(const ckv_buf *m, uint32_t at)
+{
+    ckv_buf out = ckv_buf_init(ckv_alloc_libc);
+    ckv_buf_bytes(&out, m->ptr, m->len - 4);
+    if (at != CKV_NONE) out.ptr[at] ^= 1;
+    ckv_buf_u32le(&out, (uint32_t)ckv_hash64(out.ptr, out.len));
+    return out;
+}
+
+static ckv_status take(ckv_datastore_session *s, const ckv_buf *m)
+{
+    ckv_report report;
+    ckv_err err;
+    const char *why;
+    ckv_report_init(&report, ckv_alloc_libc);
+    const ckv_status status = ckv_datastore_session_take(s, m->ptr, m->len, &report, &err);
+    T_VALID(ckv_datastore_session_check(s, &why), why);
+    ckv_report_fini(&report);
+    return status;
+}
+
+/* What two equal ends say of themselves, one of which may lie: it is told once, first, by another one, and in its full length. */
+static void a_digest_is_told_once(void)
+{
+    enum { SALT = 1 + 32 };
+    pair p;
+    make_pair(&p);
+    for (size_t i = 0; i < W_DAGS; i++) write_one(p.d[0], w_dags[i], i);
+    T_EQ(w_send(p.d[0], p.d[1], p.a, NULL), CKV_OK);
+    for (int how = 0; how < 8; how++) {
+        ckv_buf m = ckv_buf_init(ckv_alloc_libc), more = ckv_buf_init(ckv_alloc_libc);
+        T_EQ(open_ends(&p), CKV_OK);
+        T_EQ(ckv_datastore_session_send(p.end[0], &m), CKV_OK);
+        T_EQ(ckv_datastore_session_send(p.end[0], &more), CKV_OK);
+        T_EQ(more.len, 0); /* the rest is held back */
+        T_CHECK(!ckv_datastore_session_done(p.end[0]));
+        ckv_buf same = digest_with(&m, SALT), other = digest_with(&m, 1);
+        switch (how) {
+        case 0: T_EQ(take(p.end[0], &m), CKV_ESYNC); break; /* his own words */
+        case 1:                                             /* twice */
+            T_EQ(take(p.end[0], &same), CKV_OK);
+            T_CHECK(ckv_datastore_session_done(p.end[0]));
+            T_EQ(take(p.end[0], &same), CKV_ESYNC);
+            break;
+        case 2: /* another one, and then in its full length; the other end does not hold it back */
+            T_EQ(take(p.end[0], &other), CKV_OK);
+            T_CHECK(!ckv_datastore_session_done(p.end[0]));
+            T_EQ(ckv_datastore_session_send(p.end[0], &more), CKV_OK);
+            T_CHECK(more.len > 64);
+            T_EQ(take(p.end[1], &other), CKV_OK);
+            T_EQ(take(p.end[1], &more), CKV_OK);
+            break;
+        case 3: /* after a greeting */
+            T_EQ(take(p.end[1], &other), CKV_OK);
+            T_EQ(ckv_datastore_session_send(p.end[1], &more), CKV_OK);
+            T_EQ(take(p.end[0], &more), CKV_OK);
+            T_EQ(take(p.end[0], &same), CKV_ESYNC);
+            break;
+        case 4: /* what was said is no longer so: a change, a new DAG, one that is purged */
+            write_one(p.d[0], w_dags[1], 9);
+            write_one(p.d[0], "green", 9);
+            purge(p.d[0], w_dags[2]);
+            T_EQ(take(p.end[0], &same), CKV_OK);
+            T_CHECK(!ckv_datastore_session_done(p.end[0]));
+            break;
+        case 5: /* both at once */
+            T_EQ(ckv_datastore_session_send(p.end[1], &more), CKV_OK);
+            T_EQ(more.len, m.len);
+            T_EQ(take(p.end[0], &more), CKV_OK);
+            T_EQ(take(p.end[1], &m), CKV_OK);
+            break;
+        case 6: /* too short, too long */
+            more.len = 0;
+            ckv_buf_bytes(&more, same.ptr, same.len - 5);
+            ckv_buf_u32le(&more, (uint32_t)ckv_hash64(more.ptr, more.len));
+            T_EQ(take(p.end[0], &more), CKV_ECORRUPT);
+            break;
+        default:
+            ckv_buf_bytes(&more, same.ptr, same.len - 3);
+            ckv_buf_u32le(&more, (uint32_t)ckv_hash64(more.ptr, more.len));
+            T_EQ(take(p.end[0], &more), CKV_ECORRUPT);
+        }
+        ckv_buf_clear(&more);
+        if (!ckv_datastore_session_is_over(p.end[0]))
+            T_EQ(ckv_datastore_session_send(p.end[0], &more), CKV_OK);
+        close_ends(&p);
+        ckv_buf_fini(&same);
+        ckv_buf_fini(&other);
+        ckv_buf_fini(&more);
+        ckv_buf_fini(&m);
+        if (how != 4) continue;
+        free_pair(&p);
+        make_pair(&p);
+        for (size_t i = 0; i < W_DAGS; i++) write_one(p.d[0], w_dags[i], i);
+        T_EQ(w_send(p.d[0], p.d[1], p.a, NULL), CKV_OK);
+    }
+    free_pair(&p);
+}
+
 static void names_have_an_end(void)
 {
     ckv_datastore *d = w_made(1);
@@ -532,6 +632,9 @@ static ckv_status short_talk(ckv_alloc a)
     if (s == CKV_OK) s = w_put(p.d[0], "green", "k", 1);
     if (s == CKV_OK) s = w_commit(p.d[0]);
     if (s == CKV_OK) s = talk(&p);
+    close_ends(&p);
+    if (s == CKV_OK) s = open_ends(&p); /* equal ones: digests of greetings */
+    if (s == CKV_OK) s = talk(&p);
     for (size_t i = 0; i < 2 && s == CKV_OK; i++) s = ckv_datastore_root(p.d[i], &root[i]);
     if (s == CKV_OK) T_BYTES(&root[0], 32, &root[1], 32);
     free_pair(&p);
@@ -552,6 +655,7 @@ int main(void)
     T_RUN(admitted_long_after_it_was_purged);
     T_RUN(newcomers_agree_with_those_who_compacted);
     T_RUN(what_is_no_message_ends_it);
+    T_RUN(a_digest_is_told_once);
     T_RUN(names_have_an_end);
     T_RUN(pieces_of_two_bundles);
     T_RUN(memory_may_fail_anywhere);
