@@ -63,7 +63,7 @@ const ckv_sheaf_item *ckv_sheaf_find(const ckv_sheaf *s, uint32_t number)
 static uint32_t keep(ckv_sheaf *s, const void *bytes, size_t n)
 {
     const size_t at = s->bytes.len;
-    ckv_buf_bytes(&s->bytes, bytes, n);
+    if (ckv_buf_reserve(&s->bytes, n + 1)) ckv_buf_bytes(&s->bytes, bytes, n); /* never NULL */
     return (uint32_t)at;
 }
 
@@ -73,7 +73,7 @@ ckv_status ckv_sheaf_put(ckv_sheaf *s, const ckv_sheaf_item *item, const uint32_
     ckv_sheaf_item in = *item;
     CKV_ASSERT(s->items.len == 0 || ckv_sheaf_items_last(&s->items)->number < in.number); /* I1 */
     CKV_TRY(ckv_sheaf_items_reserve(&s->items, 1));
-    CKV_TRY(ckv_u32s_reserve(&s->parents, in.n_parents));
+    CKV_TRY(ckv_u32s_reserve(&s->parents, in.n_parents + 1)); /* never NULL */
     in.is_signed = signature != NULL;
     in.parents = (uint32_t)s->parents.len;
     in.message = keep(s, message, in.message_bytes);
@@ -164,7 +164,7 @@ static ckv_status read_parents(ckv_sheaf *s, ckv_sheaf_item *item, ckv_rd *r)
 {
     item->n_parents = (uint32_t)ckv_rd_upto(r, CKV_MAX_PARENTS);
     item->parents = (uint32_t)s->parents.len;
-    CKV_TRY(ckv_u32s_reserve(&s->parents, item->n_parents));
+    CKV_TRY(ckv_u32s_reserve(&s->parents, item->n_parents + 1)); /* never NULL */
     for (uint32_t k = 0; k < item->n_parents; k++) {
         const uint64_t back = ckv_rd_upto(r, item->number);
         if (back == 0) return CKV_ECORRUPT;

@@ -27,20 +27,35 @@ struct ckv_plain_out {
     ckv_doc *doc;
     const ckv_past *at;
     ckv_buf *out;
-    ckv_u32s key_no; /* of the stream, by number in ckv_keys; 0: new */
+    ckv_u32s key_no; /* of the stream, by number in ckv_keys; 0: new, or in far_no */
+    ckv_hmap far_no; /* likewise, of keys that came when the stream had few */
     uint32_t n_keys;
     frames stack;
     comings values;
 };
 
+/* The key is the next one of the stream. The table grows with what is written: a short path does not cost as much as all keys that a document has. */
+static ckv_status number_key(ckv_plain_out *w, uint32_t key)
+{
+    if (key / 16 > w->n_keys + w->values.len + 64) {
+        CKV_TRY(ckv_hmap_reserve(&w->far_no, 1));
+        ckv_hmap_set(&w->far_no, key, ++w->n_keys);
+        return CKV_OK;
+    }
+    while (w->key_no.len <= key) CKV_TRY(ckv_u32s_push(&w->key_no, 0));
+    w->key_no.ptr[key] = ++w->n_keys;
+    return CKV_OK;
+}
+
 static ckv_status put_key(ckv_plain_out *w, uint32_t key)
 {
-    while (w->key_no.len <= key) CKV_TRY(ckv_u32s_push(&w->key_no, 0));
-    if (w->key_no.ptr[key]) {
-        ckv_buf_varint(w->out, w->key_no.ptr[key]);
+    const uint32_t near = key < w->key_no.len ? w->key_no.ptr[key] : 0,
+                   no = near ? near : ckv_hmap_get(&w->far_no, key);
+    if (no != CKV_HMAP_NONE) {
+        ckv_buf_varint(w->out, no);
         return w->out->status;
     }
-    w->key_no.ptr[key] = ++w->n_keys;
+    CKV_TRY(number_key(w, key));
     ckv_buf_varint(w->out, 0);
     ckv_buf_blob(w->out, ckv_keys_bytes(&w->doc->tree.keys, key),
                  ckv_keys_len(&w->doc->tree.keys, key));
@@ -194,8 +209,12 @@ ckv_status ckv_plain_out_new(ckv_plain_out **out, ckv_doc *doc, ckv_buf *bytes)
     const ckv_alloc a = doc->env.alloc;
     ckv_plain_out *w = ckv_resize(a, NULL, 0, sizeof *w);
     if (!w) return CKV_ENOMEM;
-    *w = (ckv_plain_out){
-        .doc = doc, .out = bytes, .key_no = {.a = a}, .stack = {.a = a}, .values = {.a = a}};
+    *w = (ckv_plain_out){.doc = doc,
+                         .out = bytes,
+                         .key_no = {.a = a},
+                         .far_no = ckv_hmap_init(a, doc->tree.keys.by_bytes.secret),
+                         .stack = {.a = a},
+                         .values = {.a = a}};
     *out = w;
     return CKV_OK;
 }
@@ -207,6 +226,7 @@ void ckv_plain_out_free(ckv_plain_out *w)
     if (!w) return;
     const ckv_alloc a = w->doc->env.alloc;
     ckv_u32s_fini(&w->key_no);
+    ckv_hmap_fini(&w->far_no);
     frames_fini(&w->stack);
     comings_fini(&w->values);
     ckv_release(a, w, sizeof *w);

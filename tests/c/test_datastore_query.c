@@ -27,9 +27,7 @@ static ckv_status write_one(ckv_datastore *d, twin *t)
     switch (t_below(24)) {
     case 0: return ledger_commit(d);
     case 1: return ckv_datastore_flush(d);
-    case 2:
-        CKV_TRY(ledger_commit(d));
-        return ckv_datastore_compact(d, t_one_in(4), 1, &c);
+    case 2: CKV_TRY(ledger_commit(d)); return ckv_datastore_compact(d, t_one_in(4), 1, &c);
     case 3:
     case 4:
     case 5:

@@ -274,6 +274,48 @@ static void each_read_survives_every_failure(void)
     ckv_doc_free(x.doc);
 }
 
+/* What one edit deep in a document with very many keys tells: in proportion to itself, with each key of its path once, wherever that stands among all keys. */
+static void a_diff_costs_what_it_says(void)
+{
+    enum { KEYS = 50000 };
+    t_faulty f;
+    ckv_doc *doc;
+    ckv_view *then;
+    s_arena arena = {0};
+    const ckv_value map = {.tag = CKV_TAG_MAP}, one = {.tag = CKV_TAG_INT, .i64 = 1};
+    ckv_buf patches = ckv_buf_init(ckv_alloc_libc);
+    uint32_t holder, made;
+    char key[16];
+    T_EQ(s_new(&doc, t_watch(&f), 1), CKV_OK);
+    T_EQ(ckv_map_set(doc, CKV_ROOT, "early", 5, &map, &holder), CKV_OK);
+    for (int i = 0; i < KEYS; i++) {
+        const int n = snprintf(key, sizeof key, "key %d", i);
+        T_EQ(ckv_map_set(doc, CKV_ROOT, key, (size_t)n, &one, &made), CKV_OK);
+        T_EQ(ckv_map_unset(doc, CKV_ROOT, key, (size_t)n), CKV_OK); /* its number stays */
+    }
+    for (int i = 0; i < 6; i++) { /* late, early, late, ... */
+        T_EQ(ckv_map_set(doc, holder, i % 2 ? "early" : "late", i % 2 ? 5 : 4, &map, &made),
+             CKV_OK);
+        holder = made;
+    }
+    T_EQ(s_commit(doc), CKV_OK);
+    T_EQ(ckv_view_first(&then, doc, ckv_doc_n_changes(doc)), CKV_OK);
+    s_node *shown = s_load(&arena, doc, then);
+    T_EQ(ckv_map_set(doc, holder, "late", 4, &one, &made), CKV_OK);
+    T_EQ(s_commit(doc), CKV_OK);
+    const size_t live = f.peak_bytes = f.live_bytes;
+    T_EQ(ckv_doc_diff(doc, then, NULL, &patches), CKV_OK);
+    T_CHECK(f.peak_bytes - live < KEYS);
+    T_CHECK(patches.len < 64);
+    s_follow(&arena, shown, patches.ptr, patches.len);
+    S_SAME(shown, s_load(&arena, doc, NULL));
+    s_arena_free(&arena);
+    ckv_view_free(then);
+    ckv_buf_fini(&patches);
+    ckv_doc_free(doc);
+    T_EQ(f.live_bytes, 0);
+}
+
 int main(void)
 {
     T_CHECK(ckv_crypto_init());
@@ -283,5 +325,6 @@ int main(void)
     T_RUN(a_set_has_scalars_only);
     T_RUN(each_edit_survives_every_failure);
     T_RUN(each_read_survives_every_failure);
+    T_RUN(a_diff_costs_what_it_says);
     return t_done();
 }

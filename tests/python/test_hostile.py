@@ -1,6 +1,7 @@
 """Honest sessions against each way to lie: they end or wait, within bounds; the document holds what is authentic."""
 
 import inspect
+import os
 import random
 import resource
 import subprocess
@@ -199,7 +200,7 @@ def test_hashes_of_the_process_do_not_matter():
     said = [
         subprocess.run(
             [sys.executable, "-c", code],
-            env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(ck.__file__).parent.parent)},
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(ck.__file__).parent.parent)},
             capture_output=True,
             check=True,
             text=True,
