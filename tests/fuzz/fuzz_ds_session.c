@@ -45,7 +45,8 @@ static void say(end *from, end *to)
     if (to->n == QUEUE) return;
     ckv_buf m = ckv_buf_init(ckv_alloc_libc);
     const char *why;
-    CKV_MUST(ckv_datastore_session_send(from->session, &m) == CKV_OK);
+    const ckv_status s = ckv_datastore_session_send(from->session, &m);
+    CKV_ASSERT(s == CKV_OK || (s == CKV_ESYNC && ckv_datastore_session_is_over(from->session)));
     T_VALID(ckv_datastore_session_check(from->session, &why), why);
     if (m.len)
         to->queue[to->n++] = m;
@@ -117,9 +118,32 @@ static void damage(ckv_buf *m, ckv_rd *script)
     mend(m->ptr, m->len);
 }
 
+/* A DAG that is not the default one is forgotten, or welcome again. */
+static void purge_or_admit(ckv_datastore *d, uint32_t which)
+{
+    const uint32_t n = ckv_datastore_n_dags(d);
+    uint64_t n_changes;
+    if (n == 1) return;
+    const uint32_t dag = 1 + which % (n - 1);
+    if (ckv_datastore_dag(d, dag).purged)
+        CKV_MUST(ckv_datastore_admit(d, dag) == CKV_OK);
+    else
+        CKV_MUST(ckv_datastore_purge(d, dag, &n_changes) == CKV_OK);
+}
+
+static void admit_all(ckv_datastore *d)
+{
+    for (uint32_t dag = 0; dag < ckv_datastore_n_dags(d); dag++)
+        if (ckv_datastore_dag(d, dag).purged) CKV_MUST(ckv_datastore_admit(d, dag) == CKV_OK);
+}
+
 static void step(end ends[2], ckv_rd *script)
 {
     const uint8_t what = ckv_rd_u8(script);
+    if (what >= 248) {
+        purge_or_admit(ends[what & 1].d, what >> 1 & 3);
+        return;
+    }
     end *e = &ends[what & 1], *other = &ends[!(what & 1)];
     switch ((what >> 1) % 9) {
     case 0:
@@ -155,6 +179,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
     end ends[2] = {{.d = w_made(1)}, {.d = w_made(2)}};
     meet(ends);
     for (uint32_t n = 0; n < MOST_STEPS && ckv_rd_left(&script); n++) step(ends, &script);
+    for (size_t i = 0; i < 2; i++) admit_all(ends[i].d);
     for (int n = 0; n < 2; n++) {
         meet(ends);
         CKV_ASSERT(talk(ends));
