@@ -8,6 +8,7 @@
 #include "doc/set.h"
 #include "doc/text.h"
 #include "doc/walk.h"
+#include "ds/hmap.h"
 
 /* ---- writing */
 

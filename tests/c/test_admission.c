@@ -85,7 +85,7 @@ static void tips_that_are_needed_come_in_32_rounds(void)
     ckv_doc *doc = new_doc();
     const h_lane a = h_lane_of(doc, 1), b = h_lane_of(doc, 2);
     h_change tips[MANY], crowd, on[2] = {h_first(&b)};
-    char stories[CKV_MAX_TIPS + MANY][8];
+    char stories[CKV_MAX_TIPS + MANY][16];
     for (uint32_t i = 0; i < CKV_MAX_TIPS + MANY; i++) {
         (void)snprintf(stories[i], sizeof stories[i], "%u", i);
         h_change *const c = i < CKV_MAX_TIPS ? &crowd : &tips[i - CKV_MAX_TIPS];
@@ -131,7 +131,7 @@ static ckv_status take_needed_tips(ckv_alloc a)
     doc->limits.tips = 2;
     const h_lane l = h_lane_of(doc, 1), who = h_lane_of(doc, 2);
     h_change tips[MANY], child = h_first(&who);
-    char stories[MANY][8];
+    char stories[MANY][16];
     ckv_status s = CKV_OK;
     for (uint32_t i = 0; i < MANY; i++) {
         ckv_judgement j;

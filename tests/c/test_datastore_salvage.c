@@ -56,7 +56,7 @@ static ckv_datastore *make(const char *const *harm)
     ckv_datastore *d, *far;
     ckv_compaction c;
     uint32_t other;
-    char key[8];
+    char key[16];
     t_seed(3);
     fv_sweep(path);
     T_EQ(open_both(ckv_alloc_libc, false, &f, &d), CKV_OK);
@@ -116,7 +116,7 @@ enum { N_HARMS = sizeof harms / sizeof *harms };
 static void bring_back(ckv_datastore *d, ckv_datastore *far)
 {
     ckv_i128 total;
-    char key[8];
+    char key[16];
     ledger_pull(d, far);
     const ckv_id32 here = root_of(d), there = root_of(far);
     T_BYTES(here.b, 32, there.b, 32);
