@@ -92,7 +92,7 @@ static ckv_datastore *make(const char *const *harm)
 }
 
 #define OF_ROWS "(SELECT min(id) + 27 FROM change WHERE id < 8589934592)"
-static const char *const harms[][3] = {
+static const char *const harms[][4] = {
     {"DELETE FROM change WHERE id = (SELECT max(id) FROM change WHERE id < 8589934592)"},
     {"DELETE FROM change WHERE id = " OF_ROWS},
     {"DELETE FROM change WHERE id >= " OF_ROWS " AND id < 8589934592"},
