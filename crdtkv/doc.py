@@ -177,7 +177,9 @@ class Doc(_core.Doc, MapMethods, Replica):
         """
         return UndoStack(self, scope, interval=interval)  # type: ignore[arg-type]
 
-    _glance = _core.Doc.stats  # what displays ask for: soon, whatever the size
+    def _glance(self) -> Stats:
+        """What displays ask for: soon, whatever the size."""
+        return self.stats()
 
     @property
     def _replica(self) -> Self:
