@@ -120,13 +120,13 @@ def test_tips_without_end_end():
     doc = a_doc()
     session, key = opened(doc)
     lane = frame.siphash(key, doc.changes()[0].lane) | 1
-    before, number = memory(), 2
     session.receive(frame.write(2, 1, [compare(doc, key, frame.fingerprint(0, 1, 1))]))  # it lists what it has
     session.send()
     one = lane.to_bytes(8, "little") + b"\1"
     said = wire.blob(
         b"\3\0" + wire.varint(1_800_000) + b"".join(one + k.to_bytes(8, "little") for k in range(1_800_000))
     )
+    before, number = memory(), 2
     with pytest.raises(ck.SyncError, match="more than there can be"):
         for number in range(3, 64):
             at = (number - 3) << 20
