@@ -190,7 +190,9 @@ def check(interpreter: str, made: Path) -> None:
         run(python, "-c", where, cwd=suite)
         needy = ("c", "floors", "attacks_table", "selftest")  # they read the sources, or compile something
         left_out = [f"--ignore=tests/python/test_{name}.py" for name in needy]
-        run(python, "-m", "pytest", "-q", "tests/python", "-p", "no:cacheprovider", *left_out, cwd=suite, env=env)
+        parallel = ("-n", "auto", "--maxprocesses", "8", "--dist", "worksteal")
+        how = ("-q", "-p", "no:cacheprovider", *parallel, *left_out)
+        run(python, "-m", "pytest", *how, "tests/python", cwd=suite, env=env)
 
 
 def main() -> None:
