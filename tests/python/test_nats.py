@@ -468,6 +468,19 @@ def test_presence(server):
     run(story)
 
 
+def test_who_leaves_before_the_log_was_read_says_so_too(server):
+    async def story():
+        a, b = replicas(2)
+        async with net.nats(a, server.url) as left:
+            async with net.nats(b, server.url) as right:
+                right.presence.set({"name": "ben"})
+                await until(lambda: left.presence.peers)
+                right._line.ready.clear()
+            await until(lambda: not left.presence.peers)
+
+    run(story)
+
+
 # ---- what cannot be had
 
 

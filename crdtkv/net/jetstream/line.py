@@ -433,10 +433,11 @@ class Line:
             await self._client.publish(self._presence_subject, word)
 
     async def farewell(self) -> None:
-        """Say that one goes, and publish the last edits."""
+        """Say that one goes, and publish the last edits, if it is known what the log lacks."""
         self._presence.clear()
         await self._say()
-        await self.flush()
+        if self.ready.is_set():
+            await self.flush()
         await self._client.flush()
 
     async def _on_word(self, msg: Msg) -> None:

@@ -286,7 +286,7 @@ class NatsLink:
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         try:
-            if self._line is not None and self._line.ready.is_set():
+            if self._line is not None:
                 with suppress(NatsError, Error, TimeoutError, OSError):
                     async with asyncio.timeout(FAREWELL):
                         await self._line.farewell()
